@@ -1,0 +1,3 @@
+module github.com/gantry-registry/gantry
+
+go 1.26
