@@ -1,3 +1,5 @@
 module github.com/gantry-registry/gantry
 
-go 1.26
+go 1.26.0
+
+require golang.org/x/sys v0.48.0 // indirect
