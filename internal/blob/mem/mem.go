@@ -1,6 +1,6 @@
 // Package mem is the blob engine in memory. It is for tests, and strict: what
 // was not synced is gone when an upload is closed, and an upload is resumed with
-// the very state that Sync returned or not at all.
+// a state and the offset at which Sync returned it, or not at all.
 package mem
 
 import (
@@ -47,10 +47,10 @@ type Engine struct {
 type object struct {
 	data     []byte
 	modified time.Time
-	pending  bool   // not completed
-	state    string // of the last Sync
-	synced   int    // bytes that it vouches for
-	upload   int64  // the Upload that may write
+	pending  bool           // not completed
+	states   map[string]int // of each Sync, and the bytes that it vouches for
+	synced   int            // the most of these
+	upload   int64          // the Upload that may write
 }
 
 var _ blob.Engine = (*Engine)(nil)
@@ -112,12 +112,18 @@ func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []b
 	}
 	o := e.objects[key]
 	if offset == 0 && len(state) == 0 {
-		o = &object{}
+		o = &object{states: map[string]int{}}
 	} else {
-		if o == nil || !o.pending || o.state == "" || o.state != string(state) || int64(o.synced) != offset {
-			return nil, blob.NoUpload(errors.New("no upload has this state at this offset"))
+		if o == nil || !o.pending {
+			return nil, blob.NoUpload(nil)
 		}
-		o = &object{data: o.data[:o.synced:o.synced], state: o.state, synced: o.synced}
+		n, ok := o.states[string(state)]
+		if !ok || int64(n) != offset {
+			return nil, blob.NoUpload(errors.New("no Sync returned this state at this offset"))
+		}
+		// The states of later Syncs go with their bytes.
+		o = &object{data: o.data[:n:n], synced: n, states: maps.Clone(o.states)}
+		maps.DeleteFunc(o.states, func(_ string, at int) bool { return at > n })
 	}
 	e.uploads++
 	o.pending, o.upload, o.modified = true, e.uploads, e.opts.Now()
@@ -319,8 +325,9 @@ func (u *upload) Sync(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	o.synced = len(o.data)
-	o.state = fmt.Sprintf("mem %d at %d", u.id, o.synced)
-	return []byte(o.state), nil
+	state := fmt.Sprintf("mem %d at %d", u.id, o.synced)
+	o.states[state] = o.synced
+	return []byte(state), nil
 }
 
 // Complete implements blob.Upload.

@@ -81,7 +81,7 @@ func TestStrictState(t *testing.T) {
 	for name, try := range map[string]struct {
 		offset int64
 		state  []byte
-	}{"old state": {7, old}, "old offset": {5, state}, "no state": {7, nil}} {
+	}{"old state": {7, old}, "old offset": {5, state}, "no state": {7, nil}, "made up": {7, []byte("x")}} {
 		if _, err := e.Upload(ctx, "a", try.offset, try.state); !gantry.Is(err, gantry.NotFound) {
 			t.Errorf("%s: Upload = %v; want NotFound", name, err)
 		}
