@@ -215,7 +215,7 @@ func (f *FaultyEngine) Upload(ctx context.Context, key string, offset int64, sta
 		}
 		return nil, err
 	}
-	return &faultyUpload{f: f, u: inner, key: key}, nil
+	return &faultyUpload{f: f, u: inner, key: key, state: slices.Clone(state)}, nil
 }
 
 // Abort implements blob.Engine.
@@ -326,10 +326,11 @@ func (f *FaultyEngine) Check(ctx context.Context) error {
 }
 
 type faultyUpload struct {
-	f   *FaultyEngine
-	u   blob.Upload
-	key string
-	err error // of a hook: every further call answers it
+	f     *FaultyEngine
+	u     blob.Upload
+	key   string
+	state []byte // of the last Sync
+	err   error  // of a hook: every further call answers it
 }
 
 func (u *faultyUpload) Write(p []byte) (n int, err error) {
@@ -364,6 +365,7 @@ func (u *faultyUpload) Sync(ctx context.Context) (state []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	u.state = slices.Clone(state)
 	return state, nil
 }
 
@@ -386,7 +388,7 @@ func (u *faultyUpload) end(ctx context.Context, c Call, do func() error) error {
 	}
 	if err != nil && !done {
 		_ = u.u.Close() // the bytes are to be lost: the hook's error counts
-		_ = u.f.engine.Abort(context.WithoutCancel(ctx), u.key, nil)
+		_ = u.f.engine.Abort(context.WithoutCancel(ctx), u.key, u.state)
 	}
 	return err
 }

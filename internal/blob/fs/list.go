@@ -93,7 +93,7 @@ func (w *walk) read(f *os.File, dir string) ([]string, error) {
 			key := join(dir, name)
 			switch {
 			case strings.HasPrefix(name, blob.ReservedPrefix):
-				w.sweep(int(f.Fd()), name)
+				sweep(int(f.Fd()), name, time.Now())
 			case blob.CheckKey(key) != nil || dir == "" && name == "lost+found":
 			case s.IsDir():
 				sub := key + "/"
@@ -135,11 +135,16 @@ func (w *walk) file(dir int, key string) error {
 	return nil
 }
 
-// sweep removes a temporary name that a crash left. The status change time
-// counts: it is when the name was made, while the bytes of a link may be old.
-func (w *walk) sweep(dir int, name string) {
-	st, err := statFile(dir, name)
-	if err == nil && time.Since(time.Unix(st.Ctim.Unix())) > staleAge {
+// sweep removes a temporary name that a crash left.
+func sweep(dir int, name string, now time.Time) {
+	if st, err := statFile(dir, name); err == nil && stale(st, now) {
 		_ = unix.Unlinkat(dir, name, 0) // the next listing tries again
 	}
+}
+
+// stale reports whether a temporary name is too old to be in use. The status
+// change time counts: it is when the name was made, while the bytes of a link
+// may be old.
+func stale(st *unix.Stat_t, now time.Time) bool {
+	return now.Sub(time.Unix(st.Ctim.Unix())) > staleAge
 }

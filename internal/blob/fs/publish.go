@@ -103,6 +103,11 @@ func (e *Engine) pair(from, to string) (*pair, error) {
 	if p.fromDir, p.fromName, err = e.parent(from); err != nil {
 		return nil, err
 	}
+	// A hard link can be made of a symbolic link too: it must be a file.
+	if _, err := statFile(p.fromDir, p.fromName); err != nil {
+		closeFD(p.fromDir)
+		return nil, err
+	}
 	p.toFolder, p.toName = split(to)
 	if p.toDir, err = e.folder(p.toFolder); err != nil {
 		closeFD(p.fromDir)
