@@ -12,8 +12,9 @@
 //
 // PublishUpload links first and syncs the file afterwards, because the fsync of
 // the file then commits the journal that holds the link as well, and the fsync
-// of the folder finds nothing left to do. So for a moment, and after a crash,
-// the name may exist with bytes that are not whole. That is safe:
+// of the folder finds no more than a flush of the device left to do. So for a
+// moment, and after a crash, the name may exist with bytes that are not whole.
+// That is safe:
 //
 //   - It happens only to a name that did not exist. Where it exists, the file is
 //     synced before it is renamed over the name, so a name that somebody was
