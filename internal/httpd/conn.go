@@ -56,6 +56,7 @@ type conn struct {
 	lease atomic.Int64 // our write deadline in Unix nanoseconds
 	sent  atomic.Int64 // bytes handed to the kernel
 	acked atomic.Int64 // bytes known to have left when the last window ended
+	dead  atomic.Bool  // a write stalled: no more are tried, such as TLS's farewell, which would wait again
 }
 
 // arm sets the write deadline when half of the present one is used up.
@@ -86,6 +87,7 @@ func (c *conn) goOn(err error) bool {
 
 func (c *conn) stalled(err error) error {
 	if c.stall > 0 && !c.ext.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.dead.Store(true)
 		return fmt.Errorf("%w: %w", ErrStalled, err)
 	}
 	return err
@@ -93,6 +95,9 @@ func (c *conn) stalled(err error) error {
 
 // Write writes p, as long as the other end makes progress.
 func (c *conn) Write(p []byte) (n int, err error) {
+	if c.dead.Load() {
+		return 0, ErrStalled
+	}
 	for {
 		c.arm()
 		m, err := c.Conn.Write(p[n:])
@@ -114,6 +119,9 @@ type seekable interface {
 // over the file; the connection gets the same, which is what the kernel's path
 // needs.
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
+	if c.dead.Load() {
+		return 0, ErrStalled
+	}
 	rf, ok := c.Conn.(io.ReaderFrom)
 	limit := int64(1 << 62)
 	lr, limited := src.(*io.LimitedReader)

@@ -60,7 +60,7 @@ type Limiter struct {
 
 type interval struct {
 	each  time.Duration // between two requests
-	burst time.Duration // how far ahead of time a client may be
+	burst time.Duration // the whole burst's worth of time
 }
 
 // A limiterShard has two generations: when young is full it becomes old, and
@@ -85,7 +85,7 @@ func NewLimiter(o LimiterOptions) *Limiter {
 	for c, r := range o.Rates {
 		if r.PerSecond > 0 {
 			each := max(1, time.Duration(float64(time.Second)/r.PerSecond))
-			l.rates[c] = interval{each, each * time.Duration(max(1, r.Burst)-1)}
+			l.rates[c] = interval{each, each * time.Duration(max(1, r.Burst))}
 		}
 	}
 	for _, n := range o.Exempt {
@@ -144,8 +144,8 @@ func (l *Limiter) allow(class Class, key, namespace string, factor float64) (boo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	whole := max(s.get(k), now)
-	if ahead := whole - now; ahead > iv.burst {
-		return false, ahead - iv.burst
+	if over := whole + each - now - iv.burst; over > 0 {
+		return false, over
 	}
 	s.put(k, whole+each)
 	return true, 0

@@ -95,7 +95,9 @@ func TestMiddleware(t *testing.T) {
 func TestPanicInTheMiddleBreaksTheAnswer(t *testing.T) {
 	_, addr := start(t, Options{Handler: Middleware(MiddlewareOptions{Logger: quiet()}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("half"))
-		http.NewResponseController(w).Flush() //nolint:errcheck // the client is there
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
 		panic("boom")
 	}))})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
@@ -363,7 +365,7 @@ func TestLimiterClient(t *testing.T) {
 			n++
 		}
 	}
-	if n != 1+1+8+0 && n < 10 {
+	if n != 10 {
 		t.Errorf("HTTP/2 got %d requests at once, want ten times as many", n)
 	}
 }
@@ -375,7 +377,7 @@ func TestHealth(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	h := NewHealth(HealthOptions{
-		Gate: gate, Cache: time.Nanosecond, Timeout: 50 * time.Millisecond, DebugSecret: "opensesame", Hostname: "pod",
+		Gate: gate, Cache: time.Nanosecond, Timeout: 300 * time.Millisecond, DebugSecret: "opensesame", Hostname: "pod",
 		Checks: []Check{
 			{Name: "database", Sets: HealthInstance | HealthEndToEnd, Run: func(_ context.Context) error { return dbErr }},
 			{Name: "storage", Sets: HealthEndToEnd, Run: func(_ context.Context) error { <-release; return nil }},
