@@ -85,11 +85,11 @@ var errStop = errors.New("nothing left to do")
 
 // A load is a scenario made ready on one target.
 type load struct {
-	round func(ctx context.Context) error                     // before each window: fresh tokens, fresh names; may be nil
+	round func(ctx context.Context) error                      // before each window: fresh tokens, fresh names; may be nil
 	op    func(ctx context.Context, c *Conn, worker int) error // one operation, all answers checked
-	check func(ctx context.Context, c *Conn) error            // outside the windows: looks at the bytes themselves; may be nil
-	close func()                                              // at the end; may be nil
-	note  string                                              // what a reader must know about this target's figure
+	check func(ctx context.Context, c *Conn) error             // outside the windows: looks at the bytes themselves; may be nil
+	close func()                                               // at the end; may be nil
+	note  string                                               // what a reader must know about this target's figure
 }
 
 // A contender is what runs a scenario: a target, or one of the machine's
@@ -159,7 +159,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if err := ctx.Err(); err != nil {
 			return r.report, err
 		}
-		o.Log("scenario " + s.name)
+		r.begin(s)
 		r.run(ctx, s)
 	}
 	if o.Million && (o.Scenarios == nil || o.Scenarios.MatchString("million")) && slices.Contains(o.Targets, Gantry) {
@@ -174,6 +174,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	return r.report, ctx.Err()
+}
+
+// begin adds s to the scenarios of the report.
+func (r *run) begin(s scenario) {
+	r.Log("scenario " + s.name)
+	r.report.Aims = append(r.report.Aims, ScenarioAim{Name: s.name, Doc: s.doc, Aim: s.aim})
 }
 
 // launch starts and initializes a target in a new folder.
@@ -212,6 +218,9 @@ func (r *run) describe(ctx context.Context, t *Target) {
 func (r *run) run(ctx context.Context, s scenario) {
 	var cs []*contender
 	for _, t := range r.main {
+		if s.setup == nil {
+			break
+		}
 		c, err := r.contender(ctx, s, t)
 		if err != nil {
 			r.fail(s, t.Name, err)
@@ -305,7 +314,7 @@ type racer struct {
 	s     scenario
 	load  load
 	conns []*Conn
-	ops   atomic.Int64 // in and outside the windows
+	ops   int64 // in the windows and the warm-up
 	err   error
 	res   Result
 	peak  int64 // before this scenario reset it
@@ -329,14 +338,14 @@ func (r *run) prepare(ctx context.Context, s scenario, c *contender) (*racer, er
 		}
 		d.conns = append(d.conns, conn)
 	}
-	if c.dir != "" {
-		d.disk0, _ = diskUsage(c.dir) // 0 at worst
-	}
 	if d.load.check != nil {
 		if err := d.load.check(ctx, d.conns[0]); err != nil {
 			d.close()
 			return nil, fmt.Errorf("check: %w", err)
 		}
+	}
+	if c.dir != "" {
+		d.disk0, _ = diskUsage(c.dir) // 0 at worst
 	}
 	if c.reset != nil {
 		if _, d.peak, err = c.memory(); err == nil {
@@ -389,7 +398,6 @@ func (d *racer) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.ops.Add(int64(w.Ops))
 	w.CPU = after - before
 	d.res.Rounds = append(d.res.Rounds, w)
 	return nil
@@ -434,6 +442,7 @@ func (d *racer) window(ctx context.Context, length time.Duration, once bool) (Ro
 		return Round{}, err
 	}
 	all := slices.Concat(took...)
+	d.ops += int64(len(all))
 	if len(all) == 0 {
 		return Round{}, errors.New("no operation ended in the window")
 	}
@@ -442,6 +451,7 @@ func (d *racer) window(ctx context.Context, length time.Duration, once bool) (Ro
 
 // finish adds the line of d to the report.
 func (d *racer) finish(ctx context.Context) {
+	d.measure() // before the check adds to it
 	if d.err == nil && d.load.check != nil && ctx.Err() == nil {
 		d.err = d.load.check(ctx, d.conns[0])
 	}
@@ -450,23 +460,28 @@ func (d *racer) finish(ctx context.Context) {
 		return
 	}
 	d.res.Note = d.load.note
+	d.res.sum()
+	d.run.Log("  " + d.res.String())
+	d.run.report.Results = append(d.run.report.Results, d.res)
+}
+
+// measure reads what the scenario took in memory and on disk. What cannot be
+// read, because the server is gone, is left out.
+func (d *racer) measure() {
 	if d.memory != nil {
 		if _, peak, err := d.memory(); err == nil {
 			d.res.Peak = peak
 			d.peak = max(d.peak, peak)
 		}
 		for i := range d.run.report.Targets {
-			if t := &d.run.report.Targets[i]; t.Name == d.name {
+			if t := &d.run.report.Targets[i]; t.Name == d.name && !d.s.fresh {
 				t.Peak = max(t.Peak, d.peak)
 			}
 		}
 	}
-	if d.dir != "" {
-		if n, err := diskUsage(d.dir); err == nil && d.ops.Load() > 0 {
-			d.res.Disk = (n - d.disk0) / d.ops.Load()
+	if d.dir != "" && d.ops > 0 {
+		if n, err := diskUsage(d.dir); err == nil {
+			d.res.Disk = (n - d.disk0) / d.ops
 		}
 	}
-	d.res.sum()
-	d.run.Log("  " + d.res.String())
-	d.run.report.Results = append(d.run.report.Results, d.res)
 }

@@ -1,3 +1,6 @@
+// Package bench measures registries side by side, from the outside: it starts
+// them as processes, drives them over HTTP and reads /proc. It needs Linux,
+// knows nothing of Gantry's inside and is not shipped.
 package bench
 
 import (
@@ -23,6 +26,12 @@ const (
 	Gantry       = "gantry"
 	Distribution = "distribution"    // github.com/distribution/distribution/v3
 	Debian       = "docker-registry" // Debian's package of distribution 2.8
+)
+
+// The distribution that Gantry is measured beside.
+const (
+	DistributionPackage = "github.com/distribution/distribution/v3/cmd/registry"
+	DistributionVersion = "v3.1.2"
 )
 
 // The account that the benchmark makes on Gantry; its name is the namespace
@@ -524,31 +533,6 @@ func (s session) pushImage(ctx context.Context, c *Conn, tag string, img *Image)
 
 const accept = "Accept: " + mediaManifest + ", application/vnd.oci.image.index.v1+json, " +
 	"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json"
-
-// pullImage pulls img by tag: HEAD of the tag, the manifest by digest, each
-// blob. It checks the lengths.
-func (s session) pullImage(ctx context.Context, c *Conn, tag string, img *Image) error {
-	if _, err := s.do(ctx, c, s.head("HEAD", "manifests/"+tag, accept), nil, 200); err != nil {
-		return err
-	}
-	res, err := s.do(ctx, c, s.head("GET", "manifests/"+img.Digest, accept), nil, 200)
-	if err != nil {
-		return err
-	}
-	if res.Length != int64(len(img.Manifest)) {
-		return fmt.Errorf("manifest of %d bytes, want %d", res.Length, len(img.Manifest))
-	}
-	for _, b := range img.Blobs {
-		res, err := s.do(ctx, c, s.head("GET", "blobs/"+b.Digest), nil, 200)
-		if err != nil {
-			return err
-		}
-		if res.Length != int64(len(b.Data)) {
-			return fmt.Errorf("blob of %d bytes, want %d", res.Length, len(b.Data))
-		}
-	}
-	return nil
-}
 
 // fetch reads path whole and checks its digest, unless want is "".
 func (s session) fetch(ctx context.Context, c *Conn, rest, want string, fields ...string) (Response, error) {
