@@ -372,14 +372,24 @@ func (d *racer) close() {
 
 // round measures one window.
 func (d *racer) round(ctx context.Context) error {
-	if d.load.round != nil {
+	renew := func() error {
+		if d.load.round == nil {
+			return nil
+		}
 		if err := d.load.round(ctx); err != nil {
 			return fmt.Errorf("before a round: %w", err)
 		}
+		return nil
+	}
+	if err := renew(); err != nil {
+		return err
 	}
 	if !d.s.once && d.s.bytes < 16<<20 && len(d.res.Rounds) == 0 {
 		if _, err := d.window(ctx, d.run.Window/10, false); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
+		}
+		if err := renew(); err != nil { // the warm-up may have used up what there was to do
+			return err
 		}
 	}
 	if d.s.writes {
