@@ -422,7 +422,7 @@ func parseHead(p []byte) (head, error) {
 	line, rest, _ := bytes.Cut(p, []byte("\r\n"))
 	// "HTTP/1.1 200" and perhaps a space and a reason
 	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[8] != ' ' ||
-		(line[7] != '0' && line[7] != '1') || (len(line) > 12 && line[12] != ' ') {
+		(line[7] != '0' && line[7] != '1') || (len(line) > 12 && line[12] != ' ') || bytes.ContainsAny(line, "\r\n") {
 		return h, fmt.Errorf("not an HTTP/1 answer: %.80q", line)
 	}
 	for _, c := range line[9:12] {
@@ -438,7 +438,7 @@ func parseHead(p []byte) (head, error) {
 	for len(rest) > 0 {
 		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
 		k, v, ok := bytes.Cut(line, []byte(":"))
-		if !ok || len(k) == 0 || bytes.ContainsAny(k, " \t\r\n") {
+		if !ok || len(k) == 0 || bytes.ContainsAny(k, " \t\r\n") || bytes.ContainsAny(v, "\r\n") {
 			return h, fmt.Errorf("not a header field: %.80q", line)
 		}
 		v = bytes.Trim(v, " \t")

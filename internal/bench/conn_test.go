@@ -73,6 +73,8 @@ func TestResponses(t *testing.T) {
 		"not http":          {text: "SSH-2.0-OpenSSH_9.2\r\n\r\n", fails: "not an HTTP/1 answer"},
 		"bad status":        {text: "HTTP/1.1 2x0 OK\r\n\r\n", fails: "not an HTTP status"},
 		"folded field":      {text: "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", fails: "not a header field"},
+		"bare newline":      {text: "HTTP/1.1 200 OK\nA: b\n\r\n\r\n", fails: "not an HTTP/1 answer"},
+		"newline in field":  {text: "HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n", fails: "not a header field"},
 		"endless head":      {text: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", maxHead), fails: "longer than"},
 		"endless chunk ext": {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("x", 2*maxHead), fails: "longer than"},
 		"endless trailers":  {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("A: b\r\n", maxHead), fails: "longer than"},
