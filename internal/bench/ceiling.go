@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -110,6 +111,9 @@ func (r *run) ceiling(ctx context.Context, s scenario, name string) (*contender,
 	return nil, fmt.Errorf("unknown ceiling %q", name)
 }
 
+// writePiece is how much hashAndWrite writes at once.
+const writePiece = 256 << 10
+
 // hashAndWrite is the least that a durable push can cost: the bytes are
 // hashed, then written to a new file and fsynced.
 func hashAndWrite(name string, b *Blob) (err error) {
@@ -127,8 +131,10 @@ func hashAndWrite(name string, b *Blob) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	for _, p := range bufs {
-		if _, err := f.Write(p); err != nil {
-			return err
+		for piece := range slices.Chunk(p, writePiece) {
+			if _, err := f.Write(piece); err != nil {
+				return err
+			}
 		}
 	}
 	return f.Sync()

@@ -394,8 +394,13 @@ func (d *racer) round(ctx context.Context) error {
 	}
 	if d.s.writes {
 		syscall.Sync() // what others wrote must not be written in this window
+		if d.s.bytes >= 16<<20 {
+			if err := touchMemory(touchBytes); err != nil {
+				return err
+			}
+		}
 	}
-	runtime.GC() // nor our own garbage be collected, as far as we can
+	runtime.GC() // our own garbage is not to be collected in it either
 	before, err := d.cpu()
 	if err != nil {
 		return err
@@ -411,6 +416,31 @@ func (d *racer) round(ctx context.Context) error {
 	w.CPU = after - before
 	d.res.Rounds = append(d.res.Rounds, w)
 	return nil
+}
+
+// touchBytes is how much memory is touched before a window of large pushes.
+const touchBytes = 2 << 30
+
+// touchMemory uses n bytes of memory, at most a quarter of what there is,
+// and gives them back. In a virtual machine whose host takes free memory away
+// (free page reporting) the page cache would otherwise grow into pages that
+// the host has to find first, and one round would be several times slower
+// than the next.
+func touchMemory(n int64) error {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	free, err := parseStatus(text, "MemAvailable")
+	if err != nil {
+		return err
+	}
+	p, err := syscall.Mmap(-1, 0, int(min(n, free/4)), syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS|syscall.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("touch memory: %w", err)
+	}
+	return syscall.Munmap(p)
 }
 
 // window runs operations on all connections for length, or once on each, and
