@@ -50,9 +50,12 @@ type walk struct {
 // folder walks through dir ("" is the root), if it is there.
 func (w *walk) folder(ctx context.Context, dir string) error {
 	fd, err := w.e.openat(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if absent(err) || errors.Is(err, unix.ELOOP) {
+	switch {
+	case absent(err) || errors.Is(err, unix.ELOOP):
 		return nil
-	} else if err != nil {
+	case dir == "lost+found" && errors.Is(err, unix.EACCES):
+		return nil // the file system's own, where the root is a mount point
+	case err != nil:
 		return err
 	}
 	f := os.NewFile(uintptr(fd), w.e.path(dir))
@@ -94,7 +97,7 @@ func (w *walk) read(f *os.File, dir string) ([]string, error) {
 			switch {
 			case strings.HasPrefix(name, blob.ReservedPrefix):
 				sweep(int(f.Fd()), name, time.Now())
-			case blob.CheckKey(key) != nil || dir == "" && name == "lost+found":
+			case blob.CheckKey(key) != nil:
 			case s.IsDir():
 				sub := key + "/"
 				if w.wants(sub) && (w.after < sub || strings.HasPrefix(w.after, sub)) {
