@@ -63,10 +63,7 @@ func runDir() (string, error) {
 	if running.dir != "" {
 		return running.dir, nil
 	}
-	base := os.TempDir()
-	if len(base) > 50 { // the path of a socket has at most 107 bytes
-		base = "/tmp"
-	}
+	base := baseDir()
 	sweep(base)
 	dir, err := os.MkdirTemp(base, prefix)
 	if err != nil {
@@ -88,6 +85,24 @@ func runDir() (string, error) {
 	}
 	running.dir, running.lock = dir, f
 	return dir, nil
+}
+
+// baseDir returns where folders of test processes are: in memory if there is
+// plenty, which makes a PostgreSQL database in a tenth of the time.
+func baseDir() string {
+	const memory = "/dev/shm"
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(memory, &st); err == nil && st.Bavail*uint64(st.Bsize) > 3<<30 { //nolint:gosec // not negative
+		if f, err := os.CreateTemp(memory, prefix); err == nil {
+			if errors.Join(f.Close(), os.Remove(f.Name())) == nil {
+				return memory
+			}
+		}
+	}
+	if base := os.TempDir(); len(base) <= 50 { // the path of a socket has at most 107 bytes
+		return base
+	}
+	return "/tmp"
 }
 
 // sweep removes the folders of test processes that were killed.
