@@ -23,7 +23,8 @@ var migrationFiles embed.FS
 
 // Migrate brings the schema to the newest version. Each statement can run
 // again, so an interrupted migration is simply repeated. Several processes
-// may call it at once: one works, the others wait.
+// may call it at once: one works, the others wait. A schema that is more than
+// one version newer than this program's newest is refused; see CheckSchema.
 func (db *DB) Migrate(ctx context.Context) error {
 	unlock, err := db.migrationLock(ctx)
 	if err != nil {
@@ -35,10 +36,54 @@ func (db *DB) Migrate(ctx context.Context) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	defer done()
+	if err := tooNew(ctx, p); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// CheckSchema is for a process that does not migrate. It returns an error
+// unless the schema is one that this program serves: its newest version, the
+// one before, or the one after, so that releases can be rolled out and back
+// one at a time.
+func (db *DB) CheckSchema(ctx context.Context) error {
+	p, done, err := db.migrations()
+	if err != nil {
+		return fmt.Errorf("check schema: %w", err)
+	}
+	defer done()
+	if err := tooNew(ctx, p); err != nil {
+		return fmt.Errorf("check schema: %w", err)
+	}
+	has, newest, err := versions(ctx, p)
+	if err != nil {
+		return fmt.Errorf("check schema: %w", err)
+	}
+	if has == 0 || has < newest-1 {
+		return fmt.Errorf("check schema: the database has version %d and this program needs %d: migrate it first", has, max(newest-1, 1))
+	}
+	return nil
+}
+
+func tooNew(ctx context.Context, p *goose.Provider) error {
+	has, newest, err := versions(ctx, p)
+	if err == nil && has > newest+1 {
+		err = fmt.Errorf("the database has version %d and this program knows none above %d: start a newer release", has, newest)
+	}
+	return err
+}
+
+// versions returns the version of the schema, 0 for none, and the newest one
+// that this program knows.
+func versions(ctx context.Context, p *goose.Provider) (has, newest int64, err error) {
+	has, err = p.GetDBVersion(ctx)
+	for _, s := range p.ListSources() {
+		newest = max(newest, s.Version)
+	}
+	return has, newest, err
 }
 
 // A Migration is one step of the schema.
