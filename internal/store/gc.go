@@ -1161,16 +1161,17 @@ type Relocation struct {
 
 // Relocations returns up to n blobs of a location, with ids greater than
 // after, that are not at their canonical key and could be: it is not in the
-// trash.
-func (db *DB) Relocations(ctx context.Context, location int64, after gantry.BlobID, n int) (all []Relocation, err error) {
+// trash. last is where to go on; it is after itself at the end.
+func (db *DB) Relocations(ctx context.Context, location int64, after gantry.BlobID, n int) (all []Relocation, last gantry.BlobID, err error) {
 	err = db.read(ctx, "find relocations", func(ctx context.Context, t *tx) error {
-		all = nil
+		all, last = nil, after
 		if err := t.each(ctx, func(rows *sql.Rows) error {
 			r := Relocation{Location: location}
 			var d []byte
 			err := rows.Scan(&r.Blob, &d, &r.Size, &r.Path)
 			r.Digest = gantry.DigestFromBytes(d)
 			all = append(all, r)
+			last = r.Blob
 			return err
 		}, `SELECT p.blob_id, b.digest, b.size, p.path FROM placements p JOIN blobs b ON b.id = p.blob_id
 			WHERE p.location_id = ? AND p.path > '' AND p.state = 'present' AND p.blob_id > ? ORDER BY p.blob_id LIMIT ?`,
@@ -1194,7 +1195,7 @@ func (db *DB) Relocations(ctx context.Context, location int64, after gantry.Blob
 		all = slices.DeleteFunc(all, func(r Relocation) bool { return fenced[r.Digest.Key()] })
 		return nil
 	})
-	return all, err
+	return all, last, err
 }
 
 // Relocate makes the canonical key, where a copy of the blob is on stable
