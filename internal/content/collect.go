@@ -428,6 +428,16 @@ func (c *Collector) adoptObject(ctx context.Context, l Location, key string, s *
 		}
 		return err
 	}
+	// Reading may have taken long, and an open object stays readable when it
+	// is deleted. If it is there now, its key would still be fenced if it were
+	// deleted before Adopt looks at the trash.
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+	if info, err := l.Engine.Stat(ctx, key); gantry.Is(err, gantry.NotFound) || err == nil && info.Size != size {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	adopted, err := c.opts.Store.Adopt(ctx, l.ID, key, d, size)
 	switch {
 	case err != nil:
