@@ -137,7 +137,7 @@ func newModel(t *testing.T, dialect string, o mem.Options, seed uint64, workers 
 	}
 	ns := storetest.Namespace(t, m.db)
 	m.repos = []gantry.RepoID{storetest.RepoIn(t, m.db, ns), storetest.RepoIn(t, m.db, ns), storetest.Repo(t, m.db)}
-	for i := range 10 {
+	for i := range 24 {
 		m.blobs = append(m.blobs, blobtest.Bytes(uint64(i), 20+i))
 	}
 	for i := range workers {
@@ -310,7 +310,10 @@ func (m *model) quiesce() {
 	ctx := m.t.Context()
 	for _, w := range m.workers {
 		w.parked = nil
-		for k := range w.tags {
+		for k, tag := range w.tags {
+			if !tag.expires.IsZero() && !tag.expires.After(m.now()) {
+				continue
+			}
 			m.must(m.db.DeleteTag(ctx, k.repo, k.name, modelRetention, gantry.Actor{}))
 		}
 		clear(w.tags)
@@ -410,7 +413,7 @@ func (w *worker) begin() op {
 	switch n := w.rng.IntN(100); {
 	case n < 30:
 		return w.push()
-	case n < 38:
+	case n < 40:
 		return w.deleteTag
 	case n < 43:
 		return w.restore
@@ -482,7 +485,7 @@ func (w *worker) push() op {
 	put.Body = fmt.Append(nil, need)
 	put.Digest = gantry.FromBytes(put.Body)
 	if w.rng.IntN(4) > 0 {
-		put.Tags = []string{fmt.Sprintf("w%d-%d", w.id, w.rng.IntN(4))}
+		put.Tags = []string{fmt.Sprintf("w%d-%d", w.id, w.rng.IntN(2))}
 	}
 	var next op
 	next = func() op {
@@ -551,7 +554,7 @@ func (w *worker) put(p store.ManifestPut, sure time.Time, unsure bool) op {
 	more := store.ManifestPut{Repo: p.Repo, MediaType: p.MediaType, Lease: p.Lease, OrphanLease: p.OrphanLease, Retention: p.Retention}
 	if w.rng.IntN(2) == 0 {
 		more.Children = []gantry.Digest{p.Digest}
-		more.Tags = []string{fmt.Sprintf("w%d-%d", w.id, w.rng.IntN(4))}
+		more.Tags = []string{fmt.Sprintf("w%d-%d", w.id, w.rng.IntN(2))}
 	} else {
 		more.Subject = p.Digest
 	}

@@ -386,17 +386,25 @@ func (t *tx) deleteManifests(ctx context.Context, ids []gantry.ManifestID, c *Co
 	}
 	in, args := list(ids, nil)
 	now := t.now.UnixMilli()
-	for _, q := range []string{
-		// DISTINCT, for PostgreSQL refuses to update a row twice; sorted, so
-		// that two collectors do not wait for each other.
-		`SELECT DISTINCT '` + reviewManifest + `', child_id, 0, ` + big(now) + ` FROM manifest_children WHERE parent_id IN ` + in + ` ORDER BY 2`,
-		`SELECT DISTINCT '` + reviewManifest + `', f.id, 0, ` + big(now) + ` FROM manifests s JOIN manifests f ON f.repo_id = s.repo_id AND f.subject = s.digest
-			WHERE s.id IN ` + in + ` ORDER BY 2`,
-		`SELECT DISTINCT '` + reviewRepoBlob + `', repo_id, blob_id, ` + big(now) + ` FROM manifest_blobs WHERE manifest_id IN ` + in + ` ORDER BY 2, 3`,
+	// Not INSERT … SELECT: in MySQL that holds the table's auto-increment lock
+	// while it waits for rows.
+	var next []queued
+	for _, q := range []struct{ kind, from string }{
+		{reviewManifest, `SELECT child_id, 0 FROM manifest_children WHERE parent_id IN ` + in},
+		{reviewManifest, `SELECT f.id, 0 FROM manifests s JOIN manifests f ON f.repo_id = s.repo_id AND f.subject = s.digest WHERE s.id IN ` + in},
+		{reviewRepoBlob, `SELECT DISTINCT repo_id, blob_id FROM manifest_blobs WHERE manifest_id IN ` + in},
 	} {
-		if _, err := t.exec(ctx, `INSERT INTO gc_reviews (kind, ref, ref2, after_ms) `+q+t.sooner(), args...); err != nil {
+		if err := t.each(ctx, func(rows *sql.Rows) error {
+			l := queued{kind: q.kind, after: now}
+			err := rows.Scan(&l.ref, &l.ref2)
+			next = append(next, l)
+			return err
+		}, q.from, args...); err != nil {
 			return err
 		}
+	}
+	if err := t.reviews(ctx, next); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		from string
