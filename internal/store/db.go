@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -294,13 +295,12 @@ func (t *tx) run(ctx context.Context, q string, args []any) (sql.Result, error) 
 	return t.q.ExecContext(ctx, t.d.bind(q), args...)
 }
 
-// insert runs an INSERT into a table whose key is id and returns the new id,
-// or 0 if the statement ends with dialect.ignore and an equal row was there.
+// insert runs an INSERT into a table whose key is id and returns the new id.
 func (t *tx) insert(ctx context.Context, q string, args ...any) (int64, error) {
 	if t.d.returning {
 		var id int64
 		err := t.queryRow(ctx, q+" RETURNING id", args...).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, sql.ErrNoRows) { // only with ON CONFLICT DO NOTHING
 			return 0, nil
 		}
 		return id, err
@@ -314,6 +314,20 @@ func (t *tx) insert(ctx context.Context, q string, args ...any) (int64, error) {
 		return 0, err
 	}
 	return r.LastInsertId()
+}
+
+// insertIgnore is insert, but returns 0 if a row with an equal key is there.
+// MySQL cannot tell that from a count, so there the error is caught: it undoes
+// only the statement.
+func (t *tx) insertIgnore(ctx context.Context, q string, args ...any) (int64, error) {
+	if t.d.duplicate == nil {
+		return t.insert(ctx, q+conflictNothing(""), args...)
+	}
+	id, err := t.insert(ctx, q, args...)
+	if err != nil && t.d.duplicate(err) {
+		return 0, nil
+	}
+	return id, err
 }
 
 // query runs a SELECT; the caller closes the rows.
@@ -456,3 +470,6 @@ func flag(b bool) int {
 	}
 	return 0
 }
+
+// limit is n as text, for a LIMIT inside a derived table.
+func limit(n int) string { return strconv.Itoa(n) }

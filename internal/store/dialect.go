@@ -19,15 +19,18 @@ import (
 type dialect struct {
 	name   string
 	goose  string
-	bind   func(string) string              // rewrites "?", where the database wants "$1"
-	excl   string                           // ends a SELECT that locks its rows for a change
-	share  string                           // ends a SELECT that keeps its rows from being changed
-	ignore func(key string) string          // ends an INSERT that may meet an equal row; key is a column of the table
-	upsert func(keys, set string) string    // ends an INSERT that overwrites set of an equal row; fresh("x") is the new value
-	fresh  func(col string) string          // the value that the INSERT of an upsert brought for col
-	again  func(error) bool                 // deadlock, serialization failure, busy: run the closure again
-	lost   func(error) bool                 // the connection or the server is away
-	types  map[string]func(n string) string // column types of migrations
+	bind   func(string) string           // rewrites "?", where the database wants "$1"
+	excl   string                        // ends a SELECT that locks its rows for a change
+	share  string                        // ends a SELECT that keeps its rows from being changed
+	ignore func(key string) string       // ends an INSERT that may meet an equal row; key is a column of the table
+	upsert func(keys, set string) string // ends an INSERT that overwrites set of an equal row; fresh("x") is the new value
+	fresh  func(col string) string       // the value that the INSERT of an upsert brought for col
+	again  func(error) bool              // deadlock, serialization failure, busy: run the closure again
+	lost   func(error) bool              // the connection or the server is away
+	// duplicate recognizes an equal key, where an INSERT cannot be told to
+	// ignore it and say so; nil elsewhere.
+	duplicate func(error) bool
+	types     map[string]func(n string) string // column types of migrations
 	// returning: new ids come from "RETURNING id" instead of LastInsertId.
 	returning bool
 	// serial: one writer at a time, so rows are committed in the order of
@@ -114,6 +117,10 @@ var dialects = map[string]*dialect{
 			e, ok := errors.AsType[*mysql.MySQLError](err)
 			return ok && (e.Number == 1205 || e.Number == 1213 || e.Number == 1020)
 		},
+		duplicate: func(err error) bool {
+			e, ok := errors.AsType[*mysql.MySQLError](err)
+			return ok && e.Number == 1062
+		},
 		lost: func(err error) bool {
 			if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
 				return e.Number == 1040 || e.Number == 1053 || e.Number == 1927
@@ -122,8 +129,8 @@ var dialects = map[string]*dialect{
 		},
 		types: map[string]func(string) string{
 			"id": fixed("BIGINT AUTO_INCREMENT PRIMARY KEY"), "big": fixed("BIGINT"), "small": fixed("SMALLINT"),
-			"text": func(n string) string { return "VARCHAR(" + n + ") CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" },
-			"long": fixed("LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+			"text":  func(n string) string { return "VARCHAR(" + n + ") CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" },
+			"long":  fixed("LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
 			"bytes": func(n string) string { return "VARBINARY(" + n + ")" }, "blob": fixed("LONGBLOB"),
 			"engine": fixed(" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
 		},

@@ -1,0 +1,581 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+// A Manifest is a visible manifest of a repository.
+type Manifest struct {
+	ID           gantry.ManifestID
+	Digest       gantry.Digest
+	MediaType    string
+	ArtifactType string
+	Body         []byte
+}
+
+// A Label is a key and a value that a manifest carries.
+type Label struct {
+	Key, Value string
+	MediaType  string // "text/plain" or "application/json"; "" = text/plain
+}
+
+// LabelExpiresAfter is the label that gives a tag its expiry when it is made.
+const LabelExpiresAfter = "quay.expires-after"
+
+// A ManifestPut is a checked manifest to be stored and tagged.
+type ManifestPut struct {
+	Repo         gantry.RepoID
+	Digest       gantry.Digest
+	MediaType    string
+	ArtifactType string
+	ConfigType   string
+	Subject      gantry.Digest // "" = none
+	Body         []byte
+	LayersSize   int64
+	Blobs        []gantry.Digest // that the repository must hold, each once
+	Children     []gantry.Digest // manifests that the repository must hold, each once
+	Sparse       bool            // children may be missing
+	Labels       []Label
+	Tags         []string // each once; none = pushed by digest alone
+	Actor        gantry.Actor
+
+	// Lease keeps a manifest that nothing else keeps; OrphanLease one whose
+	// subject is not here yet.
+	Lease, OrphanLease time.Duration
+	// Retention is how long ended tags can be restored where the namespace
+	// made no choice.
+	Retention time.Duration
+	// Expiry reads the value of LabelExpiresAfter; 0 = it says nothing. nil:
+	// labels do not expire tags.
+	Expiry func(value string) time.Duration
+	// MirrorState: the push comes from a mirror, which may write where only
+	// it may.
+	MirrorState bool
+}
+
+// A ManifestPushed says what PutManifest did.
+type ManifestPushed struct {
+	ID      gantry.ManifestID
+	Created bool // the repository did not have it
+}
+
+// spanRow is a live tag that a push or a delete meets.
+type spanRow struct {
+	id        int64
+	name      string
+	manifest  gantry.ManifestID
+	start     int64
+	end       sql.NullInt64
+	immutable bool
+}
+
+// PutManifest stores a manifest, unless the repository has it, and points the
+// tags at it, all in one transaction: at most 12 statements for one tag and
+// up to 500 blobs, 6 when the manifest was there.
+//
+// Errors: NotFound on "repository"; Invalid on "manifest" with UnknownBlob or
+// UnknownManifest; Conflict on "tag" with TagImmutable; ReadOnly on
+// "repository" when its state takes no pushes.
+func (db *DB) PutManifest(ctx context.Context, p ManifestPut) (out ManifestPushed, err error) {
+	err = db.update(ctx, "put manifest", func(ctx context.Context, t *tx) error {
+		out = ManifestPushed{}
+		return t.putManifest(ctx, &p, &out)
+	})
+	return out, err
+}
+
+func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushed) error {
+	r, own, spans, err := t.pushTarget(ctx, p.Repo, p.Digest, p.Tags)
+	if err != nil {
+		return err
+	}
+	if err := checkPushState(r.state, p.MirrorState); err != nil {
+		return err
+	}
+	retention := pick(r.retention, p.Retention)
+	t.touch(p.Repo)
+	var expires time.Duration
+	if own.id != 0 {
+		out.ID = own.id
+		if own, err = t.keepManifest(ctx, own); err != nil {
+			return err
+		}
+		if expires, err = t.storedExpiry(ctx, p, own.id); err != nil {
+			return err
+		}
+		if err := t.reviveManifest(ctx, p, own); err != nil {
+			return err
+		}
+	} else {
+		out.Created = true
+		if err := t.newManifest(ctx, p, r, out); err != nil {
+			return err
+		}
+		if expires, err = t.labelExpiry(ctx, p, out.ID); err != nil {
+			return err
+		}
+	}
+	if len(p.Tags) == 0 {
+		lease := p.Lease
+		if p.Subject != "" {
+			lease = max(p.Lease, p.OrphanLease)
+		}
+		if err := t.review(ctx, reviewManifest, int64(out.ID), 0, t.now.Add(lease)); err != nil {
+			return err
+		}
+		return t.event(ctx, Event{Kind: "push_repo", Namespace: r.ns, Repo: p.Repo, Actor: p.Actor,
+			Payload: pushPayload{r.name.Name, r.name.Namespace, "", p.Digest, p.MediaType}})
+	}
+	for _, name := range p.Tags {
+		i := slices.IndexFunc(spans, func(s spanRow) bool { return s.name == name })
+		var old *spanRow
+		if i >= 0 {
+			old = &spans[i]
+			if old.immutable {
+				if old.manifest != out.ID {
+					return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
+						Detail: fmt.Sprintf("tag %q is immutable and points at another manifest", name)}
+				}
+				continue
+			}
+		}
+		if err := t.moveTag(ctx, p.Repo, name, out.ID, old, tagSpan{expires: expires, retention: retention}); err != nil {
+			return err
+		}
+		if err := t.event(ctx, Event{Kind: "push_repo", Namespace: r.ns, Repo: p.Repo, Actor: p.Actor,
+			Payload: pushPayload{r.name.Name, r.name.Namespace, name, p.Digest, p.MediaType}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type pushPayload struct {
+	Repo      string        `json:"repo"`
+	Namespace string        `json:"namespace"`
+	Tag       string        `json:"tag,omitempty"`
+	Digest    gantry.Digest `json:"manifest_digest"`
+	MediaType string        `json:"mediaType"`
+}
+
+// target is what a push or a delete must know of its repository.
+type target struct {
+	ns        gantry.AccountID
+	name      gantry.RepoName
+	state     gantry.RepoState
+	retention int64 // seconds; negative: the namespace made no choice
+}
+
+// ownRow is a manifest that the repository has.
+type ownRow struct {
+	id          gantry.ManifestID
+	lease       int64
+	hidden      int64
+	blobsHidden bool
+}
+
+func checkPushState(s gantry.RepoState, mirror bool) error {
+	switch {
+	case s == gantry.Normal, mirror && (s == gantry.Mirror || s == gantry.OrgMirror):
+		return nil
+	case s == gantry.MarkedForDeletion:
+		return errNoRepository
+	}
+	return &gantry.Error{Code: gantry.ReadOnly, Object: "repository",
+		Detail: "the repository is in state " + s.String() + " and takes no pushes"}
+}
+
+func pick(seconds int64, otherwise time.Duration) time.Duration {
+	if seconds < 0 {
+		return otherwise
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// pushTarget reads, in one statement and without locks, the repository, the
+// manifest of that digest in it, if any, and the live tags of those names.
+func (t *tx) pushTarget(ctx context.Context, repo gantry.RepoID, d gantry.Digest, tags []string) (r target, own ownRow, spans []spanRow, err error) {
+	args := []any{d.Bytes()}
+	in, args := list(tags, args)
+	found := false
+	err = t.each(ctx, func(rows *sql.Rows) error {
+		found = true
+		var (
+			id, lease, hidden         sql.NullInt64
+			blobsHidden, immutable    sql.NullInt64
+			tag, manifest, start, end sql.NullInt64
+			name                      sql.NullString
+		)
+		if err := rows.Scan(&r.ns, &r.name.Namespace, &r.name.Name, &r.state, &r.retention, &id, &lease, &hidden, &blobsHidden,
+			&tag, &name, &manifest, &start, &end, &immutable); err != nil {
+			return err
+		}
+		own = ownRow{gantry.ManifestID(id.Int64), lease.Int64, hidden.Int64, blobsHidden.Int64 != 0}
+		if tag.Valid {
+			spans = append(spans, spanRow{tag.Int64, name.String, gantry.ManifestID(manifest.Int64), start.Int64, end, immutable.Int64 != 0})
+		}
+		return nil
+	}, `SELECT r.ns_id, a.name, r.name, r.state, a.retention_s, m.id, m.lease_until_ms, m.hidden_ms, m.blobs_hidden,
+		g.id, g.name, g.manifest_id, g.start_ms, g.end_ms, g.immutable
+		FROM repositories r JOIN accounts a ON a.id = r.ns_id
+		LEFT JOIN manifests m ON m.repo_id = r.id AND m.digest = ?
+		LEFT JOIN tags g ON g.repo_id = r.id AND g.live = 1 AND g.name IN `+in+`
+		WHERE r.id = ? AND r.deleted_ms = 0 AND a.deleted_ms = 0`, append(args, repo)...)
+	if err == nil && !found {
+		err = errNoRepository
+	}
+	return r, own, spans, err
+}
+
+// keepManifest makes sure that the manifest stays until this transaction has
+// committed an edge to it, and reads again what a collector or a delete may
+// have changed.
+func (t *tx) keepManifest(ctx context.Context, own ownRow) (ownRow, error) {
+	if t.d.serial {
+		return own, nil
+	}
+	var blobsHidden int
+	err := t.queryRow(ctx, `SELECT lease_until_ms, hidden_ms, blobs_hidden FROM manifests WHERE id = ?`+t.d.share, own.id).
+		Scan(&own.lease, &own.hidden, &blobsHidden)
+	own.blobsHidden = blobsHidden != 0
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errRaced
+	}
+	return own, err
+}
+
+// reviveManifest makes a manifest that is pushed or restored again what it
+// was: not hidden, its blobs readable, with a lease if no tag keeps it.
+func (t *tx) reviveManifest(ctx context.Context, p *ManifestPut, own ownRow) error {
+	lease := int64(0) // a tag keeps it; when that is deleted, no lease shall show it
+	if len(p.Tags) == 0 {
+		d := p.Lease
+		if p.Subject != "" {
+			d = max(p.Lease, p.OrphanLease)
+		}
+		lease = max(own.lease, t.now.Add(d).UnixMilli())
+	}
+	if own.blobsHidden {
+		if err := t.unhideBlobs(ctx, p.Repo, own.id); err != nil {
+			return err
+		}
+	}
+	if own.lease == lease && own.hidden == 0 {
+		return nil
+	}
+	_, err := t.exec(ctx, `UPDATE manifests SET hidden_ms = 0, lease_until_ms = ? WHERE id = ?`, lease, own.id)
+	return err
+}
+
+// maxDepth bounds how deep indexes may be nested.
+const maxDepth = 32
+
+// unhideBlobs shows the blobs of a manifest and of what is below it again.
+func (t *tx) unhideBlobs(ctx context.Context, repo gantry.RepoID, id gantry.ManifestID) error {
+	level := []gantry.ManifestID{id}
+	seen := map[gantry.ManifestID]bool{id: true}
+	for range maxDepth {
+		var next []gantry.ManifestID
+		for chunk := range slices.Chunk(level, 500) {
+			slices.Sort(chunk)
+			in, args := list(chunk, nil)
+			if _, err := t.exec(ctx, `UPDATE manifests SET blobs_hidden = 0 WHERE blobs_hidden = 1 AND id IN `+in, args...); err != nil {
+				return err
+			}
+			if _, err := t.exec(ctx, `UPDATE repo_blobs SET hidden_ms = 0 WHERE repo_id = ? AND hidden_ms <> 0 AND blob_id IN
+				(SELECT blob_id FROM manifest_blobs WHERE manifest_id IN `+in+`)`, append([]any{repo}, args...)...); err != nil {
+				return err
+			}
+			if err := t.each(ctx, func(rows *sql.Rows) error {
+				var child gantry.ManifestID
+				err := rows.Scan(&child)
+				if !seen[child] {
+					seen[child] = true
+					next = append(next, child)
+				}
+				return err
+			}, `SELECT child_id FROM manifest_children WHERE parent_id IN `+in, args...); err != nil {
+				return err
+			}
+		}
+		if level = next; len(level) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// newManifest inserts a manifest with all its edges.
+func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *ManifestPushed) error {
+	children, subjectHere, err := t.keepChildren(ctx, p)
+	if err != nil {
+		return err
+	}
+	lease := int64(0)
+	if len(p.Tags) == 0 {
+		d := p.Lease
+		if p.Subject != "" && !subjectHere {
+			d = max(p.Lease, p.OrphanLease)
+		}
+		lease = t.now.Add(d).UnixMilli()
+	}
+	id, err := t.insertIgnore(ctx, `INSERT INTO manifests (repo_id, digest, media_type, artifact_type, config_type, subject, size, layers_size,
+		created_ms, lease_until_ms, hidden_ms, blobs_hidden) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
+		p.Repo, p.Digest.Bytes(), p.MediaType, p.ArtifactType, p.ConfigType, p.Subject.Bytes(), len(p.Body), p.LayersSize,
+		t.now.UnixMilli(), lease)
+	if err != nil {
+		return err
+	}
+	if id == 0 {
+		return errRaced // somebody else pushed it just now
+	}
+	out.ID = gantry.ManifestID(id)
+	if _, err := t.exec(ctx, `INSERT INTO manifest_bodies (manifest_id, body) VALUES (?, ?)`, id, p.Body); err != nil {
+		return err
+	}
+	if err := t.linkBlobs(ctx, p, r, out.ID); err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(children, 500) {
+		args := make([]any, 0, 3*len(chunk))
+		for _, c := range chunk {
+			args = append(args, id, c, p.Repo)
+		}
+		if _, err := t.exec(ctx, `INSERT INTO manifest_children (parent_id, child_id, repo_id) VALUES `+tuples(len(chunk), 3), args...); err != nil {
+			return err
+		}
+	}
+	return t.insertLabels(ctx, out.ID, "manifest", p.Labels)
+}
+
+func (t *tx) insertLabels(ctx context.Context, m gantry.ManifestID, source string, labels []Label) error {
+	for chunk := range slices.Chunk(labels, 100) {
+		args := make([]any, 0, 6*len(chunk))
+		for _, l := range chunk {
+			mt := l.MediaType
+			if mt == "" {
+				mt = "text/plain"
+			}
+			args = append(args, m, uuid.NewString(), l.Key, l.Value, source, mt)
+		}
+		if _, err := t.exec(ctx, `INSERT INTO manifest_labels (manifest_id, uuid, label, value, source, media_type) VALUES `+
+			tuples(len(chunk), 6), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepChildren locks the children and the subject against collection and
+// returns the children's ids. A missing subject is fine.
+func (t *tx) keepChildren(ctx context.Context, p *ManifestPut) (children []gantry.ManifestID, subject bool, err error) {
+	digests := p.Children
+	if p.Subject != "" {
+		digests = append(slices.Clone(digests), p.Subject)
+	}
+	var revive []gantry.ManifestID
+	here := make(map[gantry.Digest]gantry.ManifestID, len(digests))
+	for chunk := range slices.Chunk(digests, 500) {
+		bin := make([][]byte, len(chunk))
+		for i, d := range chunk {
+			bin[i] = d.Bytes()
+		}
+		in, args := list(bin, []any{p.Repo})
+		if err := t.each(ctx, func(rows *sql.Rows) error {
+			var (
+				id     gantry.ManifestID
+				digest []byte
+				hidden int
+			)
+			if err := rows.Scan(&id, &digest, &hidden); err != nil {
+				return err
+			}
+			here[gantry.DigestFromBytes(digest)] = id
+			if hidden != 0 {
+				revive = append(revive, id)
+			}
+			return nil
+		}, `SELECT id, digest, blobs_hidden FROM manifests WHERE repo_id = ? AND digest IN `+in+` ORDER BY id`+t.d.share, args...); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, c := range p.Children {
+		id, ok := here[c]
+		switch {
+		case ok:
+			children = append(children, id)
+			if slices.Contains(revive, id) {
+				if err := t.unhideBlobs(ctx, p.Repo, id); err != nil {
+					return nil, false, err
+				}
+			}
+		case !p.Sparse:
+			return nil, false, &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownManifest,
+				Detail: "the repository does not hold the manifest " + string(c) + "; push it before the index that names it"}
+		}
+	}
+	_, subject = here[p.Subject]
+	return children, subject, nil
+}
+
+// linkBlobs ties the manifest m to its blobs, all of which the repository
+// must hold, and accounts for those that it uses for the first time.
+func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.ManifestID) error {
+	type used struct {
+		id   gantry.BlobID
+		size int64
+	}
+	var fresh []used
+	var total int64
+	for chunk := range slices.Chunk(p.Blobs, 500) {
+		bin := make([][]byte, len(chunk))
+		for i, d := range chunk {
+			bin[i] = d.Bytes()
+		}
+		in, args := list(bin, []any{m, p.Repo})
+		if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = ? WHERE repo_id = ? AND linked = 0 AND hidden_ms = 0
+			AND blob_id IN (SELECT id FROM blobs WHERE digest IN `+in+`)`, args...); err != nil {
+			return err
+		}
+		held := make(map[gantry.Digest]gantry.BlobID, len(chunk))
+		var ids []gantry.BlobID
+		if err := t.each(ctx, func(rows *sql.Rows) error {
+			var (
+				u      used
+				digest []byte
+				linked int64
+			)
+			if err := rows.Scan(&u.id, &digest, &u.size, &linked); err != nil {
+				return err
+			}
+			held[gantry.DigestFromBytes(digest)] = u.id
+			ids = append(ids, u.id)
+			if linked == int64(m) {
+				fresh = append(fresh, u)
+				total += u.size
+			}
+			return nil
+		}, `SELECT b.id, b.digest, b.size, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
+			WHERE rb.hidden_ms = 0 AND rb.linked <> 0 AND b.digest IN `+in+` ORDER BY b.id`+t.d.share, args[1:]...); err != nil {
+			return err
+		}
+		if len(ids) < len(chunk) {
+			for _, d := range chunk {
+				if _, ok := held[d]; !ok {
+					return &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownBlob,
+						Detail: "the repository does not hold the blob " + string(d) + "; push it before the manifest that names it"}
+				}
+			}
+		}
+		rows := make([]any, 0, 3*len(ids))
+		for _, id := range ids {
+			rows = append(rows, m, id, p.Repo)
+		}
+		if _, err := t.exec(ctx, `INSERT INTO manifest_blobs (manifest_id, blob_id, repo_id) VALUES `+tuples(len(ids), 3), rows...); err != nil {
+			return err
+		}
+	}
+	if len(fresh) == 0 {
+		return nil // what the repository uses already, the namespace counts already
+	}
+	slices.SortFunc(fresh, func(a, b used) int { return int(a.id - b.id) })
+	for chunk := range slices.Chunk(fresh, 500) {
+		rows := make([]any, 0, 4*len(chunk))
+		ids := make([]gantry.BlobID, 0, len(chunk))
+		for _, u := range chunk {
+			rows = append(rows, r.ns, u.id, u.size, m)
+			ids = append(ids, u.id)
+		}
+		n, err := t.exec(ctx, `INSERT INTO ns_blobs (ns_id, blob_id, size, added_by) VALUES `+tuples(len(chunk), 4)+t.d.ignore("size"), rows...)
+		if err != nil {
+			return err
+		}
+		in, args := list(ids, []any{r.ns})
+		if !t.d.serial && (t.d.duplicate != nil || n < int64(len(chunk))) {
+			// Rows that were there must stay until our link to them is committed.
+			kept := 0
+			if err := t.each(ctx, func(*sql.Rows) error { kept++; return nil },
+				`SELECT blob_id FROM ns_blobs WHERE ns_id = ? AND blob_id IN `+in+` ORDER BY blob_id`+t.d.share, args...); err != nil {
+				return err
+			}
+			if kept < len(chunk) {
+				return errRaced
+			}
+		}
+		var size int64
+		for _, u := range chunk {
+			size += u.size
+		}
+		if _, err := t.exec(ctx, `INSERT INTO usage_deltas (ns_id, repo_id, bytes)
+			SELECT ns_id, 0, SUM(size) FROM ns_blobs WHERE ns_id = ? AND blob_id IN `+in+` AND added_by = ? GROUP BY ns_id
+			UNION ALL SELECT ns_id, id, ? FROM repositories WHERE id = ?`, append(args, m, size, p.Repo)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labelExpiry is the expiry that a new manifest's labels give to its tags: its
+// own label, or the one that all children of an index agree on.
+func (t *tx) labelExpiry(ctx context.Context, p *ManifestPut, id gantry.ManifestID) (time.Duration, error) {
+	if p.Expiry == nil || len(p.Tags) == 0 {
+		return 0, nil
+	}
+	for _, l := range p.Labels {
+		if l.Key == LabelExpiresAfter {
+			return p.Expiry(l.Value), nil
+		}
+	}
+	if len(p.Children) == 0 {
+		return 0, nil
+	}
+	return t.childrenExpiry(ctx, p, id)
+}
+
+// storedExpiry is labelExpiry for a manifest that is pushed again. An image
+// pays one statement only if it may carry the label.
+func (t *tx) storedExpiry(ctx context.Context, p *ManifestPut, id gantry.ManifestID) (time.Duration, error) {
+	if p.Expiry == nil || len(p.Tags) == 0 {
+		return 0, nil
+	}
+	if len(p.Children) > 0 {
+		return t.childrenExpiry(ctx, p, id)
+	}
+	for _, l := range p.Labels {
+		if l.Key == LabelExpiresAfter {
+			return p.Expiry(l.Value), nil
+		}
+	}
+	return 0, nil
+}
+
+func (t *tx) childrenExpiry(ctx context.Context, p *ManifestPut, id gantry.ManifestID) (time.Duration, error) {
+	values := map[string]bool{}
+	n := 0
+	if err := t.each(ctx, func(rows *sql.Rows) error {
+		var v string
+		err := rows.Scan(&v)
+		values[v] = true
+		n++
+		return err
+	}, `SELECT l.value FROM manifest_children c JOIN manifest_labels l ON l.manifest_id = c.child_id AND l.label = '`+LabelExpiresAfter+`'
+		WHERE c.parent_id = ?`, id); err != nil {
+		return 0, err
+	}
+	if len(values) != 1 || n < len(p.Children) {
+		return 0, nil
+	}
+	for v := range values {
+		return p.Expiry(v), nil
+	}
+	return 0, nil
+}

@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+// How a tag's span ended.
+const (
+	endedByMove   = "move"   // the tag points elsewhere now
+	endedByDelete = "delete" // somebody deleted it
+	endedByExpiry = "expire" // its time was over
+)
+
+// tagSpan is what a new span of a tag is like.
+type tagSpan struct {
+	expires   time.Duration // 0 = never
+	retention time.Duration // of the span that ends
+	reversion bool
+}
+
+// moveTag ends the live span old of the tag, if there is one, and begins one
+// on m. The old span stays as history.
+func (t *tx) moveTag(ctx context.Context, repo gantry.RepoID, name string, m gantry.ManifestID, old *spanRow, s tagSpan) error {
+	start := t.now.UnixMilli()
+	if old != nil {
+		start = max(start, old.start+1)
+		n, err := t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = CASE WHEN end_ms < ? THEN '`+endedByExpiry+`' ELSE '`+endedByMove+`' END,
+			end_ms = CASE WHEN end_ms < ? THEN end_ms ELSE ? END WHERE id = ? AND live = 1`, start, start, start, old.id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errRaced
+		}
+		if old.manifest != m {
+			if err := t.review(ctx, reviewManifest, int64(old.manifest), 0, gantry.FromMillis(start).Add(s.retention)); err != nil {
+				return err
+			}
+		}
+	}
+	var end any
+	if s.expires > 0 {
+		end = start + s.expires.Milliseconds()
+	}
+	id, err := t.insertIgnore(ctx, `INSERT INTO tags (repo_id, name, manifest_id, start_ms, end_ms, live, ended_by, reversion, immutable)
+		VALUES (?, ?, ?, ?, ?, 1, '', ?, 0)`, repo, name, m, start, end, flag(s.reversion))
+	if err == nil && id == 0 {
+		return errRaced // another writer made the first span meanwhile
+	}
+	return err
+}
+
+// Tags returns the names of up to n live tags that are greater than last, in
+// byte order. One statement at any depth.
+func (db *DB) Tags(ctx context.Context, repo gantry.RepoID, last string, n int) (names []string, err error) {
+	err = db.read(ctx, "list tags", func(ctx context.Context, t *tx) error {
+		names = make([]string, 0, min(n, 1000))
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var s string
+			err := rows.Scan(&s)
+			names = append(names, s)
+			return err
+		}, `SELECT name FROM tags WHERE repo_id = ? AND live = 1 AND name > ? AND (end_ms IS NULL OR end_ms > ?) ORDER BY name LIMIT ?`,
+			repo, last, t.now.UnixMilli(), n)
+	})
+	return names, err
+}
+
+// A TagSpan is one span of a tag's life.
+type TagSpan struct {
+	ID        gantry.TagID
+	Name      string
+	Manifest  gantry.ManifestID
+	Digest    gantry.Digest
+	MediaType string
+	Start     time.Time
+	End       time.Time // zero = none; in the future for a live tag that will expire
+	Live      bool
+	EndedBy   string // "move", "delete", "expire", or "" while it lives
+	Reversion bool   // made by a restore
+	Immutable bool
+}
+
+// TagHistory returns up to n spans of the repository's tags, newest first,
+// that began before the given time (zero = now) and, if name is not "", are
+// of that tag. Spans that collection may have emptied are not among them.
+func (db *DB) TagHistory(ctx context.Context, repo gantry.RepoID, name string, before time.Time, n int) (spans []TagSpan, err error) {
+	err = db.read(ctx, "tag history", func(ctx context.Context, t *tx) error {
+		spans = nil
+		if before.IsZero() {
+			before = t.now.Add(24 * time.Hour) // starts may run ahead of the clock by some milliseconds
+		}
+		args := []any{repo, before.UnixMilli()}
+		of := ""
+		if name != "" {
+			of = " AND g.name = ?"
+			args = append(args, name)
+		}
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var (
+				s              TagSpan
+				digest         []byte
+				start          int64
+				end, live      sql.NullInt64
+				reversion, imm int
+			)
+			if err := rows.Scan(&s.ID, &s.Name, &s.Manifest, &digest, &s.MediaType, &start, &end, &live, &s.EndedBy, &reversion, &imm); err != nil {
+				return err
+			}
+			s.Digest, s.Start, s.End = gantry.DigestFromBytes(digest), gantry.FromMillis(start), gantry.FromMillis(end.Int64)
+			s.Live = live.Valid && (!end.Valid || end.Int64 > t.now.UnixMilli())
+			s.Reversion, s.Immutable = reversion != 0, imm != 0
+			spans = append(spans, s)
+			return nil
+		}, `SELECT g.id, g.name, g.manifest_id, m.digest, m.media_type, g.start_ms, g.end_ms, g.live, g.ended_by, g.reversion, g.immutable
+			FROM tags g JOIN manifests m ON m.id = g.manifest_id
+			WHERE g.repo_id = ? AND g.start_ms < ?`+of+` ORDER BY g.start_ms DESC, g.id DESC LIMIT ?`, append(args, n)...)
+	})
+	return spans, err
+}
+
+type tagPayload struct {
+	Repo      string        `json:"repo"`
+	Namespace string        `json:"namespace"`
+	Tag       string        `json:"tag"`
+	Digest    gantry.Digest `json:"manifest_digest"`
+}
+
+// DeleteTag ends a tag now. NotFound on "tag"; Conflict on "tag" with
+// TagImmutable; ReadOnly on "repository" when its state takes no changes.
+func (db *DB) DeleteTag(ctx context.Context, repo gantry.RepoID, name string, retention time.Duration, actor gantry.Actor) error {
+	return db.update(ctx, "delete tag", func(ctx context.Context, t *tx) error {
+		r, _, spans, err := t.pushTarget(ctx, repo, "", []string{name})
+		if err != nil {
+			return err
+		}
+		if err := checkPushState(r.state, false); err != nil {
+			return err
+		}
+		if len(spans) == 0 || spans[0].end.Valid && spans[0].end.Int64 <= t.now.UnixMilli() {
+			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "no such tag in the repository"}
+		}
+		return t.endTag(ctx, repo, r, spans[0], pick(r.retention, retention), actor)
+	})
+}
+
+// endTag deletes a live tag: its manifest is no longer to be seen through it,
+// nor through earlier spans of the same name.
+func (t *tx) endTag(ctx context.Context, repo gantry.RepoID, r target, s spanRow, retention time.Duration, actor gantry.Actor) error {
+	if s.immutable {
+		return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
+			Detail: "tag \"" + s.name + "\" is immutable; it cannot be deleted"}
+	}
+	end := max(t.now.UnixMilli(), s.start+1)
+	var digest []byte
+	var lease int64
+	if err := notFound(t.queryRow(ctx, `SELECT digest, lease_until_ms FROM manifests WHERE id = ?`+t.d.excl, s.manifest).Scan(&digest, &lease), nil); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `UPDATE tags SET live = NULL, end_ms = ?, ended_by = '`+endedByDelete+`' WHERE id = ? AND live = 1`, end, s.id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errRaced
+	}
+	if _, err := t.exec(ctx, `UPDATE tags SET ended_by = '`+endedByDelete+`' WHERE repo_id = ? AND name = ? AND manifest_id = ?
+		AND live IS NULL AND ended_by = '`+endedByMove+`'`, repo, s.name, s.manifest); err != nil {
+		return err
+	}
+	if lease != 0 {
+		if _, err := t.exec(ctx, `UPDATE manifests SET lease_until_ms = 0 WHERE id = ?`, s.manifest); err != nil {
+			return err
+		}
+	}
+	if err := t.review(ctx, reviewManifest, int64(s.manifest), 0, gantry.FromMillis(end).Add(retention)); err != nil {
+		return err
+	}
+	t.touch(repo)
+	return t.event(ctx, Event{Kind: "delete_tag", Namespace: r.ns, Repo: repo, Actor: actor,
+		Payload: tagPayload{r.name.Name, r.name.Namespace, s.name, gantry.DigestFromBytes(digest)}})
+}
+
+// RestoreTag points a tag at a manifest that one of its ended spans pointed
+// at, and that is still there. NotFound on "tag" when there is no such span or
+// it is too old; Conflict on "tag" with TagImmutable.
+func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d gantry.Digest, retention time.Duration, actor gantry.Actor) error {
+	return db.update(ctx, "restore tag", func(ctx context.Context, t *tx) error {
+		r, own, spans, err := t.pushTarget(ctx, repo, d, []string{name})
+		if err != nil {
+			return err
+		}
+		if err := checkPushState(r.state, false); err != nil {
+			return err
+		}
+		gone := &gantry.Error{Code: gantry.NotFound, Object: "tag",
+			Detail: "the tag never pointed at that manifest, or too long ago to be restored"}
+		if own.id == 0 {
+			return gone
+		}
+		keep := pick(r.retention, retention)
+		var past int
+		if err := t.queryRow(ctx, `SELECT COUNT(*) FROM tags WHERE repo_id = ? AND name = ? AND manifest_id = ?
+			AND (end_ms IS NULL OR end_ms > ?)`, repo, name, own.id, t.now.Add(-keep).UnixMilli()).Scan(&past); err != nil {
+			return err
+		}
+		if past == 0 {
+			return gone
+		}
+		if own, err = t.keepManifest(ctx, own); err != nil {
+			return err
+		}
+		if err := t.reviveManifest(ctx, &ManifestPut{Repo: repo, Tags: []string{name}}, own); err != nil {
+			return err
+		}
+		var old *spanRow
+		if len(spans) > 0 {
+			if old = &spans[0]; old.immutable {
+				return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
+					Detail: "tag \"" + name + "\" is immutable; it cannot be moved"}
+			}
+		}
+		if err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true}); err != nil {
+			return err
+		}
+		t.touch(repo)
+		return t.event(ctx, Event{Kind: "revert_tag", Namespace: r.ns, Repo: repo, Actor: actor,
+			Payload: tagPayload{r.name.Name, r.name.Namespace, name, d}})
+	})
+}
+
+// SetTagExpiry sets when a live tag ends; zero = never. NotFound on "tag".
+func (db *DB) SetTagExpiry(ctx context.Context, repo gantry.RepoID, name string, at time.Time, actor gantry.Actor) error {
+	return db.update(ctx, "set tag expiry", func(ctx context.Context, t *tx) error {
+		r, _, spans, err := t.pushTarget(ctx, repo, "", []string{name})
+		if err != nil {
+			return err
+		}
+		if len(spans) == 0 {
+			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "no such tag in the repository"}
+		}
+		var end any
+		if !at.IsZero() {
+			end = max(at.UnixMilli(), t.now.UnixMilli()+1)
+		}
+		n, err := t.exec(ctx, `UPDATE tags SET end_ms = ? WHERE id = ? AND live = 1`, end, spans[0].id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errRaced
+		}
+		t.touch(repo)
+		return t.event(ctx, Event{Kind: "change_tag_expiration", Namespace: r.ns, Repo: repo, Actor: actor,
+			Payload: struct {
+				Repo, Namespace, Tag string
+				ExpirationDate       int64 `json:"expiration_date"`
+				Old                  int64 `json:"old_expiration_date"`
+			}{r.name.Name, r.name.Namespace, name, at.Unix(), spans[0].end.Int64 / 1000}})
+	})
+}
