@@ -206,18 +206,19 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 		case fenced > 0:
 			return ErrKeyFenced
 		default:
-			n, err := t.exec(ctx, `INSERT INTO placements (blob_id, location_id, path, state, since_ms, verified_ms) VALUES (?, ?, ?, ?, ?, ?)`+
-				t.d.upsert("blob_id, location_id", "path = "+t.d.fresh("path")+", state = "+t.d.fresh("state")+
-					", since_ms = "+t.d.fresh("since_ms")+", verified_ms = "+t.d.fresh("verified_ms")),
-				out.ID, c.Location, c.Path, placePresent, ms, ms)
-			if err != nil {
-				return err
-			}
-			if state.Valid && path.String != c.Path && n > 0 {
-				// The bad object that the placement named before.
-				if err := t.trash(ctx, c.Location, orCanonical(path.String, c.Digest), trashDelay); err != nil {
+			if state.Valid && path.String != c.Path {
+				// The bad object that the placement names goes to the trash:
+				// only under a lock that nobody shares who may be about to
+				// use its key.
+				if err := t.replaceBad(ctx, out.ID, c.Location, path.String, c.Digest); err != nil {
 					return err
 				}
+			}
+			if _, err := t.exec(ctx, `INSERT INTO placements (blob_id, location_id, path, state, since_ms, verified_ms) VALUES (?, ?, ?, ?, ?, ?)`+
+				t.d.upsert("blob_id, location_id", "path = "+t.d.fresh("path")+", state = "+t.d.fresh("state")+
+					", since_ms = "+t.d.fresh("since_ms")+", verified_ms = "+t.d.fresh("verified_ms")),
+				out.ID, c.Location, c.Path, placePresent, ms, ms); err != nil {
+				return err
 			}
 			out.Used = true
 		}
@@ -225,6 +226,25 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 		return t.linkBlob(ctx, c.Repo, ns, out.ID, c.Size, t.now.Add(c.Lease))
 	})
 	return out, err
+}
+
+// replaceBad queues the object of a placement that is not healthy for
+// deletion, unless the placement changed since it was read at path.
+func (t *tx) replaceBad(ctx context.Context, id gantry.BlobID, location int64, path string, d gantry.Digest) error {
+	if !t.d.serial {
+		if err := t.queryRow(ctx, `SELECT id FROM blobs WHERE id = ?`+t.d.excl, id).Scan(&id); err != nil {
+			return err
+		}
+		var n int
+		if err := t.queryRow(ctx, `SELECT COUNT(*) FROM placements WHERE blob_id = ? AND location_id = ? AND path = ? AND state <> 'present'`,
+			id, location, path).Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			return errRaced
+		}
+	}
+	return t.discard(ctx, []object{{location: location, path: orCanonical(path, d)}}, trashDelay)
 }
 
 func orCanonical(path string, d gantry.Digest) string {
@@ -237,15 +257,6 @@ func orCanonical(path string, d gantry.Digest) string {
 // trashDelay is how long after its last placement an object is deleted:
 // pulls that run end, and caches forget.
 const trashDelay = 15 * time.Minute
-
-// trash queues an object for deletion. A canonical key comes here only while
-// its blob row is locked for a change.
-func (t *tx) trash(ctx context.Context, location int64, path string, delay time.Duration) error {
-	_, err := t.exec(ctx, `INSERT INTO trash (location_id, path, after_ms, done_ms) VALUES (?, ?, ?, 0)`+
-		t.d.upsert("location_id, path", "after_ms = "+t.d.fresh("after_ms")+", done_ms = 0"),
-		location, path, t.now.Add(delay).UnixMilli())
-	return err
-}
 
 // linkBlob lets the repository hold the blob, at least until then.
 func (t *tx) linkBlob(ctx context.Context, repo gantry.RepoID, ns gantry.AccountID, blob gantry.BlobID, size int64, until time.Time) error {

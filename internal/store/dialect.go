@@ -115,7 +115,7 @@ var dialects = map[string]*dialect{
 		fresh:  func(col string) string { return "VALUES(" + col + ")" },
 		again: func(err error) bool {
 			e, ok := errors.AsType[*mysql.MySQLError](err)
-			return ok && (e.Number == 1205 || e.Number == 1213 || e.Number == 1020)
+			return ok && (e.Number == 1205 || e.Number == 1213 || e.Number == 1020 || e.Number == 1467)
 		},
 		duplicate: func(err error) bool {
 			e, ok := errors.AsType[*mysql.MySQLError](err)

@@ -469,6 +469,9 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 			return err
 		}
 		if len(ids) < len(chunk) {
+			if err := t.unlinkedMeanwhile(ctx, p.Repo, in, args[2:]); err != nil {
+				return err
+			}
 			for _, d := range chunk {
 				if _, ok := held[d]; !ok {
 					return &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownBlob,
@@ -522,6 +525,22 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		}
 	}
 	return nil
+}
+
+// unlinkedMeanwhile returns errRaced if the repository holds one of the blobs
+// after all, but not as one that a manifest uses: a collector found it unused
+// after our UPDATE saw it used. The next try takes it.
+func (t *tx) unlinkedMeanwhile(ctx context.Context, repo gantry.RepoID, in string, digests []any) error {
+	if t.d.serial {
+		return nil
+	}
+	var n int
+	err := t.queryRow(ctx, `SELECT COUNT(*) FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
+		WHERE rb.hidden_ms = 0 AND rb.linked = 0 AND b.digest IN `+in, append([]any{repo}, digests...)...).Scan(&n)
+	if err == nil && n > 0 {
+		err = errRaced
+	}
+	return err
 }
 
 // labelExpiry is the expiry that a new manifest's labels give to its tags: its
