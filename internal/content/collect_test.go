@@ -1,6 +1,7 @@
 package content_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -231,4 +232,27 @@ func TestVerify(t *testing.T) {
 	if r, err := c.Verify(ctx, content.VerifyOptions{}); err != nil || r.Failed != 1 || r.Damaged != 0 || r.Objects != 4 {
 		t.Errorf("Verify = %+v, %v", r, err)
 	}
+}
+
+// TestCollectorLoop runs rounds until it is told to stop.
+func TestCollectorLoop(t *testing.T) {
+	e := mem.New()
+	w := newCollectWorld(t, e)
+	w.image(w.here[0], "", "a", []byte("first"))
+	if err := w.db.DeleteTag(t.Context(), w.repo, "a", time.Hour, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	c := content.NewCollector(content.CollectOptions{Store: w.db, Locations: w.here, Retention: time.Hour, Interval: time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); c.Loop(ctx) }()
+	for i := 0; keys(t, e) > 0; i++ {
+		if i == 30_000 {
+			t.Fatal("the object stays")
+		}
+		w.advance(10 * time.Minute)
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-ended
 }
