@@ -352,10 +352,8 @@ func (m *model) quiesce() {
 		if _, err := c.AdoptAll(ctx); err != nil {
 			m.t.Fatal(err)
 		}
-		if m.publish {
-			if _, err := c.RelocateAll(ctx); err != nil {
-				m.t.Fatal(err)
-			}
+		if _, err := c.RelocateAll(ctx); err != nil {
+			m.t.Fatal(err)
 		}
 	}
 	for _, table := range []string{"tags", "manifests", "manifest_bodies", "manifest_blobs", "manifest_children", "repo_blobs", "ns_blobs",
@@ -456,7 +454,7 @@ func (w *worker) begin() op {
 		return func() op { _, err := w.db.PurgeTrash(w.ctx(), 1+w.rng.IntN(20)); w.must(err); return nil }
 	case n < 93:
 		return func() op { _, err := w.db.SweepUploads(w.ctx(), 20*time.Hour); w.must(err); return nil }
-	case n < 97 && w.publish:
+	case n < 97:
 		return w.relocate
 	}
 	return w.adopt
@@ -783,6 +781,34 @@ func (w *worker) relocate() op {
 		return nil
 	}
 	r, began := all[w.rng.IntN(len(all))], w.now()
+	commit := func() op {
+		if w.now().Sub(began) >= time.Hour {
+			return nil
+		}
+		done, err := w.db.Relocate(w.ctx(), r)
+		w.must(err)
+		if done {
+			w.note("relocated")
+		}
+		return nil
+	}
+	if !w.publish {
+		return func() op {
+			data := w.read(r.Path)
+			u, err := w.inner.Upload(w.ctx(), r.Digest.Key(), 0, nil)
+			if err != nil || gantry.FromBytes(data) != r.Digest {
+				w.must(err)
+				return nil
+			}
+			return func() op {
+				_, err := u.Write(data)
+				if err = errors.Join(err, u.Complete(w.ctx()), u.Close()); err != nil {
+					return nil // another relocation of it has begun
+				}
+				return commit
+			}
+		}
+	}
 	return func() op {
 		if err := w.inner.Publish(w.ctx(), r.Path, r.Digest.Key()); err != nil {
 			if !gantry.Is(err, gantry.NotFound) {
@@ -790,17 +816,7 @@ func (w *worker) relocate() op {
 			}
 			return nil
 		}
-		return func() op {
-			if w.now().Sub(began) >= time.Hour {
-				return nil
-			}
-			done, err := w.db.Relocate(w.ctx(), r)
-			w.must(err)
-			if done {
-				w.note("relocated")
-			}
-			return nil
-		}
+		return commit
 	}
 }
 

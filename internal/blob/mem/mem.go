@@ -22,7 +22,8 @@ import (
 // Options of an Engine. The zero value works.
 type Options struct {
 	// NoPublish makes the engine behave like an object store: Publish is
-	// gantry.Unsupported, and an upload cannot be seen before Complete.
+	// gantry.Unsupported, and an upload cannot be seen before Complete: what
+	// the key held is there until then.
 	NoPublish bool
 	// Capacity is how many bytes fit in; 0 is no bound.
 	Capacity int64
@@ -51,6 +52,7 @@ type object struct {
 	states   map[string]int // of each Sync, and the bytes that it vouches for
 	synced   int            // the most of these
 	upload   int64          // the Upload that may write
+	before   *object        // what an object store shows until this is completed
 }
 
 var _ blob.Engine = (*Engine)(nil)
@@ -94,8 +96,8 @@ func (e *Engine) put(key string, o *object) {
 // find returns the object that readers see at key, or nil. The caller holds mu.
 func (e *Engine) find(key string) *object {
 	o := e.objects[key]
-	if o == nil || o.pending && e.opts.NoPublish {
-		return nil
+	if o != nil && o.pending && e.opts.NoPublish {
+		return o.before
 	}
 	return o
 }
@@ -110,7 +112,7 @@ func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []b
 	if e.opts.Capacity > 0 && e.used >= e.opts.Capacity {
 		return nil, blob.DiskFull(nil)
 	}
-	o := e.objects[key]
+	o, before := e.objects[key], e.find(key)
 	if offset == 0 && len(state) == 0 {
 		o = &object{states: map[string]int{}}
 	} else {
@@ -127,6 +129,9 @@ func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []b
 	}
 	e.uploads++
 	o.pending, o.upload, o.modified = true, e.uploads, e.opts.Now()
+	if e.opts.NoPublish {
+		o.before = before
+	}
 	e.put(key, o)
 	return &upload{e: e, key: key, id: o.upload}, nil
 }
@@ -139,7 +144,7 @@ func (e *Engine) Abort(ctx context.Context, key string, _ []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if o := e.objects[key]; o != nil && o.pending {
-		e.put(key, nil)
+		e.put(key, o.before)
 	}
 	return nil
 }
@@ -204,7 +209,11 @@ func (e *Engine) Delete(ctx context.Context, key string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.find(key) != nil {
+	switch o := e.objects[key]; {
+	case e.find(key) == nil:
+	case e.find(key) == o.before:
+		o.before = nil // the upload goes on
+	default:
 		e.put(key, nil)
 	}
 	return nil
@@ -338,7 +347,7 @@ func (u *upload) Complete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.pending, o.upload, u.err = false, 0, errEnded
+	o.pending, o.upload, o.before, u.err = false, 0, nil, errEnded
 	return nil
 }
 
