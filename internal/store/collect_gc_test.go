@@ -443,3 +443,21 @@ func TestRelocate(t *testing.T) {
 		}
 	})
 }
+
+// TestCollectHidden checks that a blob that was deleted goes at once, and one
+// that a manifest still needs does not.
+func TestCollectHidden(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		loose, used := w.blob(w.repo, 1), w.blob(w.repo, 2)
+		w.manifest(w.repo, store.ManifestPut{Blobs: []gantry.Digest{used}, Tags: []string{"a"}})
+		storetest.Exec(t, w.DB, `UPDATE repo_blobs SET hidden_ms = ?`, w.Now().UnixMilli())
+		storetest.Exec(t, w.DB, `INSERT INTO gc_reviews (kind, ref, ref2, after_ms) SELECT 'repo_blob', repo_id, blob_id, 0 FROM repo_blobs`)
+		w.collect()
+		if n := storetest.Get(t, w.DB, `SELECT COUNT(*) FROM blobs WHERE digest = ?`, loose.Bytes()); n != 0 {
+			t.Error("a deleted blob is there until its lease is over")
+		}
+		if n := storetest.Get(t, w.DB, `SELECT COUNT(*) FROM repo_blobs rb JOIN blobs b ON b.id = rb.blob_id WHERE b.digest = ?`, used.Bytes()); n != 1 {
+			t.Error("a blob went that a manifest needs")
+		}
+	})
+}
