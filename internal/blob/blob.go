@@ -7,19 +7,25 @@ import (
 	"context"
 	"io"
 	"iter"
+	"os"
 	"time"
 )
 
 // An Engine is a store of objects. Its methods may be called concurrently.
 //
 // Keys are relative, slash-separated, without empty, "." or ".." elements;
-// anything else is gantry.Invalid on "key". A missing object is
-// gantry.NotFound on "object". No space left (or too little, see Free) is
-// gantry.Unavailable with reason gantry.DiskFull. Other errors are the
-// engine's own and are never shown to a client.
+// CheckKey has the whole rule, and anything else is gantry.Invalid on "key". A
+// missing object is gantry.NotFound on "object". No space left (or too little,
+// see Free) is gantry.Unavailable on "storage" with reason gantry.DiskFull.
+// When ctx is done, the error wraps ctx.Err(). Other errors are the engine's
+// own and are never shown to a client.
+//
+// Whether Open, Stat and List see an upload that is not completed is up to the
+// engine. An engine may also be an UploadPublisher.
 type Engine interface {
 	// Upload opens the object at key for appending at offset. With offset 0
-	// and a nil state it is created, replacing what was there. Otherwise it
+	// and an empty state it is created, replacing what was there; a second
+	// name that Publish gave to what was there keeps its bytes. Otherwise it
 	// goes on from the Sync that returned that state at that offset, in this
 	// process or another: what was written after that Sync is dropped. When
 	// fewer bytes than offset are there, the error is gantry.NotFound on
@@ -31,8 +37,11 @@ type Engine interface {
 	Abort(ctx context.Context, key string, state []byte) error
 
 	// Publish gives the completed object at from a second name, to, and
-	// replaces what to named before. When it returns, the name is on stable
-	// storage, and so are the bytes. from stays. An engine that cannot do
+	// replaces what to named before, at once: a reader finds the old object or
+	// the new one. When it returns, the name is on stable storage, and so are
+	// the bytes. from stays, and each name can be deleted or uploaded anew
+	// without touching the other. Several may publish the same to at a time;
+	// one of them wins. An engine that cannot do
 	// this without copying returns gantry.Unsupported on "publish"; the
 	// caller then leaves the object where it is.
 	Publish(ctx context.Context, from, to string) error
@@ -43,7 +52,9 @@ type Engine interface {
 	// Stat returns size and time of an object without opening it.
 	Stat(ctx context.Context, key string) (Info, error)
 
-	// Delete removes an object. Absent is no error.
+	// Delete removes an object. Absent is no error. An object that is open
+	// stays readable, or its reads fail; they never return other bytes. A
+	// crash may bring the object back: whoever must be sure deletes again.
 	Delete(ctx context.Context, key string) error
 
 	// List yields the objects whose key begins with prefix and is greater
@@ -54,19 +65,21 @@ type Engine interface {
 	// this engine has no such thing and the bytes go through Open.
 	URL(ctx context.Context, key string, opts URLOptions) (string, error)
 
-	// Free returns how many bytes can still be written and the size of the
-	// whole; total 0 means that there is no known bound.
+	// Free returns how many bytes can still be written before uploads are
+	// refused (so 0 means that they are) and the size of the whole; total 0
+	// means that there is no known bound.
 	Free(ctx context.Context) (free, total uint64, err error)
 
 	// Check proves that the engine can write, see and remove an object (it
-	// uses the key "_verify"). It is what health checks call.
+	// uses the key VerifyKey, or a reserved name). It is what health checks
+	// call, and several processes may do so at a time.
 	Check(ctx context.Context) error
 }
 
 // An Upload appends to an object. It is used by one goroutine at a time.
-// After an error every further call returns an error, and the upload can
-// only be closed; what the last Sync vouched for can be resumed, except that
-// a failed Sync or Complete means that nothing of it is vouched for.
+// After an error, and after Complete, every further call but Close returns an
+// error; what the last Sync vouched for can be resumed, except that a failed
+// Sync or Complete means that nothing of it is vouched for: discard it.
 type Upload interface {
 	// Write appends p. It may return before the bytes are durable.
 	io.Writer
@@ -78,17 +91,49 @@ type Upload interface {
 	// object can be opened. Nothing can be written after it.
 	Complete(ctx context.Context) error
 	// Close releases what the Upload holds. Without Complete before it, the
-	// upload can be resumed from its last Sync.
+	// upload can be resumed from its last Sync. A second Close does nothing.
 	Close() error
 }
 
-// An Object is an open object. Objects of local files are *os.File inside:
-// File returns it, so that sendfile can be used.
+// An Object is an open object. It is used by one goroutine at a time, but for
+// ReadAt. Objects of local files are a Filer too.
 type Object interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 	// Size is the length in bytes.
 	Size() int64
+}
+
+// A Filer is an Object that is a local file. http.ServeContent and io.Copy
+// reach sendfile with such an Object as it is; File is for who wraps it.
+type Filer interface {
+	Object
+	// File returns the open file, which the Object still owns.
+	File() *os.File
+}
+
+// An UploadPublisher is an Engine that completes and publishes an upload in
+// one go, for less than the two calls cost.
+type UploadPublisher interface {
+	Engine
+	// PublishUpload is u.Complete, then Publish of u's key to to. u came from
+	// Upload of this engine. After an error u can only be closed, and the name
+	// to, if nothing had it before, may exist with bytes that are not whole:
+	// nobody may take the existence of a name for the presence of a blob.
+	PublishUpload(ctx context.Context, u Upload, to string) error
+}
+
+// PublishUpload completes u, which is the upload at from, and publishes it as
+// to, in the cheapest way that e has. When e cannot publish, the error is
+// gantry.Unsupported on "publish", and the object is complete at from.
+func PublishUpload(ctx context.Context, e Engine, u Upload, from, to string) error {
+	if p, ok := e.(UploadPublisher); ok {
+		return p.PublishUpload(ctx, u, to)
+	}
+	if err := u.Complete(ctx); err != nil {
+		return err
+	}
+	return e.Publish(ctx, from, to)
 }
 
 // Info describes an object.

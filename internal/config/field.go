@@ -141,7 +141,24 @@ func (t *index) find(name string) *Field {
 		f.Name = name
 		return &f
 	}
+	for _, fam := range families {
+		if strings.HasPrefix(name, fam.prefix) && upperName(name) {
+			return &Field{Name: name, Group: fam.group, Kind: Custom, Shape: "anything", Doc: fam.doc, Later: true, Secret: looksSecret(name), Obsolete: fam.why,
+				parse: func(_ *checker, _ string, n *node) (any, bool) { return n.plain(), true }}
+		}
+	}
 	return nil
+}
+
+// families are the beginnings of names that Quay knows many of; those that are
+// not rows of the table pass without a check.
+var families = []struct{ prefix, group, doc, why string }{
+	{"ENTITLEMENT_", "quay.io only", "Payment of plans.", quayIO},
+	{"STRIPE_", "quay.io only", "Payment through Stripe.", quayIO},
+	{"CLOUDWATCH_", "quay.io only", "Metrics to CloudWatch.", quayIO},
+	{"SPAM_DETECTION_", "quay.io only", "Detection of spam.", quayIO},
+	{"SENTRY_", "Health and metrics", "Option of Sentry.", ""},
+	{"PYROSCOPE_", "Health and metrics", "Option of Pyroscope.", ""},
 }
 
 // upperName reports whether s is made of A-Z, 0-9 and '_' only.

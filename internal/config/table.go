@@ -40,6 +40,7 @@ func item(it Field) func(*Field)               { return func(f *Field) { f.Item 
 func old(names ...string) func(*Field)         { return func(f *Field) { f.Aliases = names } }
 func dead(why string) func(*Field)             { return func(f *Field) { f.Obsolete = why } }
 func env(name string) func(*Field)             { return func(f *Field) { f.Env = name } }
+func opened(f *Field)                          { f.Open = true }
 func oneText(f *Field)                         { f.OneText = true }
 
 // custom makes a Custom row.
@@ -152,11 +153,11 @@ func databaseFields() []Field {
 
 func redisFields() []Field {
 	return []Field{
-		row("BUILDLOGS_REDIS", Object, "", 0, "Redis that holds the lines of running builds.", keys(redisKeys()...)),
-		row("USER_EVENTS_REDIS", Object, "", used, "Redis for wake-ups, events of the user interface and locks of workers. In process when not set.", keys(redisKeys()...), old("USER_SECRETENTS_REDIS")),
+		row("BUILDLOGS_REDIS", Object, "", 0, "Redis that holds the lines of running builds.", keys(redisKeys()...), opened),
+		row("USER_EVENTS_REDIS", Object, "", used, "Redis for wake-ups, events of the user interface and locks of workers. In process when not set.", keys(redisKeys()...), opened, old("USER_SECRETENTS_REDIS")),
 		row("BUILDLOGS_REDIS_HOSTNAME", String, "", 0, "Old way to write BUILDLOGS_REDIS.host.", check(checkHost)),
 		row("USER_EVENTS_REDIS_HOSTNAME", String, "", used, "Old way to write USER_EVENTS_REDIS.host.", check(checkHost)),
-		row("PULL_METRICS_REDIS", Object, "", later, "Redis that counts pulls.", keys(redisKeys()...)),
+		row("PULL_METRICS_REDIS", Object, "", later, "Redis that counts pulls.", keys(redisKeys()...), opened),
 		row("DATA_MODEL_CACHE_CONFIG", Object, "", 0, "Shared look-up cache of Quay. Gantry caches in process.", keys(cacheKeys()...)),
 	}
 }

@@ -1,0 +1,42 @@
+package bus_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/gantry-registry/gantry/internal/bus"
+	"github.com/gantry-registry/gantry/internal/bus/bustest"
+)
+
+func TestLocal(t *testing.T) {
+	bustest.Run(t, func(*testing.T) bus.Bus { return bus.New(bus.Options{}) })
+}
+
+func TestDroppedIsCounted(t *testing.T) {
+	var n atomic.Int64
+	b := bus.New(bus.Options{Dropped: func(d int) { n.Add(int64(d)) }})
+	if _, _, err := b.Subscribe("x"); err != nil {
+		t.Fatal(err)
+	}
+	for range bus.Buffer + 3 {
+		if err := b.Publish(t.Context(), "x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n.Load() != 3 {
+		t.Errorf("%d dropped, want 3", n.Load())
+	}
+}
+
+func BenchmarkWake(b *testing.B) {
+	l := bus.New(bus.Options{})
+	_, cancel, err := l.Waiter("x")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Wake("x")
+	}
+}

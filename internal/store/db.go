@@ -1,0 +1,458 @@
+// Package store is the metadata of the registry in an SQL database: names and
+// links, blobs and placements, the journal, jobs. One code and one schema run
+// on SQLite, PostgreSQL and MySQL/MariaDB; what differs is in a dialect. The
+// schema, the locks and the reasons are in docs/design/store.md.
+//
+// A method is one use case and one transaction. Methods return
+// *gantry.Error for what a client may be told; NotFound is one of them, not
+// sql.ErrNoRows. A lost database is gantry.Unavailable on "database".
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+// Options are what Open needs. Only URI is required.
+type Options struct {
+	// URI is Quay's DB_URI: sqlite:///relative, sqlite:////absolute/path,
+	// postgresql://user:password@host:port/name, mysql+pymysql://….
+	URI string
+	// Args are Quay's DB_CONNECTION_ARGS; those that a driver does not know
+	// are left out.
+	Args map[string]any
+	// MaxConns bounds the connections for PostgreSQL and MySQL; 0 = 20.
+	MaxConns int
+	// Readers is the number of connections that read, for SQLite; 0 = 4.
+	Readers int
+	// Now is the clock; nil = time.Now.
+	Now func() time.Time
+	// Logger may be nil.
+	Logger *slog.Logger
+	// Observe, if set, is called after every transaction and every single
+	// read with its name, its duration and its outcome.
+	Observe func(ctx context.Context, operation string, took time.Duration, err error)
+}
+
+// DB is an open store. Its methods may be called concurrently.
+type DB struct {
+	opts    Options
+	d       *dialect
+	pool    *sql.DB // reads; with a server, everything
+	writer  *writer // SQLite only
+	stmts   sync.Map
+	nstmts  atomic.Int64
+	count   atomic.Uint64 // statements sent
+	gens    [generations]atomic.Uint64
+	who     atomic.Uint64
+	access  accessLog
+	log     *slog.Logger
+	closing atomic.Bool
+}
+
+// generations is the number of slots of DB.Generation; ids that share a slot
+// only forget more than they must.
+const generations = 8192
+
+// Open connects to the database. It does not create or change tables: that is
+// Migrate.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	u, err := parseURI(o.URI, o.Args)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{opts: o, d: dialects[u.dialect], log: o.Logger}
+	if db.d.serial {
+		err = db.openSQLite(ctx, u)
+	} else {
+		err = db.openServer(ctx, u)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db.access.start(db)
+	return db, nil
+}
+
+// Close waits for the pulls that are being logged, then closes the
+// connections.
+func (db *DB) Close() error {
+	if db.closing.Swap(true) {
+		return nil
+	}
+	db.access.stop()
+	var errs []error
+	db.stmts.Range(func(_, s any) bool {
+		errs = append(errs, s.(*sql.Stmt).Close())
+		return true
+	})
+	if db.writer != nil {
+		errs = append(errs, db.writer.close())
+	}
+	return errors.Join(append(errs, db.pool.Close())...)
+}
+
+// Dialect is "sqlite", "postgres" or "mysql".
+func (db *DB) Dialect() string { return db.d.name }
+
+// Exclusive reports whether no other process writes this database, so that
+// what Generation guards is exact.
+func (db *DB) Exclusive() bool { return db.d.serial }
+
+// Now is the store's clock.
+func (db *DB) Now() time.Time { return db.opts.Now() }
+
+// Statements returns the number of SQL statements sent so far. BEGIN, COMMIT
+// and SAVEPOINT do not count. Budgets are tested with it.
+func (db *DB) Statements() uint64 { return db.count.Load() }
+
+// Pool returns the statistics of the connection pool.
+func (db *DB) Pool() sql.DBStats { return db.pool.Stats() }
+
+// Generation changes, before the writing call returns, whenever something
+// that a read of repository repo could have seen was changed by this process.
+// Read it before the query whose answer is to be kept; the answer may be used
+// as long as the generation is the same, and, unless Exclusive, for at most
+// one second.
+func (db *DB) Generation(repo gantry.RepoID) uint64 {
+	return db.gens[uint64(repo)%generations].Load() //nolint:gosec // ids are not negative
+}
+
+// AccountsGeneration is Generation for accounts, teams, permissions and the
+// names of repositories.
+func (db *DB) AccountsGeneration() uint64 { return db.who.Load() }
+
+// A tx is what a closure of update or read works with.
+type tx struct {
+	db    *DB
+	d     *dialect
+	q     querier
+	w     *writer // statements are prepared here, if not nil
+	now   time.Time
+	repos []gantry.RepoID // changed: their generation moves when this commits
+	who   bool            // accounts or permissions changed
+}
+
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// errRaced makes update run its closure again: another transaction changed
+// what an earlier statement of this one read.
+var errRaced = errors.New("raced with another transaction")
+
+// attempts is how often update runs a closure that keeps racing.
+const attempts = 12
+
+// update runs fn in a transaction at READ COMMITTED and commits it. fn may
+// run more than once: it does no I/O but SQL, and it sets what it returns
+// anew each time.
+func (db *DB) update(ctx context.Context, name string, fn func(ctx context.Context, t *tx) error) error {
+	began := time.Now()
+	err := db.tryUpdate(ctx, fn)
+	if db.opts.Observe != nil {
+		db.opts.Observe(ctx, name, time.Since(began), err)
+	}
+	return db.wrap(name, err)
+}
+
+func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
+	for i := 0; ; i++ {
+		var err error
+		if db.writer != nil {
+			err = db.writer.do(ctx, fn)
+		} else {
+			err = db.once(ctx, fn)
+		}
+		if err == nil || !(errors.Is(err, errRaced) || db.d.again(err)) {
+			return err
+		}
+		if i+1 == attempts {
+			return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: time.Second,
+				Detail: "too many others are changing the same thing; try again", Err: err}
+		}
+		pause := time.Duration(rand.Int64N(int64(time.Millisecond) << min(i, 6))) //nolint:gosec // jitter
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// once runs fn in one transaction of the pool.
+func (db *DB) once(ctx context.Context, fn func(ctx context.Context, t *tx) error) (err error) {
+	c, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = c.Rollback() // the first error is the one to tell
+		}
+	}()
+	t := &tx{db: db, d: db.d, q: c, now: db.opts.Now()}
+	if err := fn(ctx, t); err != nil {
+		return err
+	}
+	if err := c.Commit(); err != nil {
+		return err
+	}
+	db.changed(t)
+	return nil
+}
+
+// changed moves the generations of what t changed.
+func (db *DB) changed(t *tx) {
+	for _, r := range t.repos {
+		db.gens[uint64(r)%generations].Add(1) //nolint:gosec // ids are not negative
+	}
+	if t.who {
+		db.who.Add(1)
+	}
+}
+
+// read runs fn outside a transaction: each statement sees what is committed.
+func (db *DB) read(ctx context.Context, name string, fn func(ctx context.Context, t *tx) error) error {
+	began := time.Now()
+	err := fn(ctx, &tx{db: db, d: db.d, q: db.pool, now: db.opts.Now()})
+	if db.opts.Observe != nil {
+		db.opts.Observe(ctx, name, time.Since(began), err)
+	}
+	return db.wrap(name, err)
+}
+
+// wrap says what was being done, unless err is meant for a client.
+func (db *DB) wrap(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*gantry.Error](err); ok {
+		return err
+	}
+	if full(err) {
+		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Reason: gantry.DiskFull, Retry: 30 * time.Second,
+			Detail: "the registry's disk is full", Err: fmt.Errorf("%s: %w", name, err)}
+	}
+	if db.d.lost(err) || db.closing.Load() {
+		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: 5 * time.Second,
+			Detail: "the registry's database does not answer; try again", Err: fmt.Errorf("%s: %w", name, err)}
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// touch says that this transaction changes what readers of the repository see.
+func (t *tx) touch(repo gantry.RepoID) { t.repos = append(t.repos, repo) }
+
+// stmt returns q prepared, where that is worth it; nil: send it as it is.
+func (t *tx) stmt(ctx context.Context, q string) (*sql.Stmt, error) {
+	if t.w != nil {
+		return t.w.prepare(ctx, q)
+	}
+	if t.d.serial {
+		return t.db.prepare(ctx, q)
+	}
+	return nil, nil
+}
+
+// exec runs a statement and returns the number of rows that it changed.
+// MySQL counts rows that were matched, as the others do.
+func (t *tx) exec(ctx context.Context, q string, args ...any) (int64, error) {
+	r, err := t.run(ctx, q, args)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (t *tx) run(ctx context.Context, q string, args []any) (sql.Result, error) {
+	t.db.count.Add(1)
+	s, err := t.stmt(ctx, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case s != nil:
+		return s.ExecContext(ctx, args...)
+	}
+	return t.q.ExecContext(ctx, t.d.bind(q), args...)
+}
+
+// insert runs an INSERT into a table whose key is id and returns the new id,
+// or 0 if the statement ends with dialect.ignore and an equal row was there.
+func (t *tx) insert(ctx context.Context, q string, args ...any) (int64, error) {
+	if t.d.returning {
+		var id int64
+		err := t.queryRow(ctx, q+" RETURNING id", args...).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, nil
+		}
+		return id, err
+	}
+	r, err := t.run(ctx, q, args)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.RowsAffected()
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+// query runs a SELECT; the caller closes the rows.
+func (t *tx) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	t.db.count.Add(1)
+	s, err := t.stmt(ctx, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case s != nil:
+		return s.QueryContext(ctx, args...)
+	}
+	return t.q.QueryContext(ctx, t.d.bind(q), args...)
+}
+
+// row is one row or an error; Scan gives sql.ErrNoRows when there is none.
+type row struct {
+	*sql.Row
+	err error
+}
+
+func (r row) Scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.Row.Scan(dest...)
+}
+
+// queryRow runs a SELECT of at most one row.
+func (t *tx) queryRow(ctx context.Context, q string, args ...any) row {
+	t.db.count.Add(1)
+	s, err := t.stmt(ctx, q)
+	switch {
+	case err != nil:
+		return row{err: err}
+	case s != nil:
+		return row{Row: s.QueryRowContext(ctx, args...)}
+	}
+	return row{Row: t.q.QueryRowContext(ctx, t.d.bind(q), args...)}
+}
+
+// each calls scan for every row of a SELECT.
+func (t *tx) each(ctx context.Context, scan func(*sql.Rows) error, q string, args ...any) (err error) {
+	rows, err := t.query(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// maxStatements bounds the prepared statements that are kept.
+const maxStatements = 400
+
+// prepare returns q prepared on the pool; nil when enough are kept.
+func (db *DB) prepare(ctx context.Context, q string) (*sql.Stmt, error) {
+	if s, ok := db.stmts.Load(q); ok {
+		return s.(*sql.Stmt), nil
+	}
+	if db.nstmts.Add(1) > maxStatements {
+		db.nstmts.Add(-1)
+		return nil, nil
+	}
+	s, err := db.pool.PrepareContext(ctx, q)
+	if err != nil {
+		db.nstmts.Add(-1)
+		return nil, err
+	}
+	if old, loaded := db.stmts.LoadOrStore(q, s); loaded {
+		db.nstmts.Add(-1)
+		return old.(*sql.Stmt), s.Close()
+	}
+	return s, nil
+}
+
+// list returns "(?, ?, …)" for the values of an IN, padded with the last one
+// to a power of two, so that few different statements arise. It is "(NULL)"
+// for no values.
+func list[T any](vals []T, args []any) (string, []any) {
+	if len(vals) == 0 {
+		return "(NULL)", args
+	}
+	n := 1
+	for n < len(vals) {
+		n *= 2
+	}
+	for _, v := range vals {
+		args = append(args, v)
+	}
+	for range n - len(vals) {
+		args = append(args, vals[len(vals)-1])
+	}
+	return "(" + marks(n) + ")", args
+}
+
+// marks returns "?, ?, …", n of them.
+func marks(n int) string {
+	if 3*n <= len(cachedMarks) {
+		return cachedMarks[:3*n-2]
+	}
+	b := make([]byte, 0, 3*n)
+	for range n {
+		b = append(b, "?, "...)
+	}
+	return string(b[:3*n-2])
+}
+
+const cachedMarks = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+
+// tuples returns "(?, ?), (?, ?), …" for n rows of m columns.
+func tuples(n, m int) string {
+	one := "(" + marks(m) + ")"
+	b := make([]byte, 0, n*(len(one)+2))
+	for i := range n {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, one...)
+	}
+	return string(b)
+}
+
+// notFound turns sql.ErrNoRows into e and keeps every other error.
+func notFound(err error, e *gantry.Error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return e
+	}
+	return err
+}
+
+// flag is the stored form of a boolean.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

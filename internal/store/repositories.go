@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+// A Repository is a row of repositories with what its namespace adds.
+type Repository struct {
+	ID               gantry.RepoID
+	Namespace        gantry.AccountID
+	NamespaceKind    gantry.AccountKind // User or Organization
+	NamespaceEnabled bool
+	Name             gantry.RepoName
+	Visibility       gantry.Visibility
+	State            gantry.RepoState
+	Version          int64 // grows when something that was granted is taken away
+	Description      string
+	Created          time.Time
+	// Retention is how long an ended tag can be restored: the namespace's own
+	// choice, or a negative value where it made none.
+	Retention time.Duration
+}
+
+const repositoryColumns = `r.id, r.ns_id, a.kind, a.enabled, a.name, r.name, r.visibility, r.state, r.version,
+	r.description, r.created_ms, a.retention_s`
+
+func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
+	var (
+		r                  Repository
+		created, retention int64
+		enabled            int
+	)
+	err := row.Scan(&r.ID, &r.Namespace, &r.NamespaceKind, &enabled, &r.Name.Namespace, &r.Name.Name, &r.Visibility,
+		&r.State, &r.Version, &r.Description, &created, &retention)
+	r.NamespaceEnabled = enabled == 1
+	r.Created = gantry.FromMillis(created)
+	r.Retention = time.Duration(retention) * time.Second
+	return r, err
+}
+
+var errNoRepository = &gantry.Error{Code: gantry.NotFound, Object: "repository", Detail: "repository name not known to registry"}
+
+// Repository finds a repository by name. A deleted one is NotFound on
+// "repository".
+func (db *DB) Repository(ctx context.Context, name gantry.RepoName) (r Repository, err error) {
+	err = db.read(ctx, "find repository", func(ctx context.Context, t *tx) error {
+		r, err = scanRepository(t.queryRow(ctx, `SELECT `+repositoryColumns+` FROM accounts a
+			JOIN repositories r ON r.ns_id = a.id
+			WHERE a.name = ? AND a.deleted_ms = 0 AND r.name = ? AND r.deleted_ms = 0`, name.Namespace, name.Name))
+		return notFound(err, errNoRepository)
+	})
+	return r, err
+}
+
+// RepositoryByID is Repository for a known id.
+func (db *DB) RepositoryByID(ctx context.Context, id gantry.RepoID) (r Repository, err error) {
+	err = db.read(ctx, "read repository", func(ctx context.Context, t *tx) error {
+		r, err = scanRepository(t.queryRow(ctx, `SELECT `+repositoryColumns+` FROM repositories r
+			JOIN accounts a ON a.id = r.ns_id
+			WHERE r.id = ? AND r.deleted_ms = 0 AND a.deleted_ms = 0`, id))
+		return notFound(err, errNoRepository)
+	})
+	return r, err
+}
