@@ -17,17 +17,26 @@ import (
 type checker struct {
 	file     string
 	problems []Problem
+	counts   map[Severity]int
+}
+
+// problem keeps p, up to maxProblems of each severity: a flood of warnings must
+// not hide an error.
+func (c *checker) problem(p Problem) {
+	if c.counts == nil {
+		c.counts = map[Severity]int{}
+	}
+	if c.counts[p.Severity]++; c.counts[p.Severity] <= maxProblems {
+		c.problems = append(c.problems, p)
+	}
 }
 
 func (c *checker) add(sev Severity, n *node, path, format string, args ...any) {
-	if len(c.problems) >= maxProblems {
-		return
-	}
 	p := Problem{Severity: sev, File: c.file, Field: path, Message: fmt.Sprintf(format, args...)}
 	if n != nil {
 		p.Line, p.Column = n.line, n.col
 	}
-	c.problems = append(c.problems, p)
+	c.problem(p)
 }
 
 func (c *checker) fail(n *node, path, format string, args ...any) {
@@ -577,14 +586,6 @@ func checkID(s string) error {
 		return errors.New("it must be letters, digits, '_', '-' and '.'")
 	}
 	return nil
-}
-
-func checkRegistryLevel(s string) error {
-	switch strings.ToUpper(s) {
-	case "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL":
-		return nil
-	}
-	return errors.New("it must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
 }
 
 // looksSecret reports whether a name is one whose value should not be shown.

@@ -14,7 +14,7 @@ type DBURI struct {
 	Port     int        // 0 = the dialect's own
 	User     string     // decoded
 	Password string     // decoded
-	Name     string     // the database; for sqlite the path of the file, ":memory:" or ""
+	Name     string     // the database; for sqlite the path of the file
 	Params   url.Values // what follows '?'
 }
 
@@ -45,14 +45,9 @@ func ParseDBURI(s string) (DBURI, error) {
 		d.Params, rest = q, rest[:i]
 	}
 	if d.Dialect == "sqlite" {
-		// sqlite:///relative, sqlite:////absolute, sqlite:// in memory
-		if rest == "" || rest == "/" || rest == "/:memory:" {
-			d.Name = ":memory:"
-			return d, nil
-		}
 		path, ok := strings.CutPrefix(rest, "/")
-		if !ok {
-			return DBURI{}, errors.New("a SQLite address has three slashes: sqlite:///path, or four for an absolute path")
+		if !ok || path == "" || strings.Contains(path, ":memory:") {
+			return DBURI{}, errors.New("a SQLite address names a file: sqlite:///relative/path, or sqlite:////absolute/path")
 		}
 		d.Name = path
 		return d, nil
@@ -90,6 +85,35 @@ func ParseDBURI(s string) (DBURI, error) {
 		return DBURI{}, errors.New("it names no database: it must end in /name")
 	}
 	return d, nil
+}
+
+// String returns the address in a form that net/url reads, whatever characters
+// its password is made of. It holds the password.
+func (d DBURI) String() string {
+	var query string
+	if len(d.Params) > 0 {
+		query = "?" + d.Params.Encode()
+	}
+	if d.Dialect == "sqlite" {
+		return "sqlite:///" + d.Name + query
+	}
+	u := url.URL{Scheme: "postgresql", Host: d.Host, Path: "/" + d.Name}
+	if d.Dialect == "mysql" {
+		u.Scheme = "mysql+pymysql"
+	}
+	if strings.Contains(u.Host, ":") {
+		u.Host = "[" + u.Host + "]"
+	}
+	if d.Port != 0 {
+		u.Host += ":" + strconv.Itoa(d.Port)
+	}
+	if d.User != "" || d.Password != "" {
+		u.User = url.UserPassword(d.User, d.Password)
+		if d.Password == "" {
+			u.User = url.User(d.User)
+		}
+	}
+	return u.String() + query
 }
 
 func checkDBURI(s string) error {

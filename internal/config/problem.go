@@ -13,15 +13,16 @@ type Severity string
 
 // The severities.
 const (
-	Error   Severity = "error"   // the configuration is refused
-	Warning Severity = "warning" // taken, but probably not what was meant
-	Notice  Severity = "notice"  // worth knowing
+	Error      Severity = "error"        // the configuration is refused
+	Warning    Severity = "warning"      // taken, but probably not what was meant
+	NotUsedYet Severity = "not-used-yet" // taken and kept; this release does not act on it
+	Ignored    Severity = "ignored"      // of no use to Gantry, ever
 )
 
 // A Problem is one finding about a configuration. It never holds a secret.
 type Problem struct {
 	Severity Severity `json:"severity"`
-	File     string   `json:"file,omitempty"`   // name inside the folder, or "environment"
+	File     string   `json:"file,omitempty"`   // path, "QUAY_OVERRIDE_CONFIG" or "environment"
 	Line     int      `json:"line,omitempty"`   // from 1; 0 = not known
 	Column   int      `json:"column,omitempty"` // from 1; 0 = not known
 	Field    string   `json:"field,omitempty"`  // field, path in a block, or environment name; "" = the file as a whole
@@ -50,7 +51,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// maxProblems bounds what one load reports.
+// maxProblems bounds what one load reports of each severity.
 const maxProblems = 200
 
 // ErrInvalid is what the error of a refused configuration wraps.
@@ -75,7 +76,7 @@ func (e *invalidError) Error() string {
 
 // sortProblems orders errors first, then by file and line.
 func sortProblems(ps []Problem) {
-	rank := map[Severity]int{Error: 0, Warning: 1, Notice: 2}
+	rank := map[Severity]int{Error: 0, Warning: 1, NotUsedYet: 2, Ignored: 3}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(rank[a.Severity], rank[b.Severity]), cmp.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Field, b.Field))

@@ -6,7 +6,7 @@ func scanFields() []Field {
 		row("FEATURE_SECURITY_SCANNER", Bool, "false", 0, "Scan images for known vulnerabilities."),
 		row("FEATURE_SECURITY_NOTIFICATIONS", Bool, "false", 0, "Notify when a vulnerability is found in an image that is here."),
 		row("SECURITY_SCANNER_V4_ENDPOINT", String, "", 0, "Address of Clair.", check(checkURL)),
-		row("SECURITY_SCANNER_V4_PSK", String, "", secret, "Key shared with Clair, in base64."),
+		row("SECURITY_SCANNER_V4_PSK", String, "", secret, "Key shared with Clair, in base64.", check(checkBase64)),
 		row("SECURITY_SCANNER_V4_NAMESPACE_WHITELIST", StringList, "", 0, "Namespaces that were scanned by Clair 4 while it was new.", dead("Every namespace is scanned.")),
 		row("SECURITY_SCANNER_INDEXING_INTERVAL", Seconds, "30", 0, "How often to look for images that are not scanned."),
 		row("SECURITY_SCANNER_V4_BATCH_SIZE", Int, "0", 0, "Images taken in one go; 0 to choose by the number there is."),
