@@ -478,6 +478,9 @@ func checkHost(s string) error {
 
 // checkHostPort takes host or host:port.
 func checkHostPort(s string) error {
+	if strings.Contains(s, "/") {
+		return errors.New("it must be a host name with an optional :port, without scheme or path")
+	}
 	host, port := splitHostPort(s)
 	if port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

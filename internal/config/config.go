@@ -209,6 +209,18 @@ func (c *Config) Explicit(field string) bool {
 	return ok
 }
 
+// Empty reports whether nothing is configured: no file and no
+// QUAY_OVERRIDE_CONFIG writes a field. Single variables of the environment do
+// not count. Features.UserInitialize is on then.
+func (c *Config) Empty() bool {
+	for _, o := range c.explicit {
+		if o.file != envFile {
+			return false
+		}
+	}
+	return true
+}
+
 // Where returns the file and the line that a field was written in; "", 0 if it
 // was not.
 func (c *Config) Where(field string) (file string, line int) {
@@ -433,7 +445,7 @@ func (c *Config) derive() error {
 	if !c.Explicit("MAIL_USE_AUTH") {
 		c.Mail.UseAuth = c.Mail.Username != ""
 	}
-	if len(c.explicit) == 0 {
+	if c.Empty() {
 		c.Features.UserInitialize = true
 	}
 	if c.UI.Branding.Logo == "" {

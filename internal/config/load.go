@@ -41,7 +41,7 @@ func Load(o Options) (*Config, []Problem, error) {
 	if l.now.IsZero() {
 		l.now = time.Now()
 	}
-	l.load(o.Dir)
+	l.load(o.dir())
 	if l.conf.Env.IgnoreValidation {
 		for i, p := range l.problems {
 			if p.ignorable && p.Severity == Error {
@@ -59,6 +59,20 @@ func Load(o Options) (*Config, []Problem, error) {
 	return l.conf, l.problems, nil
 }
 
+// dir is the folder to read; "" = none.
+func (o Options) dir() string {
+	if o.Dir != "" {
+		return o.Dir
+	}
+	if q := newEnviron(o.Environ)["QUAYCONF"]; q != "" {
+		stack := filepath.Join(q, "stack")
+		if st, err := os.Stat(stack); err == nil && st.IsDir() {
+			return stack
+		}
+	}
+	return ""
+}
+
 // A loader is one run of Load.
 type loader struct {
 	checker
@@ -68,13 +82,6 @@ type loader struct {
 }
 
 func (l *loader) load(dir string) {
-	if dir == "" {
-		if q := l.env["QUAYCONF"]; q != "" {
-			if st, err := os.Stat(filepath.Join(q, "stack")); err == nil && st.IsDir() {
-				dir = filepath.Join(q, "stack")
-			}
-		}
-	}
 	if dir != "" {
 		switch st, err := os.Stat(dir); {
 		case err != nil:

@@ -133,12 +133,12 @@ func parseYAML(data []byte) (n *node, errs []*placed) {
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return &node{kind: object, line: 1, col: 1}, nil
 	} else if err != nil {
-		return nil, []*placed{yamlError(err)}
+		return nil, []*placed{yamlError(data, err)}
 	}
 	if err := dec.Decode(&second); err == nil {
 		errs = append(errs, &placed{line: second.Line, col: second.Column, msg: "a second YAML document starts here; one file holds one document"})
 	} else if !errors.Is(err, io.EOF) {
-		return nil, []*placed{yamlError(err)}
+		return nil, []*placed{yamlError(data, err)}
 	}
 	if len(doc.Content) == 0 {
 		return &node{kind: object, line: 1, col: 1}, errs
@@ -150,11 +150,18 @@ func parseYAML(data []byte) (n *node, errs []*placed) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
-// yamlError takes the line out of the parser's message.
-func yamlError(err error) *placed {
+// yamlError takes the line out of the parser's message about data.
+func yamlError(data []byte, err error) *placed {
 	msg := err.Error()
 	m := yamlLine.FindStringSubmatch(msg)
-	line, _ := strconv.Atoi(m[1]) // "" = 0 = not known
+	line, _ := strconv.Atoi(m[1])                // "" = 0 = not known
+	if _, name, ok := strings.Cut(msg, "unknown anchor '"); ok { // the parser repeats the text, which may be a password
+		name, _, _ = strings.Cut(name, "'")
+		if before, _, ok := bytes.Cut(data, []byte("*"+name)); ok {
+			line = 1 + bytes.Count(before, []byte("\n"))
+		}
+		return &placed{line: line, msg: "not valid YAML: a text that begins with '*' must be in quotes"}
+	}
 	return &placed{line: line, msg: "not valid YAML: " + strings.TrimPrefix(msg, m[0])}
 }
 

@@ -1,15 +1,15 @@
 package config
 
-// flag is a set of a row's yes-or-no properties.
-type flag int
+// flags is a set of a row's yes-or-no properties.
+type flags int
 
 const (
-	used     flag = 1 << iota // Field.Used
-	live                      // Field.Live
-	secret                    // Field.Secret
-	later                     // Field.Later
-	required                  // Field.Required
-	open                      // Field.Open
+	used     flags = 1 << iota // Field.Used
+	live                       // Field.Live
+	secret                     // Field.Secret
+	later                      // Field.Later
+	required                   // Field.Required
+	open                       // Field.Open
 )
 
 // A group is a part of the table with its heading.
@@ -20,7 +20,7 @@ type group struct {
 }
 
 // row makes a Field. def is its default as it would be written, "" for none.
-func row(name string, kind Kind, def string, fl flag, doc string, mods ...func(*Field)) Field {
+func row(name string, kind Kind, def string, fl flags, doc string, mods ...func(*Field)) Field {
 	f := Field{
 		Name: name, Kind: kind, Default: def, Doc: doc,
 		Used: fl&used != 0, Live: fl&live != 0, Secret: fl&secret != 0,

@@ -153,7 +153,7 @@ func miscFields() []Field {
 }
 
 func queueFields() []Field {
-	q := func(name, def, doc string, fl flag) Field { return row(name, String, def, fl, doc, dead(unsaved)) }
+	q := func(name, def, doc string, fl flags) Field { return row(name, String, def, fl, doc, dead(unsaved)) }
 	return []Field{
 		q("NOTIFICATION_QUEUE_NAME", "notification", "Queue of notifications.", 0),
 		q("DOCKERFILE_BUILD_QUEUE_NAME", "dockerfilebuild", "Queue of builds.", 0),
