@@ -137,13 +137,13 @@ func (l *loader) crossTLS() {
 			if host != "" && leaf.VerifyHostname(strings.Trim(host, "[]")) != nil {
 				at("the certificate does not cover the host of SERVER_HOSTNAME, %s; clients will refuse it", host)
 			}
-			if l.now.After(leaf.NotAfter) {
-				at("the certificate ended on %s; clients will refuse it", leaf.NotAfter.UTC().Format(time.DateOnly))
-			} else if l.now.Add(14 * 24 * time.Hour).After(leaf.NotAfter) {
-				at("the certificate ends on %s", leaf.NotAfter.UTC().Format(time.DateOnly))
-			}
-			if l.now.Before(leaf.NotBefore) {
-				at("the certificate begins on %s only", leaf.NotBefore.UTC().Format(time.DateOnly))
+			switch {
+			case l.now.Before(leaf.NotBefore):
+				at("the certificate begins on %s; clients refuse it until then", leaf.NotBefore.UTC().Format(time.DateOnly))
+			case l.now.After(leaf.NotAfter):
+				at("the certificate ended on %s; clients refuse it", leaf.NotAfter.UTC().Format(time.DateOnly))
+			case l.now.Add(14 * 24 * time.Hour).After(leaf.NotAfter):
+				at("the certificate ends on %s; renew it", leaf.NotAfter.UTC().Format(time.DateOnly))
 			}
 		}
 	}

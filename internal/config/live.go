@@ -60,7 +60,8 @@ func OpenLive(o Options) (*Live, []Problem, error) {
 func (l *Live) Current() *Config { return l.current.Load() }
 
 // Reload reads the folder anew. A configuration with an error changes nothing:
-// the old one stays, and the error, which wraps ErrInvalid, says why. What is
+// the old one stays, and the error, which wraps ErrInvalid, says why; so it does
+// when config.yaml, which was there, is gone. What is
 // good is taken whole: live fields and certificates at once, the others with
 // the next start. Subscribers are called before Reload returns, if anything is
 // in effect that was not.
@@ -71,6 +72,10 @@ func (l *Live) Reload() (Change, error) {
 	change := Change{Problems: problems}
 	if err != nil {
 		return change, fmt.Errorf("reload: the old configuration stays: %w", err)
+	}
+	if l.disk.Bundle.File != "" && next.Bundle.File == "" {
+		// Half of a deployment, not a wish for SQLite and an open door.
+		return change, fmt.Errorf("reload: the old configuration stays: %s is gone: %w", l.disk.Bundle.File, ErrInvalid)
 	}
 	cur := l.current.Load()
 	merged, err := cur.merge(next, &change)

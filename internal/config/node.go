@@ -154,7 +154,7 @@ var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 func yamlError(data []byte, err error) *placed {
 	msg := err.Error()
 	m := yamlLine.FindStringSubmatch(msg)
-	line, _ := strconv.Atoi(m[1])                // "" = 0 = not known
+	line, _ := strconv.Atoi(m[1])                                // "" = 0 = not known
 	if _, name, ok := strings.Cut(msg, "unknown anchor '"); ok { // the parser repeats the text, which may be a password
 		name, _, _ = strings.Cut(name, "'")
 		if before, _, ok := bytes.Cut(data, []byte("*"+name)); ok {
