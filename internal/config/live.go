@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -165,6 +166,7 @@ func (c *Config) merge(next *Config, change *Change) (*Config, error) {
 	if err := m.fill(); err != nil {
 		return nil, fmt.Errorf("complete the configuration: %w", err)
 	}
+	m.Features.UserInitialize = next.Features.UserInitialize // whatever writes a field closes the door, live or not
 	return m, nil
 }
 
@@ -218,6 +220,9 @@ func fingerprint(dir string) [sha256.Size]byte {
 			continue // gone, or a file that the folder above lists
 		}
 		for _, name := range names {
+			if strings.HasPrefix(name, ".") { // Kubernetes' ..data and its like: what is in there is linked to
+				continue
+			}
 			st, err := os.Stat(filepath.Join(d, name)) // follows links
 			if err != nil {
 				_, _ = fmt.Fprintf(h, "%q gone\n", name) // a hash does not fail

@@ -200,9 +200,10 @@ func (l *loader) take(f *Field, val, at *node) {
 	l.conf.values[f.Name] = v
 	l.conf.explicit[f.Name] = origin{l.file, at}
 	switch {
+	case equal(v, table().defaults[f.Name]): // it asks for nothing
 	case f.Obsolete != "":
 		l.add(Ignored, at, f.Name, "is ignored. %s", f.Obsolete)
-	case !f.Used && !equal(v, table().defaults[f.Name]):
+	case !f.Used:
 		l.add(NotUsedYet, at, f.Name, "is checked and kept, but this release does not act on it yet")
 	}
 }

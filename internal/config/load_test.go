@@ -91,6 +91,28 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestAccessors(t *testing.T) {
+	c, _ := load(t, `
+SERVER_HOSTNAME: r.example.com
+PREFERRED_URL_SCHEME: https
+EXTERNAL_TLS_TERMINATION: true
+REGISTRY_STATE: readonly
+FEATURE_LISTEN_IP_VERSION: dual-stack
+TRUSTED_PROXY_CIDR: [10.1.2.3/8, "2001:db8::1"]
+LOGGING_LEVEL: critical
+TAG_EXPIRATION_OPTIONS: [2w, 1y]
+`)
+	got := fmt.Sprint(c.Server.URL(), " ", c.Server.ReadOnly(), " ", c.Server.Network(), " ", c.Server.TrustedProxies(), " ", c.Log.Slog(), " ", c.Registry.TagExpirations())
+	want := "https://r.example.com true tcp [10.0.0.0/8 2001:db8::1/128] ERROR [336h0m0s 8760h0m0s]"
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	c, _ = load(t, "")
+	if got := fmt.Sprintln(c.Server.URL(), c.Server.ReadOnly(), c.Server.Network(), c.Server.TrustedProxies(), c.Log.Slog()); got != " false tcp4 [] INFO\n" {
+		t.Errorf("defaults: %s", got)
+	}
+}
+
 func TestQuayConf(t *testing.T) {
 	root := folder(t, map[string]string{"stack/config.yaml": "SERVER_HOSTNAME: here.example.com\n"})
 	c, _, err := Load(Options{Environ: []string{"QUAYCONF=" + root}})
