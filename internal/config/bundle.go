@@ -45,16 +45,16 @@ const maxCAs = 1000
 
 // readBounded reads a regular file of at most maxFile bytes.
 func readBounded(path string) ([]byte, error) {
+	if st, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() { // opening a pipe would wait for its other end
+		return nil, errors.New("it is not a file")
+	}
 	f, err := os.Open(path) // #nosec G304 -- the administrator names the folder
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, errors.New("it is not a file")
-	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err

@@ -602,6 +602,12 @@ func looksSecret(name string) bool {
 	return s == "key" || s == "pass"
 }
 
+// maySecret is looksSecret for a name that is not in the table: any key may
+// open something.
+func maySecret(name string) bool {
+	return looksSecret(name) || strings.HasSuffix(strings.ToLower(name), "key")
+}
+
 // redactURL hides the password of a URL's user, whatever characters it is
 // made of, and secret query parameters. Other text comes back as it is.
 func redactURL(s string) string {

@@ -249,7 +249,7 @@ func (c *Config) Redacted() map[string]any {
 
 // redact returns v without secrets; f describes it and may be nil.
 func redact(f *Field, name string, v any) any {
-	if f != nil && f.Secret || f == nil && looksSecret(name) {
+	if f != nil && f.Secret || f == nil && maySecret(name) {
 		switch v := v.(type) {
 		case nil:
 			return nil
@@ -273,12 +273,7 @@ func redact(f *Field, name string, v any) any {
 					kf = f.Item
 				}
 			}
-			switch {
-			case looksSecret(k) && (kf == nil || kf.Kind == String):
-				out[k] = redact(&Field{Secret: true}, k, x)
-			default:
-				out[k] = redact(kf, k, x)
-			}
+			out[k] = redact(kf, k, x)
 		}
 		return out
 	case []Location:

@@ -70,11 +70,11 @@ func ParseDBURI(s string) (DBURI, error) {
 		return DBURI{}, errors.New("it names no host")
 	}
 	if p != "" || strings.HasSuffix(hostport, ":") {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 || n > port {
 			return DBURI{}, errors.New("its port must be a number from 1 to 65535")
 		}
-		d.Port = int(n)
+		d.Port = n
 	}
 	if host != "" && checkHost(host) != nil {
 		return DBURI{}, errors.New("its host is not a host name or an IP address; write special characters of the password as %XX")

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -137,34 +136,14 @@ func splitList(s string) []string {
 }
 
 // fieldNode is the value of field f as an environment variable writes it:
-// plain text, a list with white space between its items, or YAML for a block.
-func fieldNode(f *Field, text string) (*node, error) {
-	switch {
-	case f.Kind < StringList:
-		return &node{kind: scalar, tag: "!!str", text: text}, nil
-	case f.Kind == StringList && !strings.HasPrefix(strings.TrimSpace(text), "["):
-		n := &node{kind: list}
-		for _, w := range strings.Fields(text) {
-			n.items = append(n.items, &node{kind: scalar, tag: "!!str", text: w})
-		}
-		return n, nil
+// plain text, or, for a list, items with white space between them.
+func fieldNode(f *Field, text string) *node {
+	if f.Kind != StringList {
+		return &node{kind: scalar, tag: "!!str", text: text}
 	}
-	n, errs := parseYAML([]byte(text))
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("%s", errs[0].msg)
+	n := &node{kind: list}
+	for _, w := range strings.Fields(text) {
+		n.items = append(n.items, &node{kind: scalar, tag: "!!str", text: w})
 	}
-	n.unplace()
-	return n, nil
-}
-
-// unplace forgets the lines of n, which mean nothing in the environment.
-func (n *node) unplace() {
-	n.line, n.col = 0, 0
-	for _, it := range n.items {
-		it.unplace()
-	}
-	for i := range n.pairs {
-		n.pairs[i].line, n.pairs[i].col = 0, 0
-		n.pairs[i].val.unplace()
-	}
+	return n
 }

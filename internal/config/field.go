@@ -143,7 +143,7 @@ func (t *index) find(name string) *Field {
 	}
 	for _, fam := range families {
 		if strings.HasPrefix(name, fam.prefix) && upperName(name) {
-			return &Field{Name: name, Group: fam.group, Kind: Custom, Shape: "anything", Doc: fam.doc, Later: true, Secret: looksSecret(name), Obsolete: fam.why,
+			return &Field{Name: name, Group: fam.group, Kind: Custom, Shape: "anything", Doc: fam.doc, Later: true, Secret: maySecret(name), Obsolete: fam.why,
 				parse: func(_ *checker, _ string, n *node) (any, bool) { return n.plain(), true }}
 		}
 	}

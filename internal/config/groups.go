@@ -173,11 +173,11 @@ type Auth struct {
 // LDAP holds the settings of accounts of a directory.
 type LDAP struct {
 	URI                           string        `config:"LDAP_URI"`
-	BaseDN                        []string      `config:"LDAP_BASE_DN"`
+	BaseDN                        []string      `config:"LDAP_BASE_DN"` // one text or RDNs: join them with ","
 	AdminDN                       string        `config:"LDAP_ADMIN_DN"`
 	AdminPassword                 string        `config:"LDAP_ADMIN_PASSWD"`
-	UserRDN                       []string      `config:"LDAP_USER_RDN"`
-	SecondaryUserRDNs             []string      `config:"LDAP_SECONDARY_USER_RDNS"`
+	UserRDN                       []string      `config:"LDAP_USER_RDN"`            // as BaseDN
+	SecondaryUserRDNs             []string      `config:"LDAP_SECONDARY_USER_RDNS"` // each one a place
 	UIDAttr                       string        `config:"LDAP_UID_ATTR"`
 	EmailAttr                     string        `config:"LDAP_EMAIL_ATTR"`
 	MemberOfAttr                  string        `config:"LDAP_MEMBEROF_ATTR"`

@@ -105,7 +105,7 @@ func (l *loader) load(dir string) {
 	l.file = envFile
 	for i := range table().fields {
 		if f := &table().fields[i]; f.Env != "" && l.env[f.Env] != "" {
-			l.fromEnv(f)
+			l.take(f, fieldNode(f, l.env[f.Env]), &node{})
 		}
 	}
 	l.conf.Env = l.environment(l.env)
@@ -165,7 +165,8 @@ func (l *loader) parse(data []byte, parse func([]byte) (*node, []*placed)) *node
 	return n
 }
 
-// fields takes every field of n. A field that is empty counts as not written.
+// fields takes every field of n. A field that is empty counts as not
+// written; in QUAY_OVERRIDE_CONFIG it takes the file's value back.
 func (l *loader) fields(n *node) {
 	for _, p := range n.pairs {
 		at := &node{line: p.line, col: p.col}
@@ -187,7 +188,12 @@ func (l *loader) fields(n *node) {
 
 // take checks and keeps one field's value.
 func (l *loader) take(f *Field, val, at *node) {
-	if val.null() {
+	if val.null() { // written nowhere, or taken back by QUAY_OVERRIDE_CONFIG
+		delete(l.conf.explicit, f.Name)
+		delete(l.conf.values, f.Name)
+		if def, ok := table().defaults[f.Name]; ok {
+			l.conf.values[f.Name] = def
+		}
 		return
 	}
 	v, ok := l.value(f, f.Name, val)
@@ -224,6 +230,8 @@ func equal(v, def any) bool {
 // unknown keeps a field that is not in the table.
 func (l *loader) unknown(p pair, at *node) {
 	if p.val.null() {
+		delete(l.conf.explicit, p.key)
+		delete(l.conf.values, p.key)
 		return
 	}
 	msg := "is not a field that is known; it is kept and has no effect"
@@ -233,14 +241,4 @@ func (l *loader) unknown(p pair, at *node) {
 	l.add(Warning, at, clip(p.key), "%s", msg)
 	l.conf.values[p.key] = p.val.plain()
 	l.conf.explicit[p.key] = origin{l.file, at}
-}
-
-// fromEnv takes a field from its environment variable.
-func (l *loader) fromEnv(f *Field) {
-	n, err := fieldNode(f, l.env[f.Env])
-	if err != nil {
-		l.fail(nil, f.Env, "%s", err)
-		return
-	}
-	l.take(f, n, &node{})
 }

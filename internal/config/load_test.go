@@ -185,6 +185,32 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+func TestLater(t *testing.T) {
+	c := sample(t, "later.yaml")
+	got := fmt.Sprint(c.DB.URI, " ", c.DB.ReadReplicas, c.DB.Args["sslsni"], c.DB.Args["keepalives_idle"], " ", c.Registry.AllowedOCIArtifactTypes, c.Prune.DefaultPolicy,
+		c.Features.Mailing, c.Mail.UseAuth, c.Tracing.OTel, c.Audit.ModelConfig.SplunkHEC["port"], " ", c.Scanner.IndexMaxLayerSize, c.Redis.PullMetrics.Host, c.Redis.PullMetrics.Port, c.Redis.PullMetrics.DB)
+	want := fmt.Sprint("postgresql://quay:pw@[2001:db8::5]:6432/quay", " ", []Replica{{"postgresql://quay:p%2Fw@replica/quay"}}, "0", 10.0, " ",
+		map[string][]string{"application/vnd.example.config": {"application/vnd.example.layer", "application/vnd.example.other"}}, PrunePolicy{"creation_date", "30d", "^pr-.*", true},
+		true, true, OTel{ServiceName: "quay", Endpoint: "collector:4318", SampleRate: 0.5}, 8088, " ", int64(8<<30), "one", 7, 1)
+	if got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	want = fmt.Sprint([]OIDC{
+		{ID: "azure2", Server: "https://login.example.com/", ClientID: "x", PKCEMethod: "S256"},
+		{ID: "example", Server: "https://id.example.com/realms/a/", ClientID: "quay", ClientSecret: "hush", ServiceName: "Example", Scopes: []string{"openid", "email"},
+			Audiences: []string{"quay"}, UsePKCE: true, PKCEMethod: "S256", EndpointParams: map[string]map[string]string{"authorization_endpoint": {"prompt": "login", "max_age": "60"}}},
+	})
+	if got := fmt.Sprint(c.Login.OIDC); got != want || c.Login.GitHub.AllowedOrganizations[0] != "acme" {
+		t.Errorf("providers:\n got %s\nwant %s", got, want)
+	}
+	if cdn := c.Storage.Locations[0]; cdn.String("default_provider") != "cf" || !slices.Equal(c.Storage.Preferred, []string{"cdn", "sts"}) {
+		t.Errorf("storage: %+v", cdn)
+	}
+	if c.Redacted()["STRIPE_NEW_KEY"] == "sk" {
+		t.Error("a key of a family is shown")
+	}
+}
+
 // sample loads a file of testdata/seed.
 func sample(t testing.TB, name string, env ...string) *Config {
 	t.Helper()
@@ -269,6 +295,11 @@ DISTRIBUTED_STORAGE_PREFERENCE: [a, b]
 			t.Errorf("%s: %v", env, ps)
 		}
 	}
+	// An override may take a value back.
+	c, _ = load(t, "REGISTRY_TITLE: a\nMY_KEY: 1\nPROXY_COUNT:\n", `QUAY_OVERRIDE_CONFIG={"REGISTRY_TITLE": null, "MY_KEY": null}`)
+	if c.UI.Title != "Gantry" || !c.Empty() || c.Server.ProxyCount != 1 {
+		t.Errorf("taken back: %q", c.UI.Title)
+	}
 	// What is wrong between fields can be let pass; what would lose data cannot.
 	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": "FEATURE_INVITE_ONLY_USER_CREATION: true\nFEATURE_USER_CREATION: false\n"}), Environ: []string{"IGNORE_VALIDATION=true"}})
 	if err != nil || len(only(ps, Warning)) != 1 {
@@ -310,6 +341,18 @@ func TestErrors(t *testing.T) {
 		{"host with port", "SERVER_HOSTNAME: r.example.com:port\n", ":1: SERVER_HOSTNAME", "1 to 65535"},
 		{"URL", "DOCUMENTATION_ROOT: docs\n", ":1: DOCUMENTATION_ROOT", "http:// or https://"},
 		{"issuer", "EXAMPLE_LOGIN_CONFIG: {OIDC_SERVER: 'https://id.example.com', CLIENT_ID: a}\n", ":1: EXAMPLE_LOGIN_CONFIG.OIDC_SERVER", "must end in '/'"},
+		{"contact", "CONTACT_INFO: [ops]\n", ":1: CONTACT_INFO[0]", "mailto:"},
+		{"label", "LABEL_KEY_RESERVED_PREFIXES: [com]\n", ":1: LABEL_KEY_RESERVED_PREFIXES[0]", "end in '.'"},
+		{"private hosts", "SSRF_ALLOWED_HOSTS: ['a b']\n", ":1: SSRF_ALLOWED_HOSTS[0]", "a host name, an IP address or a network"},
+		{"cookie", "SESSION_COOKIE_NAME: a b\n", ":1: SESSION_COOKIE_NAME", "letters, digits"},
+		{"metrics", "PROMETHEUS_NAMESPACE: my-quay\n", ":1: PROMETHEUS_NAMESPACE", "letters, digits"},
+		{"pattern", "DEFAULT_NAMESPACE_AUTOPRUNE_POLICY: {method: creation_date, value: 1d, tag_pattern: '('}\n", ":1: DEFAULT_NAMESPACE_AUTOPRUNE_POLICY.tag_pattern", "regular expression"},
+		{"endpoint", "DATA_MODEL_CACHE_CONFIG: {engine: memcached, endpoint: [a]}\n", ":1: DATA_MODEL_CACHE_CONFIG.endpoint", "a host and a port"},
+		{"merge", "A:\n  <<: 1\n", ":2: A", "merges blocks only"},
+		{"location's name", "DISTRIBUTED_STORAGE_CONFIG: {'a b': [LocalStorage, {storage_path: /x}]}\n", ":1: DISTRIBUTED_STORAGE_CONFIG.a b", "letters, digits"},
+		{"locations", "DISTRIBUTED_STORAGE_CONFIG: []\n", ":1: DISTRIBUTED_STORAGE_CONFIG", "{name: [class, {parameters}]}"},
+		{"CDN", "DISTRIBUTED_STORAGE_CONFIG: {a: [MultiCDNStorage, {storage_config: {}, providers: {b: [CloudFlareStorage, {cloudflare_domain: d}]}, default_provider: c}]}\n", ":1: DISTRIBUTED_STORAGE_CONFIG.a.default_provider", "one of providers: b"},
+		{"FIPS", "FEATURE_FIPS: true\nMAIL_SERVER: a\nMAIL_USE_TLS: false\n", ":3: MAIL_USE_TLS", "FEATURE_FIPS"},
 		{"network", "TRUSTED_PROXY_CIDR: [10.0.0.0/40]\n", ":1: TRUSTED_PROXY_CIDR[0]", "10.0.0.0/8"},
 		{"namespace", "LIBRARY_NAMESPACE: My Library\n", ":1: LIBRARY_NAMESPACE", "lower-case letters"},
 		{"base64", "SECURITY_SCANNER_V4_PSK: '!'\n", ":1: SECURITY_SCANNER_V4_PSK", "the value is not allowed: it must be base64"},
@@ -386,6 +429,9 @@ func TestJSON(t *testing.T) {
 	_, ps, _ := Load(Options{Dir: dir})
 	if len(ps) != 1 || ps[0].Line != 3 || ps[0].Field != "MAIL_PORT" {
 		t.Errorf("a mistake in JSON: %v", ps)
+	}
+	if c, _, err := Load(Options{Dir: folder(t, map[string]string{"config.json": "\xef\xbb\xbf{\"PROXY_COUNT\": 2}"})}); err != nil || c.Server.ProxyCount != 2 {
+		t.Errorf("byte order mark: %v", err)
 	}
 	for text, line := range map[string]int{"{\"A\": 1,\n}": 2, "[]": 1, "{} {}": 1, "{\"A\": \n": 1, "{\"A\":1,\n\"A\":2}": 2} {
 		_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.json": text})})
@@ -638,6 +684,19 @@ func TestSizesAndDurations(t *testing.T) {
 	for _, in := range []string{"", "5", "1.5h", "-1s", "1h30m", "999999999999y"} {
 		if got, err := ParseDuration(in); err == nil {
 			t.Errorf("%q is taken as %s", in, got)
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	data, err := os.ReadFile("testdata/seed/whole.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := folder(b, map[string]string{"config.yaml": string(data)})
+	for b.Loop() {
+		if _, _, err := Load(Options{Dir: dir}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

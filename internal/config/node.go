@@ -288,6 +288,7 @@ func (r *reader) add(n *node, seen map[string]int, p pair, path string) {
 
 // parseJSON reads one JSON value that must be an object.
 func parseJSON(data []byte) (*node, []*placed) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // editors of Windows put it there
 	j := &jsonReader{reader: reader{left: maxNodes}, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	j.dec.UseNumber()
 	n, err := j.value("", 0)

@@ -77,6 +77,9 @@ func TestTable(t *testing.T) {
 			}
 			seen[a] = true
 		}
+		if f.Env != "" && f.Kind > StringList {
+			t.Errorf("%s: the environment cannot write a %s", f.Name, f.Kind)
+		}
 		if f.Obsolete != "" && f.Used {
 			t.Errorf("%s is obsolete and in use", f.Name)
 		}
