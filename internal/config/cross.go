@@ -16,18 +16,17 @@ import (
 
 // wrong reports a problem of a field at the place it was written.
 func (l *loader) wrong(sev Severity, field, format string, args ...any) {
-	l.problem(l.finding(sev, true, field, format, args...))
+	l.problem(l.finding(sev, field, "", format, args...))
 }
 
-// refused is wrong with an error that IGNORE_VALIDATION does not lift: going
-// on would lose data or open a door.
-func (l *loader) refused(field, format string, args ...any) {
-	l.problem(l.finding(Error, false, field, format, args...))
-}
-
-func (l *loader) finding(sev Severity, ignorable bool, field, format string, args ...any) Problem {
-	p := Problem{Severity: sev, Field: field, Message: fmt.Sprintf(format, args...), ignorable: ignorable}
+// finding is a problem of field at the place where it, or else the field
+// because of which it matters, was written.
+func (l *loader) finding(sev Severity, field, because, format string, args ...any) Problem {
+	p := Problem{Severity: sev, Field: field, Message: fmt.Sprintf(format, args...), ignorable: true}
 	top, _, _ := strings.Cut(field, ".")
+	if !l.conf.Explicit(top) {
+		top, _, _ = strings.Cut(because, ":")
+	}
 	if o, ok := l.conf.explicit[top]; ok {
 		p.File, p.Line, p.Column = o.file, o.n.line, o.n.col
 	} else {
@@ -52,11 +51,12 @@ type block map[string]any
 func (b block) text(key string) string { s, _ := b[key].(string); return s }
 func (b block) on(key string) bool     { v, _ := b[key].(bool); return v }
 
-// needs reports each of fields that is empty.
+// needs reports each of fields that is empty although why, a field or
+// "FIELD: value", needs it.
 func (l *loader) needs(why string, fields ...string) {
 	for _, f := range fields {
 		if v, ok := l.conf.values[f]; !ok || equal(v, nil) {
-			l.wrong(Error, f, "is missing; %s needs it", why)
+			l.problem(l.finding(Error, f, why, "is missing; %s needs it", why))
 		}
 	}
 }
@@ -86,7 +86,9 @@ func (l *loader) crossDatabase() {
 		// its machine takes the secrets of the database along.
 		for _, f := range []string{"SECRET_KEY", "DATABASE_SECRET_KEY"} {
 			if l.text(f) == "" {
-				l.refused(f, "is missing; with a database server it must be written, the same for every instance: take it from the old configuration, or, for a new registry, the output of `openssl rand -hex 32`")
+				p := l.finding(Error, f, "DB_URI", "is missing; DB_URI names a database server, and then it must be written, the same for every instance: take it from the old configuration or, for a new registry, from `openssl rand -hex 32`")
+				p.ignorable = false // going on would lose the secrets in the database
+				l.problem(p)
 			}
 		}
 	}
