@@ -112,7 +112,7 @@ func (t *tx) sequence(ctx context.Context) (int, error) {
 }
 
 // counter locks a row of sequences, which it makes if need be, and returns
-// its number.
+// its number; a new one starts at the journal's newest number.
 func (t *tx) counter(ctx context.Context, name string) (n int64, err error) {
 	get := func() error { return t.queryRow(ctx, `SELECT n FROM sequences WHERE name = ?`+t.d.excl, name).Scan(&n) }
 	if err = get(); errors.Is(err, sql.ErrNoRows) {
