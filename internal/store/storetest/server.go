@@ -402,7 +402,7 @@ func startPostgres() (socketDir string, err error) {
 	for _, o := range []string{
 		"listen_addresses=", "unix_socket_directories=" + data, "fsync=off", "full_page_writes=off", "max_connections=300",
 		"shared_buffers=32MB", "min_wal_size=8MB", "max_wal_size=512MB", "checkpoint_timeout=1h", "autovacuum_naptime=5min",
-		"wal_level=minimal", "max_wal_senders=0", "logging_collector=off", "deadlock_timeout=100ms",
+		"wal_level=minimal", "dynamic_shared_memory_type=mmap", "max_wal_senders=0", "logging_collector=off", "deadlock_timeout=100ms",
 	} {
 		args = append(args, "-c", o)
 	}
