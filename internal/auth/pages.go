@@ -25,7 +25,7 @@ const pageLife = 48 * time.Hour
 // listing, filter what was asked of it, subject who asked ("" = anybody).
 func (p *PageTokens) Seal(route, filter, subject, last string) string {
 	nonce := make([]byte, p.aead.NonceSize(), p.aead.NonceSize()+8+len(last)+p.aead.Overhead())
-	_, _ = rand.Read(nonce) // never fails
+	_, _ = rand.Read(nonce)                                                           // never fails
 	plain := binary.BigEndian.AppendUint64(nil, uint64(p.now().Add(pageLife).Unix())) //nolint:gosec // after 1970
 	plain = append(plain, last...)
 	return base64.RawURLEncoding.EncodeToString(p.aead.Seal(nonce, nonce, plain, pageBinding(route, filter, subject)))
