@@ -31,6 +31,7 @@ type Options struct {
 	RepoMirror     bool          // FEATURE_REPO_MIRROR
 	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
 	SessionTimeout time.Duration // SESSION_TIMEOUT; 0 = 31 days
+	AppTokenLife   time.Duration // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
 	FreshLogin     time.Duration // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
 	Logger         *slog.Logger  // nil = discard
 }

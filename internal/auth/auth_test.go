@@ -121,6 +121,27 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		id, err := s.Basic(ctx, "ann", "ann-password", gantry.Actor{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, code, err := s.NewAppToken(ctx, &id, "laptop", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		role("$app", code, "repository:ann/app:push", gantry.Write)
+		if err := db.DeleteAppToken(ctx, ann.ID, k.UUID, gantry.Actor{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ask(t, s, "$app", code); !gantry.Is(err, gantry.Unauthenticated) {
+			t.Fatal(err)
+		}
+		narrow, err := s.NewOAuthToken(ctx, ann.ID, ScopeRepoRead, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		role("$oauthtoken", narrow, "repository:ann/app:pull,push,*", gantry.Read)
+
 		if err := db.SetVisibility(ctx, repo, gantry.Public, gantry.Actor{}); err != nil {
 			t.Fatal(err)
 		}

@@ -408,3 +408,22 @@ func randomText(n int, alphabet string) string {
 	}
 	return string(out)
 }
+
+// NewAppToken makes an application token of a user; code is what the user
+// gives to clients as the password of $app. It ends at expires; zero = never.
+func (s *Service) NewAppToken(ctx context.Context, i *Identity, title string, expires time.Time) (k store.AppToken, code string, err error) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	k = store.AppToken{Account: i.Account.ID, UUID: NewUUID(), Title: title, Name: randomText(appNameLen, alphabet),
+		Created: s.now(), Expires: expires}
+	secret := randomText(appNameLen, alphabet)
+	if k.Secret, err = s.keys.Seal(appColumn, k.UUID, secret); err != nil {
+		return k, "", err
+	}
+	return k, k.Name + secret, s.store.CreateAppToken(ctx, k, i.Actor)
+}
+
+// AppTokenCode opens an application token.
+func (s *Service) AppTokenCode(k store.AppToken) (string, error) {
+	secret, err := s.keys.Open(appColumn, k.UUID, k.Secret)
+	return k.Name + secret, err
+}

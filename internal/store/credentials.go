@@ -153,3 +153,35 @@ func (db *DB) SetSetting(ctx context.Context, name, value string) error {
 		return err
 	})
 }
+
+// AppTokens lists an account's tokens, the newest first.
+func (db *DB) AppTokens(ctx context.Context, account gantry.AccountID) (list []AppToken, err error) {
+	err = db.read(ctx, "list app tokens", func(ctx context.Context, t *tx) error {
+		return t.each(ctx, func(r *sql.Rows) error {
+			k := AppToken{Account: account}
+			var created, expires, used int64
+			err := r.Scan(&k.ID, &k.UUID, &k.Title, &k.Name, &k.Secret, &created, &expires, &used)
+			k.Created, k.Expires, k.LastUsed = gantry.FromMillis(created), gantry.FromMillis(expires), gantry.FromMillis(used)
+			list = append(list, k)
+			return err
+		}, `SELECT id, uuid, title, name, secret, created_ms, expires_ms, last_used_ms FROM app_tokens
+			WHERE account_id = ? ORDER BY id DESC LIMIT 10000`, account)
+	})
+	return list, err
+}
+
+// DeleteAppToken ends one of an account's tokens; NotFound on "token" if it
+// has no such.
+func (db *DB) DeleteAppToken(ctx context.Context, account gantry.AccountID, uuid string, actor gantry.Actor) error {
+	return db.update(ctx, "delete app token", func(ctx context.Context, t *tx) error {
+		n, err := t.exec(ctx, `DELETE FROM app_tokens WHERE account_id = ? AND uuid = ?`, account, uuid)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errNoAccount("token")
+		}
+		return t.event(ctx, Event{Kind: "revoke_app_specific_token", Namespace: account, Actor: actor,
+			Payload: map[string]any{"app_specific_token": uuid}})
+	})
+}
