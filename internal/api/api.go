@@ -1,0 +1,422 @@
+// Package api is the REST API under /api/v1: it parses, authorizes, calls and
+// answers as Quay does.
+package api
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/store"
+	"github.com/gantry-registry/gantry/internal/telemetry"
+)
+
+// Options are what New needs. Store and Auth are required.
+type Options struct {
+	Store *store.DB
+	Auth  *auth.Service
+
+	UserInitialize bool          // FEATURE_USER_INITIALIZE
+	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
+	RepoMirror     bool          // FEATURE_REPO_MIRROR
+	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
+	SessionTimeout time.Duration // SESSION_TIMEOUT; 0 = 31 days
+	AppTokenLife   time.Duration // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
+	FreshLogin     time.Duration // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
+	Logger         *slog.Logger  // nil = discard
+}
+
+type server struct {
+	Options
+	routes []route
+}
+
+// New returns the API. It answers /api/v1/… and /csrf_token.
+func New(o Options) http.Handler {
+	if o.SessionTimeout <= 0 {
+		o.SessionTimeout = 31 * 24 * time.Hour
+	}
+	if o.FreshLogin <= 0 {
+		o.FreshLogin = 10 * time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &server{Options: o, routes: routes}
+}
+
+// access is who may call a route; the check runs before the handler.
+type access int8
+
+const (
+	anybody  access = iota
+	signedIn        // with the route's scope
+	nsAdmin         // admin of the namespace {org}
+	repoRead
+	repoWrite
+	repoAdmin
+)
+
+type route struct {
+	method, path string
+	access       access
+	scope        string // that an OAuth token needs, for signedIn
+	fresh        bool   // a session must be fresh
+	readOnlyOK   bool   // also when the registry is read-only
+	handle       func(*server, *call) error
+}
+
+// A call is one request.
+type call struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	route   *route
+	params  map[string]string
+	id      auth.Identity
+	session *store.Session
+	rights  store.Rights // of {repo} or {org}
+	role    gantry.Role  // in {repo}
+}
+
+const (
+	maxBody  = 1 << 20
+	maxDepth = 32
+	cookie   = "session"
+)
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache, no-store, must-revalidate")
+	if err := s.serve(w, r); err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
+	c := &call{w: w, r: r}
+	if r.URL.Path == "/csrf_token" && r.Method == http.MethodGet {
+		if err := s.identify(c); err != nil {
+			return err
+		}
+		token := rand.Text() // nobody's: there is no session to protect
+		if c.session != nil {
+			token = c.session.CSRF
+		}
+		return c.json(200, map[string]any{"csrf_token": token})
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
+	if !ok {
+		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
+	}
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	allowed := ""
+	for i := range s.routes {
+		params, ok := match(s.routes[i].path, path)
+		if !ok {
+			continue
+		}
+		if s.routes[i].method == r.Method || s.routes[i].method == "GET" && r.Method == "HEAD" {
+			c.route, c.params = &s.routes[i], params
+			break
+		}
+		allowed += ", " + s.routes[i].method
+	}
+	if c.route == nil && allowed != "" {
+		w.Header().Set("Allow", allowed[2:])
+		return gantry.Errorf(gantry.Unsupported, "method", "Method Not Allowed")
+	}
+	if c.route == nil {
+		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
+	}
+	httpd.SetRoute(r.Context(), "api."+c.route.path)
+	if err := s.identify(c); err != nil {
+		return err
+	}
+	if err := s.admit(c); err != nil {
+		return err
+	}
+	return c.route.handle(s, c)
+}
+
+// match compares a path with a route's. {repo} is namespace/name, where the
+// name may hold slashes; every other {x} is one part. A slash at the end does
+// not count.
+func match(pattern, path string) (map[string]string, bool) {
+	want := strings.Split(strings.TrimSuffix(pattern, "/"), "/")
+	got := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	params := map[string]string{}
+	for i, w := range want {
+		if w == "{repo}" {
+			n := len(got) - (len(want) - i - 1)
+			if n-i < 2 {
+				return nil, false
+			}
+			params["repo"] = strings.Join(got[i:n], "/")
+			got = append(append(got[:i:i], "{repo}"), got[n:]...)
+			break
+		}
+	}
+	if len(got) != len(want) {
+		return nil, false
+	}
+	for i, w := range want {
+		if w == "{repo}" {
+			continue
+		}
+		if strings.HasPrefix(w, "{") {
+			if got[i] == "" {
+				return nil, false
+			}
+			params[strings.Trim(w, "{}")] = got[i]
+		} else if w != got[i] {
+			return nil, false
+		}
+	}
+	return params, true
+}
+
+func actorOf(r *http.Request) gantry.Actor {
+	agent := r.UserAgent()
+	a := gantry.Actor{Kind: gantry.ActorAnonymous, Request: telemetry.RequestID(r.Context()), Agent: agent[:min(len(agent), 256)]}
+	if ip := httpd.ClientIP(r.Context()); ip.IsValid() {
+		a.IP = ip.String()
+	}
+	return a
+}
+
+// identify finds who calls: a bearer OAuth token, or a session. Basic is not
+// taken here.
+func (s *server) identify(c *call) (err error) {
+	c.id.Actor = actorOf(c.r)
+	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		if c.id, err = s.Auth.OAuth(c.r.Context(), strings.TrimSpace(token), c.id.Actor); err != nil {
+			return err
+		}
+	case scheme != "":
+		// Basic and the like: nobody.
+	default:
+		k, err := c.r.Cookie(cookie)
+		if err != nil || k.Value == "" {
+			break
+		}
+		id, session, err := s.Auth.Session(c.r.Context(), k.Value, c.id.Actor)
+		if gantry.Is(err, gantry.Unauthenticated) {
+			break // an old cookie is as none
+		}
+		if err != nil {
+			return err
+		}
+		c.id, c.session = id, &session
+	}
+	httpd.SetActor(c.r.Context(), c.id.Account.Name)
+	return nil
+}
+
+var (
+	errSignIn = gantry.Errorf(gantry.Unauthenticated, "token", "Requires authentication")
+	errDenied = gantry.Errorf(gantry.Denied, "", "Unauthorized")
+)
+
+// refuse is the answer to somebody who may not: the same whether the thing is
+// there or not.
+func (c *call) refuse() error {
+	if c.id.Anonymous() {
+		return errSignIn
+	}
+	return errDenied
+}
+
+// admit checks everything that a route demands.
+func (s *server) admit(c *call) error {
+	r := c.r
+	if s.XHROnly && r.Method == http.MethodGet && c.session != nil && strings.Contains(r.UserAgent(), "Mozilla/") &&
+		r.Header.Get("X-Requested-With") != "XMLHttpRequest" {
+		return gantry.Errorf(gantry.Invalid, "", "API calls must be invoked with an X-Requested-With header if called from a browser")
+	}
+	change := r.Method != http.MethodGet && r.Method != http.MethodHead
+	if change && c.session != nil {
+		given := r.Header.Get("X-CSRF-Token")
+		if given == "" {
+			given = r.URL.Query().Get("_csrf_token")
+		}
+		if given != c.session.CSRF { // random, and useless to who can time it
+			return gantry.Errorf(gantry.Denied, "csrf", "CSRF token was invalid or missing.")
+		}
+	}
+	if change && c.session == nil && r.Header.Get("Authorization") == "" {
+		if err := http.NewCrossOriginProtection().Check(r); err != nil {
+			return gantry.Errorf(gantry.Denied, "csrf", "Cross-origin requests are refused.")
+		}
+	}
+	set := s.Auth.Settings()
+	if change && set.ReadOnly && !c.route.readOnlyOK {
+		return &gantry.Error{Code: gantry.ReadOnly, Detail: "System is currently read-only. Pulls will succeed but all write operations are currently suspended."}
+	}
+	if c.route.access == anybody {
+		return nil
+	}
+	var name gantry.RepoName
+	switch c.route.access {
+	case signedIn:
+		if c.id.Anonymous() || !c.id.Has(c.route.scope) {
+			return c.refuse()
+		}
+	case nsAdmin:
+		name.Namespace = c.params["org"]
+	default:
+		ns, repo, _ := strings.Cut(c.params["repo"], "/")
+		name = gantry.RepoName{Namespace: ns, Name: repo}
+	}
+	if name.Namespace != "" {
+		var err error
+		if c.rights, err = s.Store.RepositoryAccess(r.Context(), c.id.Account.ID, name); err != nil {
+			return err
+		}
+		c.role = c.id.Role(c.rights, set.AnonymousAccess)
+		switch c.route.access {
+		case nsAdmin:
+			if c.rights.Repository.NamespaceKind != gantry.Organization || !c.id.OrgAdmin(c.rights) {
+				return c.refuse()
+			}
+		default:
+			if c.role < gantry.Read+gantry.Role(c.route.access-repoRead) {
+				// Who administers the namespace may know what is not there.
+				if c.rights.Repository.ID == 0 && c.id.OrgAdmin(c.rights) {
+					return gantry.Errorf(gantry.NotFound, "repository", "Not Found")
+				}
+				return c.refuse()
+			}
+		}
+	}
+	if c.route.fresh && c.session != nil && s.Store.Now().Sub(c.session.Fresh) > s.FreshLogin {
+		return gantry.Errorf(gantry.Unauthenticated, "fresh login", "The action requires a fresh login to succeed.")
+	}
+	return nil
+}
+
+// body decodes the request's JSON into v; an empty body leaves v as it is
+// where that is allowed.
+func (c *call) body(v any, optional bool) error {
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return gantry.Errorf(gantry.TooLarge, "body", "The request's body is larger than 1 MiB")
+		}
+		return gantry.Errorf(gantry.Invalid, "body", "The request's body could not be read")
+	}
+	if len(b) == 0 && optional {
+		return nil
+	}
+	if deep(b) {
+		return gantry.Errorf(gantry.Invalid, "body", "The request's JSON is nested too deeply")
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", e.Field)
+		}
+		return gantry.Errorf(gantry.Invalid, "body", "The request's body is not valid JSON")
+	}
+	return nil
+}
+
+// deep reports whether brackets outside of texts nest deeper than maxDepth.
+func deep(b []byte) bool {
+	depth, text := 0, false
+	for i := 0; i < len(b); i++ {
+		switch ch := b[i]; {
+		case text && ch == '\\':
+			i++
+		case ch == '"':
+			text = !text
+		case text:
+		case ch == '{' || ch == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ch == '}' || ch == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+func (c *call) json(status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(append(b, '\n')) // the client is gone: nobody to tell
+	return nil
+}
+
+func (c *call) empty() error {
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+type answer struct {
+	status int
+	kind   string
+}
+
+var answers = map[gantry.Code]answer{
+	gantry.Invalid:         {400, "invalid_request"},
+	gantry.Unauthenticated: {401, "invalid_token"},
+	gantry.Denied:          {403, "insufficient_scope"},
+	gantry.NotFound:        {404, "not_found"},
+	gantry.Conflict:        {400, "invalid_request"},
+	gantry.ReadOnly:        {503, "read_only"},
+	gantry.TooLarge:        {413, "invalid_request"},
+	gantry.Range:           {416, "invalid_request"},
+	gantry.Limited:         {429, "rate_limited"},
+	gantry.Unavailable:     {503, "downstream_issue"},
+	gantry.Unsupported:     {405, "invalid_request"},
+}
+
+// fail writes Quay's problem object.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	a, detail := answer{500, "internal_error"}, "internal error"
+	e, ok := errors.AsType[*gantry.Error](err)
+	if ok {
+		a, detail = answers[e.Code], e.Detail
+		switch {
+		case e.Reason == gantry.LoginBackoff:
+			a = answer{429, "rate_limited"}
+		case e.Object == "fresh login":
+			a.kind = "fresh_login_required"
+		}
+		if e.Retry > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int((e.Retry+time.Second-1)/time.Second)))
+		}
+	}
+	if a.status >= 500 {
+		s.Logger.ErrorContext(r.Context(), "api", "error", err, "path", r.URL.Path)
+	}
+	at := url.URL{Scheme: httpd.Scheme(r), Host: httpd.Host(r), Path: "/api/v1/error/" + a.kind}
+	v := map[string]any{"status": a.status, "error_type": a.kind, "title": a.kind, "type": at.String(),
+		"detail": detail, "error_message": detail, "message": detail}
+	if ok && e.Code == gantry.ReadOnly {
+		v["is_readonly"] = true
+	}
+	if a.status == 401 {
+		v["session_required"] = false
+	}
+	_ = (&call{w: w, r: r}).json(a.status, v) // a map of texts encodes
+}

@@ -1,0 +1,537 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/store"
+)
+
+// routes is the API. Of two that match, the first is taken: the longer ends
+// of a {repo} stand before it.
+var routes = []route{
+	{method: "POST", path: "user/initialize", handle: (*server).initialize},
+	{method: "POST", path: "signin", readOnlyOK: true, handle: (*server).signIn},
+	{method: "POST", path: "signout", readOnlyOK: true, handle: (*server).signOut},
+	{method: "GET", path: "user", access: signedIn, scope: auth.ScopeUserRead, handle: (*server).me},
+	{method: "POST", path: "user/clientkey", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).clientKey},
+	{method: "GET", path: "user/robots", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listRobots},
+	{method: "GET", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).getRobot},
+	{method: "PUT", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).createRobot},
+	{method: "DELETE", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).deleteRobot},
+	{method: "POST", path: "user/robots/{short}/regenerate", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).regenerateRobot},
+	{method: "GET", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listAppTokens},
+	{method: "POST", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).createAppToken},
+	{method: "GET", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).getAppToken},
+	{method: "DELETE", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).deleteAppToken},
+	{method: "POST", path: "organization", access: signedIn, scope: auth.ScopeOrgAdmin, handle: (*server).createOrganization},
+	{method: "DELETE", path: "organization/{org}", access: nsAdmin, fresh: true, handle: (*server).deleteOrganization},
+	{method: "GET", path: "organization/{org}/robots", access: nsAdmin, handle: (*server).listRobots},
+	{method: "GET", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).getRobot},
+	{method: "PUT", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).createRobot},
+	{method: "DELETE", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).deleteRobot},
+	{method: "POST", path: "organization/{org}/robots/{short}/regenerate", access: nsAdmin, handle: (*server).regenerateRobot},
+	{method: "POST", path: "repository", access: signedIn, scope: auth.ScopeRepoCreate, handle: (*server).createRepository},
+	{method: "GET", path: "repository/{repo}/permissions/user", access: repoAdmin, handle: (*server).listPermissions},
+	{method: "GET", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).getPermission},
+	{method: "PUT", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).putPermission},
+	{method: "DELETE", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).deletePermission},
+	{method: "POST", path: "repository/{repo}/changevisibility", access: repoAdmin, handle: (*server).changeVisibility},
+	{method: "PUT", path: "repository/{repo}/changestate", access: repoAdmin, handle: (*server).changeState},
+	{method: "GET", path: "repository/{repo}", access: repoRead, handle: (*server).getRepository},
+	{method: "PUT", path: "repository/{repo}", access: repoWrite, handle: (*server).describeRepository},
+	{method: "DELETE", path: "repository/{repo}", access: repoAdmin, handle: (*server).deleteRepository},
+}
+
+// checkPassword is Quay's rule.
+func checkPassword(p string) error {
+	if len(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace) {
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at least 8 characters and contain no whitespace.")
+	}
+	return nil
+}
+
+// initialize makes the first account. Its errors are {"message"} alone.
+func (s *server) initialize(c *call) error {
+	refuse := func(text string) error { return c.json(400, map[string]string{"message": text}) }
+	if !s.UserInitialize {
+		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
+	}
+	var in struct {
+		Username, Password, Email string
+		Token                     bool `json:"access_token"`
+	}
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	there, err := s.Store.HasUsers(c.r.Context())
+	if err != nil {
+		return err
+	}
+	if there {
+		return refuse("Cannot initialize user in a non-empty database")
+	}
+	for _, err := range []error{checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)} {
+		if err != nil {
+			return refuse("Failed to initialize user: " + detail(err))
+		}
+	}
+	ctx := c.r.Context()
+	hash, err := s.Auth.HashPassword(ctx, in.Password)
+	if err != nil {
+		return err
+	}
+	a, err := s.Store.CreateUser(ctx, store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true,
+		Superuser: len(s.Auth.Settings().Superusers) == 0, First: true, UniqueEmail: true}, c.id.Actor)
+	if gantry.Is(err, gantry.Conflict) {
+		return refuse(detail(err))
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := s.Auth.Keys().EncryptPassword(in.Password)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"username": a.Name, "email": a.Email, "encrypted_password": secret}
+	if in.Token {
+		if out["access_token"], err = s.Auth.NewOAuthToken(ctx, a.ID, auth.AllScopes, 150*time.Minute); err != nil {
+			return err
+		}
+	}
+	return c.json(200, out)
+}
+
+func detail(err error) string {
+	if e, ok := err.(*gantry.Error); ok { //nolint:errorlint // made here, bare
+		return e.Detail
+	}
+	return "internal error"
+}
+
+func checkUsername(name string) error {
+	if err := gantry.CheckNamespace(name); err != nil {
+		return gantry.Errorf(gantry.Invalid, "account", "Invalid username %.80q: it must be 2 to 255 lower-case letters and digits, with single '.', '_' or '-' between them", name)
+	}
+	return nil
+}
+
+// checkEmail takes "" as none.
+func checkEmail(e string) error {
+	user, domain, ok := strings.Cut(e, "@")
+	if e != "" && (!ok || user == "" || domain == "" || len(e) > 255 || strings.Contains(domain, "@") || strings.ContainsFunc(e, unicode.IsSpace)) {
+		return gantry.Errorf(gantry.Invalid, "email", "Invalid email address: %.80q", e)
+	}
+	return nil
+}
+
+func (s *server) signIn(c *call) error {
+	var in struct{ Username, Password string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	ctx := c.r.Context()
+	id, err := s.Auth.Login(ctx, in.Username, in.Password, false, actorOf(c.r))
+	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
+		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
+	}
+	if err != nil {
+		return err
+	}
+	value, csrf, err := s.Auth.NewSession(ctx, &id, s.SessionTimeout)
+	if err != nil {
+		return err
+	}
+	if set := s.Auth.Settings(); set.AuditLogins && !set.ReadOnly {
+		if err := s.Store.LogLogin(ctx, "login_success", id.Account.ID, id.Actor, map[string]any{"type": "quayauth", "useragent": id.Actor.Agent}); err != nil {
+			return err
+		}
+	}
+	http.SetCookie(c.w, &http.Cookie{Name: cookie, Value: value, Path: "/", MaxAge: int(s.SessionTimeout / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
+	c.w.Header().Set("X-Next-CSRF-Token", csrf)
+	return c.json(200, map[string]bool{"success": true})
+}
+
+func (s *server) signOut(c *call) error {
+	if c.session != nil {
+		if err := s.Store.DeleteSession(c.r.Context(), c.session.ID); err != nil {
+			return err
+		}
+		if set := s.Auth.Settings(); set.AuditLogins && !set.ReadOnly {
+			if err := s.Store.LogLogin(c.r.Context(), "logout_success", c.id.Account.ID, c.id.Actor, nil); err != nil {
+				return err
+			}
+		}
+	}
+	http.SetCookie(c.w, &http.Cookie{Name: cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure})
+	return c.json(200, map[string]bool{"success": true})
+}
+
+func (s *server) me(c *call) error {
+	a := &c.id.Account
+	return c.json(200, map[string]any{"anonymous": false, "username": a.Name, "email": a.Email, "verified": a.Verified, "is_me": true,
+		"can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": []any{}, "logins": []any{}, "prompts": []any{},
+		"super_user": c.id.Superuser, "global_readonly_super_user": c.id.ReadOnlySuperuser, "is_free_account": true,
+		"has_password_set": a.PasswordHash != ""})
+}
+
+func (s *server) clientKey(c *call) error {
+	var in struct{ Password string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, false, actorOf(c.r)); err != nil {
+		if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) == "" {
+			return gantry.Errorf(gantry.Invalid, "password", "Invalid Username or Password")
+		}
+		return err
+	}
+	key, err := s.Auth.Keys().EncryptPassword(in.Password)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.Record(c.r.Context(), store.Event{Kind: "user_generate_client_key", Namespace: c.id.Account.ID, Actor: c.id.Actor}); err != nil {
+		return err
+	}
+	return c.json(200, map[string]string{"key": key})
+}
+
+// owner is the namespace of a robot's route.
+func (c *call) owner() (gantry.AccountID, string) {
+	if org, ok := c.params["org"]; ok {
+		return c.rights.Repository.Namespace, org
+	}
+	return c.id.Account.ID, c.id.Account.Name
+}
+
+func (s *server) robotView(a store.Account) (map[string]any, error) {
+	token, err := s.Auth.RobotToken(a)
+	if err != nil {
+		return nil, err
+	}
+	v := map[string]any{"name": a.Name, "created": a.Created.Format(time.RFC1123Z), "last_accessed": nil,
+		"description": a.Description, "token": token, "unstructured_metadata": a.Profile}
+	if !a.LastUsed.IsZero() {
+		v["last_accessed"] = a.LastUsed.Format(time.RFC1123Z)
+	}
+	return v, nil
+}
+
+// robot finds the robot that a route names.
+func (s *server) robot(c *call) (store.Account, error) {
+	id, name := c.owner()
+	a, err := s.Store.Account(c.r.Context(), name+"+"+c.params["short"])
+	if gantry.Is(err, gantry.NotFound) || err == nil && (a.Kind != gantry.Robot || a.Owner != id) {
+		return a, gantry.Errorf(gantry.NotFound, "robot", "Could not find robot with username: %.300s", name+"+"+c.params["short"])
+	}
+	return a, err
+}
+
+func (s *server) listRobots(c *call) error {
+	id, _ := c.owner()
+	all, err := s.Store.Robots(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	list := []any{}
+	for _, a := range all {
+		v, err := s.robotView(a)
+		if err != nil {
+			return err
+		}
+		if c.r.URL.Query().Get("token") == "false" {
+			delete(v, "token")
+		}
+		list = append(list, v)
+	}
+	return c.json(200, map[string]any{"robots": list})
+}
+
+func (s *server) answerRobot(c *call, status int, a store.Account, err error) error {
+	if err != nil {
+		return err
+	}
+	v, err := s.robotView(a)
+	if err != nil {
+		return err
+	}
+	return c.json(status, v)
+}
+
+func (s *server) getRobot(c *call) error {
+	a, err := s.robot(c)
+	return s.answerRobot(c, 200, a, err)
+}
+
+func (s *server) createRobot(c *call) error {
+	var in struct {
+		Description string
+		Metadata    map[string]any `json:"unstructured_metadata"`
+	}
+	if err := c.body(&in, true); err != nil {
+		return err
+	}
+	id, name := c.owner()
+	if gantry.CheckNamespace(c.params["short"]) != nil || len(name)+len(c.params["short"]) > 253 {
+		return gantry.Errorf(gantry.Invalid, "robot", "The name for the robot '%.80s' is invalid", c.params["short"])
+	}
+	if len(in.Description) > 255 {
+		return gantry.Errorf(gantry.Invalid, "robot", "The description is longer than 255 characters")
+	}
+	if c.id.Restricted && c.params["org"] == "" {
+		return errDenied
+	}
+	n := store.NewAccount{Name: name + "+" + c.params["short"], UUID: auth.NewUUID(), Description: in.Description}
+	if in.Metadata != nil {
+		b, err := json.Marshal(in.Metadata)
+		if err != nil {
+			return err
+		}
+		n.Profile = b
+	}
+	var err error
+	if _, n.Secret, err = s.Auth.NewRobotToken(n.UUID); err != nil {
+		return err
+	}
+	a, err := s.Store.CreateRobot(c.r.Context(), id, n, c.id.Actor)
+	if gantry.Is(err, gantry.Conflict) {
+		return gantry.Errorf(gantry.Invalid, "robot", "Existing robot with name: %s", n.Name)
+	}
+	return s.answerRobot(c, 201, a, err)
+}
+
+func (s *server) deleteRobot(c *call) error {
+	a, err := s.robot(c)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.DeleteRobot(c.r.Context(), a, c.id.Actor); err != nil {
+		return err
+	}
+	return c.empty()
+}
+
+func (s *server) regenerateRobot(c *call) error {
+	a, err := s.robot(c)
+	if err != nil {
+		return err
+	}
+	_, sealed, err := s.Auth.NewRobotToken(a.UUID)
+	if err != nil {
+		return err
+	}
+	a.Secret = sealed
+	return s.answerRobot(c, 200, a, s.Store.RegenerateRobot(c.r.Context(), a, sealed, c.id.Actor))
+}
+
+func (s *server) createOrganization(c *call) error {
+	var in struct{ Name, Email string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	if err := checkUsername(in.Name); err != nil {
+		return err
+	}
+	if err := checkEmail(in.Email); err != nil {
+		return err
+	}
+	if c.id.Account.Kind != gantry.User || c.id.Restricted || c.id.ReadOnlySuperuser {
+		return errDenied
+	}
+	_, err := s.Store.CreateOrganization(c.r.Context(), store.NewAccount{Name: in.Name, Email: in.Email, Verified: true, UniqueEmail: true},
+		c.id.Account.ID, c.id.Actor)
+	if gantry.Is(err, gantry.Conflict) {
+		return gantry.Errorf(gantry.Invalid, "organization", "A user or organization with this name or email already exists")
+	}
+	if err != nil {
+		return err
+	}
+	return c.json(201, "Created")
+}
+
+func (s *server) deleteOrganization(c *call) error {
+	if err := s.Store.DeleteNamespace(c.r.Context(), c.rights.Repository.Namespace, c.id.Actor); err != nil {
+		return err
+	}
+	return c.empty()
+}
+
+func (s *server) createRepository(c *call) error {
+	var in struct{ Repository, Visibility, Description, Namespace string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	if in.Namespace == "" {
+		in.Namespace = c.id.Account.Name
+	}
+	v, err := visibility(in.Visibility)
+	if err != nil {
+		return err
+	}
+	if err := s.Auth.Settings().Names.CheckRepoName(in.Repository); err != nil {
+		return err
+	}
+	name := gantry.RepoName{Namespace: in.Namespace, Name: in.Repository}
+	ctx := c.r.Context()
+	rights, err := s.Store.RepositoryAccess(ctx, c.id.Account.ID, name)
+	if err != nil {
+		return err
+	}
+	if !c.id.MayCreate(rights) {
+		return errDenied
+	}
+	if _, err := s.Store.CreateRepository(ctx, store.NewRepository{Name: name, Visibility: v, Description: in.Description,
+		Creator: c.id.Account.ID}, c.id.Actor); err != nil {
+		return err
+	}
+	return c.json(201, map[string]string{"namespace": name.Namespace, "name": name.Name, "kind": "image"})
+}
+
+func visibility(s string) (gantry.Visibility, error) {
+	switch v := gantry.Visibility(s); v {
+	case gantry.Public, gantry.Private:
+		return v, nil
+	}
+	return "", gantry.Errorf(gantry.Invalid, "visibility", "visibility %.80q is not one of public, private", s)
+}
+
+func (s *server) getRepository(c *call) error {
+	r := &c.rights.Repository
+	return c.json(200, map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "kind": "image", "description": r.Description,
+		"is_public": r.Visibility == gantry.Public, "is_organization": r.NamespaceKind == gantry.Organization, "is_starred": false,
+		"status_token": "", "trust_enabled": false, "tag_expiration_s": max(0, int64(r.Retention/time.Second)), "is_free_account": true,
+		"state": r.State.String(), "can_write": c.role >= gantry.Write && r.State == gantry.Normal, "can_admin": c.role >= gantry.Admin})
+}
+
+func (c *call) success(err error) error {
+	if err != nil {
+		return err
+	}
+	return c.json(200, map[string]bool{"success": true})
+}
+
+func (s *server) describeRepository(c *call) error {
+	var in struct{ Description *string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	if in.Description == nil {
+		return gantry.Errorf(gantry.Invalid, "body", "description is required")
+	}
+	return c.success(s.Store.SetDescription(c.r.Context(), c.rights.Repository, *in.Description, c.id.Actor))
+}
+
+func (s *server) deleteRepository(c *call) error {
+	if err := s.Store.DeleteRepository(c.r.Context(), c.rights.Repository, c.id.Actor); err != nil {
+		return err
+	}
+	return c.empty()
+}
+
+func (s *server) changeVisibility(c *call) error {
+	var in struct{ Visibility string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	v, err := visibility(in.Visibility)
+	if err != nil {
+		return err
+	}
+	return c.success(s.Store.SetVisibility(c.r.Context(), c.rights.Repository, v, c.id.Actor))
+}
+
+func (s *server) changeState(c *call) error {
+	var in struct{ State string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	for _, state := range []gantry.RepoState{gantry.Normal, gantry.ReadOnlyState, gantry.Mirror} {
+		if state.String() != in.State {
+			continue
+		}
+		if state == gantry.Mirror && !s.RepoMirror {
+			break
+		}
+		return c.success(s.Store.SetState(c.r.Context(), c.rights.Repository, state, c.id.Actor))
+	}
+	return gantry.Errorf(gantry.Invalid, "state", "%.80q is not a valid Repository state.", in.State)
+}
+
+func permissionView(p store.Permission) map[string]any {
+	return map[string]any{"role": p.Role.String(), "name": p.Name, "is_robot": p.Kind == gantry.Robot}
+}
+
+func (s *server) listPermissions(c *call) error {
+	list, err := s.Store.AccountPermissions(c.r.Context(), c.rights.Repository.ID)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{}
+	for _, p := range list {
+		out[p.Name] = permissionView(p)
+	}
+	return c.json(200, map[string]any{"permissions": out})
+}
+
+func (s *server) getPermission(c *call) error {
+	list, err := s.Store.AccountPermissions(c.r.Context(), c.rights.Repository.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.Name == c.params["name"] {
+			return c.json(200, permissionView(p))
+		}
+	}
+	return gantry.Errorf(gantry.Invalid, "permission", "User does not have permission for repo.")
+}
+
+// grantee finds the user or robot that a permission route names.
+func (s *server) grantee(c *call) (store.Account, error) {
+	a, err := s.Store.Account(c.r.Context(), c.params["name"])
+	if gantry.Is(err, gantry.NotFound) || err == nil && a.Kind == gantry.Organization {
+		return a, gantry.Errorf(gantry.Invalid, "account", "Invalid username: %.300s", c.params["name"])
+	}
+	return a, err
+}
+
+func (s *server) putPermission(c *call) error {
+	var in struct{ Role string }
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	role, err := gantry.ParseRole(in.Role)
+	if err != nil {
+		return err
+	}
+	a, err := s.grantee(c)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.SetPermission(c.r.Context(), c.rights.Repository, a, role, c.id.Actor); err != nil {
+		return err
+	}
+	return c.json(200, permissionView(store.Permission{Name: a.Name, Kind: a.Kind, Role: role}))
+}
+
+func (s *server) deletePermission(c *call) error {
+	a, err := s.grantee(c)
+	if err != nil {
+		return err
+	}
+	err = s.Store.SetPermission(c.r.Context(), c.rights.Repository, a, gantry.NoRole, c.id.Actor)
+	if gantry.Is(err, gantry.NotFound) && detail(err) != "repository name not known to registry" {
+		return gantry.Errorf(gantry.Invalid, "permission", "User does not have permission for repo.")
+	}
+	if err != nil {
+		return err
+	}
+	return c.empty()
+}

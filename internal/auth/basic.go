@@ -1,0 +1,429 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
+)
+
+const (
+	defaultBcryptCost = 12
+	provenLife        = 5 * time.Minute
+	maxBackoff        = 24 * time.Hour
+	maxPassword       = 4096 // bytes of a password that is looked at
+	robotColumn       = "accounts.secret"
+	appColumn         = "app_tokens.secret"
+)
+
+type failures struct {
+	n    int
+	last time.Time
+}
+
+// accountCache keeps accounts by name, as long as the store says that none has
+// changed, and for a second at most where other processes write too.
+type accountCache struct {
+	mu  sync.Mutex
+	gen uint64
+	m   map[string]cachedAccount
+}
+
+type cachedAccount struct {
+	a  store.Account
+	at time.Time
+}
+
+func (s *Service) startPasswords() error {
+	s.proof = make([]byte, 32)
+	_, _ = rand.Read(s.proof) // never fails
+	s.hashing = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
+	if s.opts.BcryptCost < bcrypt.MinCost || s.opts.BcryptCost > 16 {
+		return fmt.Errorf("auth: bcrypt cost %d is not between %d and 16", s.opts.BcryptCost, bcrypt.MinCost)
+	}
+	return nil
+}
+
+func denied(format string, args ...any) error {
+	return gantry.Errorf(gantry.Unauthenticated, "credentials", format, args...)
+}
+
+// account reads an account by name, from the cache where that is exact.
+func (s *Service) account(ctx context.Context, name string) (store.Account, error) {
+	gen := s.store.AccountsGeneration()
+	now := s.now()
+	c := &s.accounts
+	c.mu.Lock()
+	if c.gen != gen || c.m == nil || len(c.m) > 10_000 {
+		c.gen, c.m = gen, map[string]cachedAccount{}
+	}
+	got, ok := c.m[name]
+	c.mu.Unlock()
+	if ok && (s.store.Exclusive() || now.Sub(got.at) < time.Second) {
+		return got.a, nil
+	}
+	a, err := s.store.Account(ctx, name)
+	if err == nil {
+		c.mu.Lock()
+		if c.gen == gen {
+			c.m[name] = cachedAccount{a, now}
+		}
+		c.mu.Unlock()
+	}
+	return a, err
+}
+
+// Basic checks the name and password of HTTP Basic: those of a user, a robot,
+// an application token ($app) or an OAuth token ($oauthtoken). What is wrong
+// is Unauthenticated, with a text for the user; too many tries have the Reason
+// LoginBackoff and Retry.
+func (s *Service) Basic(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
+	id, err := s.basic(ctx, username, password, actor)
+	s.metrics.Auth("basic", err == nil)
+	if gantry.Is(err, gantry.Unauthenticated) && s.Settings().AuditLoginFailures && !s.Settings().ReadOnly {
+		actor.Name = username
+		actor.Kind = gantry.ActorAnonymous
+		if lerr := s.store.LogLogin(ctx, "login_failure", 0, actor, map[string]any{"username": username, "useragent": actor.Agent}); lerr != nil {
+			return Identity{}, lerr
+		}
+	}
+	return id, err
+}
+
+func (s *Service) basic(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
+	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) {
+		return Identity{}, denied("Invalid Username or Password")
+	}
+	switch {
+	case username == "$oauthtoken":
+		return s.OAuth(ctx, password, actor)
+	case username == "$app":
+		return s.appToken(ctx, password, actor)
+	case username == "$token":
+		return Identity{}, denied("Invalid token")
+	case strings.Contains(username, "+") && !strings.Contains(username, "@"):
+		return s.robot(ctx, username, password, actor)
+	}
+	return s.Login(ctx, username, password, true, actor)
+}
+
+// identify makes the identity of an account whose credentials were right.
+func (s *Service) identify(a store.Account, kind, reference string, scopes []string, actor gantry.Actor) Identity {
+	i := Identity{Account: a, Actor: actor, Scopes: scopes, Reference: reference}
+	i.Actor.Account, i.Actor.Name, i.Actor.Kind = a.ID, a.Name, kind
+	s.Settings().rank(&i)
+	s.usedMu.Lock()
+	if len(s.used) < 100_000 {
+		s.used[a.ID] = s.now()
+	}
+	s.usedMu.Unlock()
+	return i
+}
+
+func (s *Service) saveUsed(ctx context.Context) {
+	s.usedMu.Lock()
+	used := s.used
+	s.used = map[gantry.AccountID]time.Time{}
+	s.usedMu.Unlock()
+	if s.Settings().ReadOnly {
+		return
+	}
+	if err := s.store.Used(ctx, used); err != nil {
+		s.log.WarnContext(ctx, "note accounts in use", "error", err)
+	}
+}
+
+var errDisabled = gantry.Errorf(gantry.Unauthenticated, "credentials", "This user has been disabled. Please contact your administrator.")
+
+// Login checks a user's name, or e-mail address, and password. client tells
+// that a client uses them in place of a person at the sign-in page: then an
+// encrypted password is taken too, and may be required.
+func (s *Service) Login(ctx context.Context, username, password string, client bool, actor gantry.Actor) (Identity, error) {
+	if client {
+		if plain, ok := s.keys.DecryptPassword(password); ok {
+			password = plain
+		} else if s.Settings().RequireEncryptedBasicAuth {
+			return Identity{}, denied("Client login with unencrypted passwords is disabled. Please generate an encrypted password in the user admin panel for use here.")
+		}
+	}
+	var a store.Account
+	var err error
+	if strings.Contains(username, "@") {
+		a, err = s.store.UserByEmail(ctx, username)
+	} else {
+		a, err = s.account(ctx, username)
+	}
+	now := s.now()
+	wrong := denied("Invalid Username or Password")
+	if gantry.Is(err, gantry.NotFound) || err == nil && (a.Kind != gantry.User || a.PasswordHash == "") {
+		f, _ := s.strange.get(username, now)
+		if err := backoff(f.n, f.last, now); err != nil {
+			return Identity{}, err
+		}
+		if _, err := s.compare(ctx, s.dummy(), password); err != nil {
+			return Identity{}, err
+		}
+		s.strange.update(username, now, now.Add(maxBackoff), func(f failures) failures { return failures{f.n + 1, now} })
+		return Identity{}, wrong
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := backoff(a.FailedLogins, a.FailedLogin, now); err != nil {
+		return Identity{}, err
+	}
+	key := s.proofOf(a.ID, password, a.PasswordHash)
+	if _, ok := s.proven.get(key, now); !ok {
+		good, err := s.compare(ctx, a.PasswordHash, password)
+		if err != nil {
+			return Identity{}, err
+		}
+		if !good {
+			if !s.Settings().ReadOnly {
+				if err := s.store.LoginFailed(ctx, a.ID); err != nil {
+					return Identity{}, err
+				}
+			}
+			return Identity{}, wrong
+		}
+		s.proven.put(key, struct{}{}, now.Add(provenLife), now)
+	}
+	if !a.Enabled {
+		return Identity{}, errDisabled
+	}
+	if a.FailedLogins > 0 && !s.Settings().ReadOnly {
+		if err := s.store.LoginSucceeded(ctx, a.ID); err != nil {
+			return Identity{}, err
+		}
+	}
+	return s.identify(a, gantry.ActorUser, a.UUID, nil, actor), nil
+}
+
+// backoff refuses a try that comes too soon after n wrong ones.
+func backoff(n int, last, now time.Time) error {
+	if n <= 0 {
+		return nil
+	}
+	wait := maxBackoff
+	if n < 30 {
+		wait = min(wait, time.Duration(0.5*(math.Exp2(float64(n))-1)*float64(time.Second)))
+	}
+	if rest := last.Add(wait).Sub(now); rest > 0 {
+		return &gantry.Error{Code: gantry.Unauthenticated, Object: "credentials", Reason: gantry.LoginBackoff, Retry: rest,
+			Detail: "Too many login attempts."}
+	}
+	return nil
+}
+
+// compare runs bcrypt in one of the few slots for it.
+func (s *Service) compare(ctx context.Context, hash, password string) (bool, error) {
+	select {
+	case s.hashing <- struct{}{}:
+		defer func() { <-s.hashing }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	return bcrypt.CompareHashAndPassword([]byte(hash), shorten(password)) == nil, nil
+}
+
+// shorten cuts a password to what bcrypt, here and in Quay, looks at.
+func shorten(password string) []byte { return []byte(password[:min(len(password), 72)]) }
+
+// HashPassword returns the stored form of a password.
+func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
+	select {
+	case s.hashing <- struct{}{}:
+		defer func() { <-s.hashing }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	b, err := bcrypt.GenerateFromPassword(shorten(password), s.opts.BcryptCost)
+	return string(b), err
+}
+
+// dummy is a hash that nothing has, so that a name that is not there costs as
+// much as a wrong password.
+func (s *Service) dummy() string {
+	return fmt.Sprintf("$2a$%02d$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234", s.opts.BcryptCost)
+}
+
+// proofOf names credentials that were right, in this process only.
+func (s *Service) proofOf(id gantry.AccountID, password, stored string) (k [32]byte) {
+	h := hmac.New(sha256.New, s.proof)
+	b := binary.AppendVarint(nil, int64(id))
+	b = binary.AppendUvarint(b, uint64(len(password)))
+	b = append(b, password...)
+	_, _ = h.Write(append(b, stored...)) // never fails
+	h.Sum(k[:0])
+	return k
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func (s *Service) robot(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
+	wrong := denied("Could not find robot with username: %s and supplied password.", username)
+	if !s.Settings().robotAllowed(username) {
+		return Identity{}, denied("Robot account %s is not allowed: robots are switched off.", username)
+	}
+	a, err := s.account(ctx, username)
+	if gantry.Is(err, gantry.NotFound) || err == nil && (a.Kind != gantry.Robot || a.Secret == "") {
+		return Identity{}, wrong
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	token, err := s.keys.Open(robotColumn, a.UUID, a.Secret)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !same(token, password) {
+		return Identity{}, wrong
+	}
+	if !a.Active() {
+		return Identity{}, errDisabled
+	}
+	return s.identify(a, gantry.ActorRobot, a.Name, nil, actor), nil
+}
+
+// Split of an application token.
+const appNameLen = 60
+
+func (s *Service) appToken(ctx context.Context, code string, actor gantry.Actor) (Identity, error) {
+	wrong := denied("Invalid token")
+	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen {
+		return Identity{}, wrong
+	}
+	k, a, err := s.store.AppToken(ctx, code[:appNameLen])
+	if gantry.Is(err, gantry.NotFound) {
+		return Identity{}, wrong
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	secret, err := s.keys.Open(appColumn, k.UUID, k.Secret)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !same(secret, code[appNameLen:]) || !k.Expires.IsZero() && !s.now().Before(k.Expires) {
+		return Identity{}, wrong
+	}
+	if !a.Active() {
+		return Identity{}, errDisabled
+	}
+	return s.identify(a, gantry.ActorApp, k.UUID, nil, actor), nil
+}
+
+const oauthNameLen = 20
+
+// OAuth checks an OAuth access token, as a Bearer of the API or the password
+// of $oauthtoken.
+func (s *Service) OAuth(ctx context.Context, token string, actor gantry.Actor) (Identity, error) {
+	wrong := denied("OAuth access token could not be validated")
+	if len(token) != 2*oauthNameLen {
+		return Identity{}, wrong
+	}
+	o, a, err := s.store.OAuthToken(ctx, token[:oauthNameLen])
+	if gantry.Is(err, gantry.NotFound) {
+		return Identity{}, wrong
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	good := false
+	if strings.HasPrefix(o.SecretHash, "$2") { // Quay's
+		if good, err = s.compare(ctx, o.SecretHash, token[oauthNameLen:]); err != nil {
+			return Identity{}, err
+		}
+	} else {
+		good = same(o.SecretHash, oauthHash(token[oauthNameLen:]))
+	}
+	switch {
+	case !good:
+		return Identity{}, wrong
+	case !o.Expires.IsZero() && !s.now().Before(o.Expires):
+		return Identity{}, denied("OAuth access token has expired")
+	case !a.Active():
+		return Identity{}, errDisabled
+	}
+	return s.identify(a, gantry.ActorOAuth, o.UUID, splitScopes(o.Scope), actor), nil
+}
+
+// oauthHash is the stored form of a token's random half: 100 random bits need
+// no slow hash.
+func oauthHash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return "s1$" + hex.EncodeToString(sum[:])
+}
+
+// NewOAuthToken makes an access token for an account.
+func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, scope string, life time.Duration) (string, error) {
+	token := randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	return token, s.store.CreateOAuthToken(ctx, store.OAuthToken{Account: account, Name: token[:oauthNameLen],
+		SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope, Expires: s.now().Add(life)})
+}
+
+// NewRobotToken makes a robot's token: 64 of A-Z0-9, and its sealed form for
+// the robot's uuid.
+func (s *Service) NewRobotToken(uuid string) (token, sealed string, err error) {
+	token = randomText(64, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	sealed, err = s.keys.Seal(robotColumn, uuid, token)
+	return token, sealed, err
+}
+
+// RobotToken opens a robot's token.
+func (s *Service) RobotToken(a store.Account) (string, error) {
+	if a.Kind != gantry.Robot {
+		return "", errors.New("not a robot")
+	}
+	return s.keys.Open(robotColumn, a.UUID, a.Secret)
+}
+
+// randomText returns n characters of alphabet, all equally likely.
+func randomText(n int, alphabet string) string {
+	out := make([]byte, 0, n)
+	var b [64]byte
+	most := byte(256 / len(alphabet) * len(alphabet)) //nolint:gosec // alphabets are short and no power of two
+	for len(out) < n {
+		_, _ = rand.Read(b[:]) // never fails
+		for _, c := range b {
+			if c < most && len(out) < n {
+				out = append(out, alphabet[int(c)%len(alphabet)])
+			}
+		}
+	}
+	return string(out)
+}
+
+// NewAppToken makes an application token of a user; code is what the user
+// gives to clients as the password of $app. It ends at expires; zero = never.
+func (s *Service) NewAppToken(ctx context.Context, i *Identity, title string, expires time.Time) (k store.AppToken, code string, err error) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	k = store.AppToken{Account: i.Account.ID, UUID: NewUUID(), Title: title, Name: randomText(appNameLen, alphabet),
+		Created: s.now(), Expires: expires}
+	secret := randomText(appNameLen, alphabet)
+	if k.Secret, err = s.keys.Seal(appColumn, k.UUID, secret); err != nil {
+		return k, "", err
+	}
+	return k, k.Name + secret, s.store.CreateAppToken(ctx, k, i.Actor)
+}
+
+// AppTokenCode opens an application token.
+func (s *Service) AppTokenCode(k store.AppToken) (string, error) {
+	secret, err := s.keys.Open(appColumn, k.UUID, k.Secret)
+	return k.Name + secret, err
+}
