@@ -264,7 +264,7 @@ func refused(f file, from, p string) string {
 			return fmt.Sprintf("internal/gantry may import the standard library only, not %s", p)
 		}
 		for _, h := range homes {
-			if within(p, h.imports) && !within(path.Dir(f.path), h.rooms) && !(h.tests && f.test) {
+			if within(p, h.imports) && !within(path.Dir(f.path), h.rooms) && (!h.tests || !f.test) {
 				return fmt.Sprintf("may not import %s: %s", p, h.why)
 			}
 		}
