@@ -192,7 +192,9 @@ func TestPodmanManifest(t *testing.T) {
 	list := reg.host + "/" + repo(t) + ":multi"
 	b.run(t, "podman", "manifest", "create", list)
 	for _, arch := range []string{"amd64", "arm64"} {
-		b.run(t, "podman", "build", "--isolation=chroot", "--platform", "linux/"+arch, "--manifest", list, dir)
+		one := list + "-" + arch
+		b.run(t, "podman", "build", "--no-cache", "--isolation=chroot", "--platform", "linux/"+arch, "-t", one, dir)
+		b.run(t, "podman", "manifest", "add", "--arch", arch, list, "containers-storage:"+one)
 	}
 	b.run(t, "podman", "manifest", "push", "--tls-verify=false", "--all", list, "docker://"+list)
 	var m struct {
