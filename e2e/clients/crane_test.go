@@ -99,7 +99,7 @@ func helloImage(t *testing.T, title string) v1.Image {
 	return img
 }
 
-func digest(t *testing.T, i interface{ Digest() (v1.Hash, error) }) v1.Hash {
+func imageDigest(t *testing.T, i interface{ Digest() (v1.Hash, error) }) v1.Hash {
 	t.Helper()
 	h, err := i.Digest()
 	if err != nil {
@@ -123,8 +123,8 @@ func TestCrane(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if digest(t, got) != digest(t, img) {
-		t.Errorf("digest %v, want %v", digest(t, got), digest(t, img))
+	if imageDigest(t, got) != imageDigest(t, img) {
+		t.Errorf("digest %v, want %v", imageDigest(t, got), imageDigest(t, img))
 	}
 	layers, err := got.Layers()
 	if err != nil {
@@ -141,7 +141,7 @@ func TestCrane(t *testing.T) {
 		_ = rc.Close() // read to its end
 	}
 	desc, err := remote.Head(ref(t, r+":v1"), opts...)
-	if err != nil || desc.Digest != digest(t, img) {
+	if err != nil || desc.Digest != imageDigest(t, img) {
 		t.Fatalf("head: %v, %v", desc, err)
 	}
 	if err := remote.Tag(ref(t, r+":v2").(name.Tag), got, opts...); err != nil {
@@ -153,7 +153,7 @@ func TestCrane(t *testing.T) {
 	}
 
 	// The layers of another repository of ours are mounted, not sent.
-	layer, err := remote.Layer(ref(t, r+":v1").Context().Digest(digest(t, layers[0]).String()), opts...)
+	layer, err := remote.Layer(ref(t, r+":v1").Context().Digest(imageDigest(t, layers[0]).String()), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestCrane(t *testing.T) {
 		t.Errorf("mount: %v", err)
 	}
 
-	if err := remote.Delete(ref(t, r+"@"+digest(t, img).String()), opts...); err != nil {
+	if err := remote.Delete(ref(t, r+"@"+imageDigest(t, img).String()), opts...); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := remote.Head(ref(t, r+":v1"), opts...); err == nil {
@@ -228,10 +228,10 @@ func TestCraneIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if digest(t, got) != digest(t, outer) {
-		t.Errorf("digest %v, want %v", digest(t, got), digest(t, outer))
+	if imageDigest(t, got) != imageDigest(t, outer) {
+		t.Errorf("digest %v, want %v", imageDigest(t, got), imageDigest(t, outer))
 	}
-	nested, err := got.ImageIndex(digest(t, inner))
+	nested, err := got.ImageIndex(imageDigest(t, inner))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestSignatures(t *testing.T) {
 	if err := remote.Write(ref(t, r+":v1"), img, opts...); err != nil {
 		t.Fatal(err)
 	}
-	d := digest(t, img)
+	d := imageDigest(t, img)
 	payload, err := json.Marshal(map[string]any{"critical": map[string]any{"image": map[string]string{"docker-manifest-digest": d.String()}}})
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	att := mutate.Subject(sig, *desc).(v1.Image)
-	if err := remote.Write(ref(t, r+"@"+digest(t, att).String()), att, opts...); err != nil {
+	if err := remote.Write(ref(t, r+"@"+imageDigest(t, att).String()), att, opts...); err != nil {
 		t.Fatal(err)
 	}
 	idx, err := remote.Referrers(ref(t, r+"@"+d.String()).(name.Digest), opts...)
@@ -297,7 +297,7 @@ func TestSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Manifests) != 1 || m.Manifests[0].Digest != digest(t, att) {
+	if len(m.Manifests) != 1 || m.Manifests[0].Digest != imageDigest(t, att) {
 		t.Errorf("referrers: %+v", m.Manifests)
 	}
 	if reg.gantry { // and it is the registry that keeps the list, not a tag that the client wrote

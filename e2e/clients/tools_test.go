@@ -226,7 +226,7 @@ func TestSkopeo(t *testing.T) {
 	if err := remote.Write(ref(t, repo(t)+":v1"), img, craneOpts(t.Context())...); err != nil {
 		t.Fatal(err)
 	}
-	want := digest(t, img).String()
+	want := imageDigest(t, img).String()
 
 	type inspected struct {
 		Name, Digest, Architecture string
