@@ -15,6 +15,9 @@ BENCH    ?=
 GOLANGCI_VERSION = v2.15.0
 GOLANGCI         = build/tools/golangci-lint-$(GOLANGCI_VERSION)
 
+# go.podman.io/image checks signatures with gpgme, a C library, or, so tagged, with Go.
+CLIENT_TAGS = containers_image_openpgp
+
 # One static binary: the product and its tests are built without cgo.
 export CGO_ENABLED ?= 0
 export GO
@@ -39,12 +42,16 @@ build-all: ## bin/linux-amd64/gantry and bin/linux-arm64/gantry
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-arm64/gantry ./cmd/gantry
 
 .PHONY: test
-test: deps test-unit ## all tests, on real databases
+test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) ## all tests, on real databases and with real clients
 
 .PHONY: test-unit
 test-unit: ## vet, and the tests of the module
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./...
+
+.PHONY: test-clients
+test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
+	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
 
 .PHONY: test-race
 test-race: ## the short tests under the race detector (RACE=./internal/store/...; needs gcc)
@@ -57,10 +64,12 @@ deps: ## install what the tests need (Debian packages; as root)
 .PHONY: lint
 lint: $(GOLANGCI) ## golangci-lint, in the version that .golangci.yml is made for
 	$(GOLANGCI) run ./...
+	cd e2e/clients && $(CURDIR)/$(GOLANGCI) run --build-tags $(CLIENT_TAGS) ./...
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## gofmt and goimports
 	$(GOLANGCI) fmt ./...
+	cd e2e/clients && $(CURDIR)/$(GOLANGCI) fmt ./...
 
 $(GOLANGCI):
 	@mkdir -p build/tools

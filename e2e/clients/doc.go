@@ -3,7 +3,7 @@
 // podman and containerd. It is a module of its own, so that they stay out of
 // the product's dependencies. It has tests and nothing else.
 //
-//	export CGO_ENABLED=0                          (no gpgme is needed then)
+//	export GOFLAGS=-tags=containers_image_openpgp   instead of gpgme, a C library
 //	GANTRY_BIN=/path/to/gantry go test ./...       starts the binary on a free port with data of its own
 //	E2E_TARGET=http://HOST,USER,PASSWORD go test   uses a registry that runs
 //

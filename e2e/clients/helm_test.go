@@ -75,7 +75,12 @@ func TestHelm(t *testing.T) {
 	if err := c.Logout(reg.host); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Pull(r + ":1.0.0"); err == nil {
+	stranger, err := helm.NewClient(helm.ClientOptPlainHTTP(), helm.ClientOptWriter(io.Discard),
+		helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.Pull(r + ":1.0.0"); err == nil {
 		t.Error("a private chart is pulled without login")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,8 @@ type registry struct {
 	base       string // "http://127.0.0.1:1234"
 	host       string // without the scheme
 	user, pass string
-	gantry     bool // it is Gantry, started by us
+	gantry     bool   // it is Gantry, started by us
+	suffix     string // of repositories, where earlier runs left theirs
 }
 
 // reg is set by TestMain.
@@ -45,6 +47,7 @@ func run(m *testing.M) (int, error) {
 			return 1, errors.New("E2E_TARGET is URL,USER,PASSWORD")
 		}
 		reg = registry{base: strings.TrimSuffix(f[0], "/"), user: f[1], pass: f[2]}
+		reg.suffix = "-" + strconv.FormatInt(time.Now().UnixMilli(), 36)
 		reg.host = reg.base[strings.Index(reg.base, "://")+3:]
 		return m.Run(), nil
 	}
@@ -121,7 +124,7 @@ func start(bin, dir string) (func() error, error) {
 		if res, err := fetch(context.Background(), http.MethodGet, reg.base+"/health/instance", nil, nil); err == nil && res.status == http.StatusOK {
 			break
 		} else if time.Now().After(deadline) {
-			return nil, errors.Join(tail(fmt.Errorf("the server is not ready within 30 s: %v", err)), stop())
+			return nil, errors.Join(tail(errors.New("the server is not ready within 30 s")), err, stop())
 		}
 	}
 	body, err := json.Marshal(map[string]any{"username": reg.user, "password": reg.pass, "email": "ada@example.com", "access_token": true})
@@ -130,7 +133,7 @@ func start(bin, dir string) (func() error, error) {
 	}
 	res, err := fetch(context.Background(), http.MethodPost, reg.base+"/api/v1/user/initialize", http.Header{"Content-Type": {"application/json"}}, body)
 	if err != nil || res.status != http.StatusOK {
-		return nil, errors.Join(tail(fmt.Errorf("first account: %d %s: %v", res.status, res.body, err)), stop())
+		return nil, errors.Join(tail(fmt.Errorf("first account: %d %s", res.status, res.body)), err, stop())
 	}
 	return stop, nil
 }
@@ -165,10 +168,10 @@ func send(ctx context.Context, method, url string, header http.Header, body io.R
 	return answer{res.StatusCode, res.Header, b}, errors.Join(err, res.Body.Close())
 }
 
-// repo returns a repository of this test alone: "user/name-of-the-test".
+// repo returns a repository of this test in this run alone.
 func repo(t *testing.T) string {
 	t.Helper()
-	return reg.user + "/" + strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name()))
+	return reg.user + "/" + strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name())) + reg.suffix
 }
 
 // onlyGantry leaves a test out where another registry is the target.

@@ -155,6 +155,7 @@ func TestOrasRange(t *testing.T) {
 
 // TestOrasPages lists more tags than one page has.
 func TestOrasPages(t *testing.T) {
+	onlyGantry(t, "docker-registry 2.8 has no pages of tags")
 	ctx, r, m := t.Context(), orasRepo(t, repo(t)), memory.New()
 	d := pack(t, m, "application/vnd.example.model", []byte("x"), nil)
 	if err := oras.CopyGraph(ctx, m, r, d, oras.DefaultCopyGraphOptions); err != nil {

@@ -11,6 +11,7 @@ import (
 // A cutter is a TCP proxy before the registry whose line breaks.
 type cutter struct {
 	host string       // where it listens
+	fin  bool         // cut with an orderly end instead of a reset
 	left atomic.Int64 // bytes from the registry until the next cut; negative is never
 	cuts atomic.Int64 // how often it has cut
 }
@@ -83,8 +84,8 @@ func (c *cutter) copy(down, up net.Conn) {
 				c.left.Store(-1)
 				c.cuts.Add(1)
 				_, _ = down.Write(buf[:max(0, int64(n)+left)]) // the line is about to break anyway
-				if tcp, ok := down.(*net.TCPConn); ok {
-					_ = tcp.SetLinger(0) // reset, as a broken line does
+				if tcp, ok := down.(*net.TCPConn); ok && !c.fin {
+					_ = tcp.SetLinger(0) // its Close then resets the connection
 				}
 				return
 			}
