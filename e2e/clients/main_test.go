@@ -59,83 +59,129 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	stop, err := start(bin, dir)
+	s, err := start(bin, dir)
+	if err == nil {
+		if err = s.initialize(); err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}
 	if err != nil {
 		return 1, errors.Join(err, os.RemoveAll(dir))
 	}
+	reg = registry{base: "http://" + s.addr, host: s.addr, user: user, pass: pass, gantry: true}
 	code := m.Run()
-	if err := stop(); err != nil {
+	if err := s.stop(); err != nil {
 		return 1, errors.Join(err, os.RemoveAll(dir))
 	}
 	return code, os.RemoveAll(dir)
 }
 
-// start starts the binary with data in dir, makes the first account and
-// returns what stops it; its error says that the server did not end well.
-func start(bin, dir string) (func() error, error) {
+// The first account of every Gantry that a test starts.
+const user, pass = "ada", "correct-horse-9"
+
+// A server is a Gantry that runs.
+type server struct {
+	addr  string
+	cmd   *exec.Cmd
+	ended chan error // its end, once
+	log   string     // file
+}
+
+// freeAddr is an address that nothing listens on just now.
+func freeAddr() (string, error) {
 	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		return nil, err
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	return ln.Addr().String(), ln.Close()
+}
+
+// start starts the binary with its data below dir and waits until it is ready.
+func start(bin, dir string) (*server, error) {
+	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(context.Background(), bin, "serve", "--data", filepath.Join(dir, "data"), "--listen", addr, "--metrics", "off")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	reg = registry{base: "http://" + addr, host: addr, user: "ada", pass: "correct-horse-9", gantry: true}
-	tail := func(err error) error {
-		text, _ := os.ReadFile(log.Name()) // it is only shown
-		if len(text) > 8192 {
-			text = text[len(text)-8192:]
-		}
-		return fmt.Errorf("%w\nthe server said:\n%s", err, text)
+	defer func() { _ = log.Close() }() // the process has its own
+	s := &server{addr: addr, ended: make(chan error, 1), log: log.Name()}
+	s.cmd = exec.CommandContext(context.Background(), bin, "serve", "--data", filepath.Join(dir, "data"), "--listen", addr, "--metrics", "off")
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
 	}
-	stop := func() error {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			return tail(fmt.Errorf("the server ended by itself: %w", err))
-		}
-		select {
-		case err := <-ended:
-			if err != nil {
-				return tail(fmt.Errorf("after SIGTERM: %w", err))
-			}
-			return nil
-		case <-time.After(40 * time.Second):
-			_ = cmd.Process.Kill() // it is reported as it is
-			return tail(errors.New("the server did not end within 40 s of SIGTERM"))
-		}
+	go func() { s.ended <- s.cmd.Wait() }()
+	if err := s.ready(); err != nil {
+		return nil, err
 	}
+	return s, nil
+}
+
+// ready waits until the server says that it takes traffic. When it does not,
+// it is stopped.
+func (s *server) ready() error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		select {
-		case err := <-ended:
-			return nil, tail(fmt.Errorf("the server does not start: %w", err))
+		case err := <-s.ended:
+			return s.tail(fmt.Errorf("the server does not start: %w", err))
 		default:
 		}
-		if res, err := fetch(context.Background(), http.MethodGet, reg.base+"/health/instance", nil, nil); err == nil && res.status == http.StatusOK {
-			break
-		} else if time.Now().After(deadline) {
-			return nil, errors.Join(tail(errors.New("the server is not ready within 30 s")), err, stop())
+		res, err := fetch(context.Background(), http.MethodGet, "http://"+s.addr+"/health/instance", nil, nil)
+		if err == nil && res.status == http.StatusOK {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(s.tail(errors.New("the server is not ready within 30 s")), err, s.stop())
 		}
 	}
-	body, err := json.Marshal(map[string]any{"username": reg.user, "password": reg.pass, "email": "ada@example.com", "access_token": true})
+}
+
+// initialize makes the first account.
+func (s *server) initialize() error {
+	body, err := json.Marshal(map[string]any{"username": user, "password": pass, "email": "ada@example.com", "access_token": true})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	res, err := fetch(context.Background(), http.MethodPost, reg.base+"/api/v1/user/initialize", http.Header{"Content-Type": {"application/json"}}, body)
+	res, err := fetch(context.Background(), http.MethodPost, "http://"+s.addr+"/api/v1/user/initialize", http.Header{"Content-Type": {"application/json"}}, body)
 	if err != nil || res.status != http.StatusOK {
-		return nil, errors.Join(tail(fmt.Errorf("first account: %d %s", res.status, res.body)), err, stop())
+		return errors.Join(s.tail(fmt.Errorf("first account: %d %s", res.status, res.body)), err)
 	}
-	return stop, nil
+	return nil
+}
+
+// stop asks the server to end, and says whether it did so well.
+func (s *server) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return s.tail(fmt.Errorf("the server ended by itself: %w", err))
+	}
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			return s.tail(fmt.Errorf("after SIGTERM: %w", err))
+		}
+		return nil
+	case <-time.After(40 * time.Second):
+		return errors.Join(s.tail(errors.New("the server did not end within 40 s of SIGTERM")), s.kill())
+	}
+}
+
+// kill ends the server at once, as a crash does.
+func (s *server) kill() error {
+	err := s.cmd.Process.Kill()
+	<-s.ended
+	return err
+}
+
+// tail adds the end of the server's log to an error.
+func (s *server) tail(err error) error {
+	text, _ := os.ReadFile(s.log) // it is only shown
+	if len(text) > 8192 {
+		text = text[len(text)-8192:]
+	}
+	return fmt.Errorf("%w\nthe server said:\n%s", err, text)
 }
 
 // An answer is a whole HTTP answer.

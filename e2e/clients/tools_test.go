@@ -44,6 +44,7 @@ func newBox(t *testing.T, programs ...string) *box {
 	write(t, filepath.Join(dir, "storage.conf"), "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n")
 	write(t, filepath.Join(dir, "containers.conf"), "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\nruntime = \"runc\"\nstatic_dir = \""+dir+"/libpod\"\ntmp_dir = \""+dir+"/tmp\"\n")
 	write(t, filepath.Join(dir, "policy.json"), `{"default": [{"type": "insecureAcceptAnything"}]}`)
+	write(t, filepath.Join(dir, "auth.json"), "{}")
 	write(t, filepath.Join(dir, "registries.conf"), "unqualified-search-registries = []\n")
 	b.env = append(os.Environ(),
 		"HOME="+dir+"/home", "TMPDIR="+dir+"/tmp", "XDG_RUNTIME_DIR="+dir+"/run",
