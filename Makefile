@@ -1,12 +1,94 @@
-# Gantry. `make run` and `make test` are all that a newcomer needs.
-GO      ?= go
+# Gantry. `make run` and `make test` are all that a newcomer needs; `make help`
+# lists the rest.
+GO     ?= go
+LISTEN ?= localhost:8080
+DATA   ?= gantry-data
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+FUZZTIME ?= 20s
+RACE     ?= ./...
+BENCH    ?=
+
+GOLANGCI_VERSION = v2.15.0
+GOLANGCI         = build/tools/golangci-lint-$(GOLANGCI_VERSION)
+
+# go.podman.io/image checks signatures with gpgme, a C library, or, so tagged, with Go.
+CLIENT_TAGS = containers_image_openpgp
+
+# One static binary: the product and its tests are built without cgo.
 export CGO_ENABLED ?= 0
+export GO
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, and serve on localhost:8080 (LISTEN=, DATA=)
+	bin/gantry serve --listen $(LISTEN) --data $(DATA)
+
+.PHONY: build
+build: ## bin/gantry for this machine
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gantry ./cmd/gantry
+
+.PHONY: build-all
+build-all: ## bin/linux-amd64/gantry and bin/linux-arm64/gantry
+	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-amd64/gantry ./cmd/gantry
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-arm64/gantry ./cmd/gantry
 
 .PHONY: test
-test: deps ## run all tests
+test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) ## all tests, on real databases and with real clients
+
+.PHONY: test-unit
+test-unit: ## vet, and the tests of the module
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./...
+
+.PHONY: test-clients
+test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
+	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
+
+.PHONY: test-race
+test-race: ## the short tests under the race detector (RACE=./internal/store/...; needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m $(RACE)
 
 .PHONY: deps
 deps: ## install what the tests need (Debian packages; as root)
 	@./scripts/test-deps
+
+.PHONY: lint
+lint: $(GOLANGCI) ## golangci-lint, in the version that .golangci.yml is made for
+	$(GOLANGCI) run ./...
+	cd e2e/clients && $(CURDIR)/$(GOLANGCI) run --build-tags $(CLIENT_TAGS) ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## gofmt and goimports
+	$(GOLANGCI) fmt ./...
+	cd e2e/clients && $(CURDIR)/$(GOLANGCI) fmt ./...
+
+$(GOLANGCI):
+	@mkdir -p build/tools
+	GOBIN=$(CURDIR)/build/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv build/tools/golangci-lint $@
+
+.PHONY: bench
+bench: deps build ## measure Gantry beside two other registries (BENCH='-short'); writes docs/benchmarks.md
+	$(GO) build -o bin/gantry-bench ./internal/bench/cmd
+	bin/gantry-bench -gantry bin/gantry -json build/bench.json -write-docs docs/benchmarks.md $(BENCH)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME=20s
+	@./scripts/fuzz $(FUZZTIME)
+
+.PHONY: verify
+verify: ## generated files and go.mod are as their sources make them
+	@./scripts/verify
+
+.PHONY: clean
+clean: ## remove what was built; data stays
+	rm -rf bin build

@@ -35,7 +35,7 @@ type Filler struct {
 // NewFiller returns a Filler over size random bytes. Blobs that are larger
 // repeat them.
 func NewFiller(size int) *Filler {
-	f := &Filler{data: make([]byte, size), nonce: rand.Uint64(), states: map[int64]hash.Cloner{}}
+	f := &Filler{data: make([]byte, size), nonce: rand.Uint64(), states: map[int64]hash.Cloner{}} //nolint:gosec // blobs that no run pushed before, not secrets
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], f.nonce)
 	_, _ = rand.NewChaCha8(seed).Read(f.data) // never fails

@@ -67,7 +67,7 @@ func family(pid int) []int {
 	for i := 0; i < len(all); i++ {
 		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i])) // the pattern is good
 		for _, name := range lists {
-			text, err := os.ReadFile(name) //nolint:gosec // a path below /proc
+			text, err := os.ReadFile(name)
 			if err != nil {
 				continue // the thread has ended
 			}

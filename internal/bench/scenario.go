@@ -169,16 +169,16 @@ func (r *run) image(ctx context.Context, t *Target, name string) (session, *Imag
 	return s, img, s.pushImage(ctx, c, "latest", img)
 }
 
-// sendAgain sends head again and again and wants the answers to have status and,
-// unless length is negative, length bytes.
-func sendAgain(head *[]byte, status int, length int64) func(context.Context, *Conn, int) error {
+// sendAgain sends head again and again and wants the answers to be 200 and to
+// have, unless length is negative, length bytes.
+func sendAgain(head *[]byte, length int64) func(context.Context, *Conn, int) error {
 	return func(ctx context.Context, c *Conn, _ int) error {
 		res, err := c.Do(ctx, time.Now().Add(opTimeout), *head, nil, 0)
 		if err != nil {
 			return err
 		}
-		if res.Status != status {
-			return expect(requestLine(*head), res, nil, status)
+		if res.Status != 200 {
+			return expect(requestLine(*head), res, nil, 200)
 		}
 		if length >= 0 && res.Length != length {
 			return fmt.Errorf("%s: %d bytes, want %d", requestLine(*head), res.Length, length)
@@ -187,9 +187,9 @@ func sendAgain(head *[]byte, status int, length int64) func(context.Context, *Co
 	}
 }
 
-// again is a load of one request, built before each round, that is checked
-// by check.
-func (t *Target) again(scopes []string, build func(auth string) []byte, status int, length int64, check func(context.Context, *Conn, string) error) load {
+// again is a load of one request that is answered with 200, built before each
+// round, that is checked by check.
+func (t *Target) again(scopes []string, build func(auth string) []byte, length int64, check func(context.Context, *Conn, string) error) load {
 	var head []byte
 	var auth string
 	renew := func(ctx context.Context) (err error) {
@@ -199,7 +199,7 @@ func (t *Target) again(scopes []string, build func(auth string) []byte, status i
 	}
 	return load{
 		round: renew,
-		op:    sendAgain(&head, status, length),
+		op:    sendAgain(&head, length),
 		check: func(ctx context.Context, c *Conn) error {
 			if err := renew(ctx); err != nil {
 				return err
@@ -226,7 +226,7 @@ func manifestLoad(method string, byTag bool) func(context.Context, *run, *Target
 		return t.again([]string{push(s.repo)}, func(auth string) []byte {
 			s.auth = auth
 			return s.head(method, "manifests/"+ref, accept)
-		}, 200, length, func(ctx context.Context, c *Conn, _ string) error {
+		}, length, func(ctx context.Context, c *Conn, _ string) error {
 			res, err := s.fetch(ctx, c, "manifests/"+ref, img.Digest, accept)
 			if err == nil && res.Get("Docker-Content-Digest") != img.Digest {
 				err = fmt.Errorf("Docker-Content-Digest is %q, want %s", res.Get("Docker-Content-Digest"), img.Digest)
@@ -245,7 +245,7 @@ func headBlob(ctx context.Context, r *run, t *Target) (load, error) {
 	return t.again([]string{push(s.repo)}, func(auth string) []byte {
 		s.auth = auth
 		return s.head("HEAD", "blobs/"+b.Digest)
-	}, 200, 0, func(ctx context.Context, c *Conn, _ string) error {
+	}, 0, func(ctx context.Context, c *Conn, _ string) error {
 		res, err := s.do(ctx, c, s.head("HEAD", "blobs/"+b.Digest), nil, 200)
 		if err == nil && res.Get("Content-Length") != fmt.Sprint(len(b.Data)) {
 			err = fmt.Errorf("Content-Length is %q, want %d", res.Get("Content-Length"), len(b.Data))
@@ -540,7 +540,7 @@ func pullLoad(s session, b *Blob) load {
 	return s.t.again([]string{push(s.repo)}, func(auth string) []byte {
 		s.auth = auth
 		return s.head("GET", "blobs/"+b.Digest)
-	}, 200, b.Size, func(ctx context.Context, c *Conn, _ string) error {
+	}, b.Size, func(ctx context.Context, c *Conn, _ string) error {
 		_, err := s.fetch(ctx, c, "blobs/"+b.Digest, b.Digest)
 		return err
 	})
@@ -795,7 +795,7 @@ func tagsPage(ctx context.Context, r *run, s session, n int, deep bool) (load, e
 	l := s.t.again([]string{push(s.repo)}, func(auth string) []byte {
 		s.auth = auth
 		return s.head("GET", path)
-	}, 200, length, func(context.Context, *Conn, string) error { return nil })
+	}, length, func(context.Context, *Conn, string) error { return nil })
 	l.note = note
 	return l, nil
 }
@@ -887,7 +887,7 @@ func catalogLoad(deep bool) func(context.Context, *run, *Target) (load, error) {
 		}
 		return t.again([]string{"registry:catalog:*"}, func(auth string) []byte {
 			return t.head("GET", path, auth)
-		}, 200, length, func(context.Context, *Conn, string) error { return nil }), nil
+		}, length, func(context.Context, *Conn, string) error { return nil }), nil
 	}
 }
 
@@ -932,7 +932,7 @@ func referrers(ctx context.Context, r *run, t *Target) (load, error) {
 	return t.again([]string{push(s.repo)}, func(auth string) []byte {
 		s.auth = auth
 		return s.head("GET", path)
-	}, 200, res.Length, func(context.Context, *Conn, string) error { return nil }), nil
+	}, res.Length, func(context.Context, *Conn, string) error { return nil }), nil
 }
 
 // A puller pulls one small image with requests that are built once.
@@ -957,7 +957,7 @@ func (s session) puller(tag string, img *Image) puller {
 
 func (p puller) pull(ctx context.Context, c *Conn) error {
 	for i := range p.heads {
-		if err := sendAgain(&p.heads[i], 200, p.sizes[i])(ctx, c, 0); err != nil {
+		if err := sendAgain(&p.heads[i], p.sizes[i])(ctx, c, 0); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,7 @@ const (
 // everywhere.
 const (
 	namespace = "bench"
-	password  = "bench-Password-1" //nolint:gosec // of a server that lives for minutes on the loopback interface
+	password  = "bench-Password-1" // of a server that lives for minutes on the loopback interface
 )
 
 const (

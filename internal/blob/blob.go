@@ -22,7 +22,7 @@ import (
 //
 // Whether Open, Stat and List see an upload that is not completed is up to the
 // engine. An engine may also be an UploadPublisher.
-type Engine interface {
+type Engine interface { //nolint:interfacebloat // each engine needs all of it; what only some can do is a small interface below
 	// Upload opens the object at key for appending at offset. With offset 0
 	// and an empty state it is created, replacing what was there; a second
 	// name that Publish gave to what was there keeps its bytes. Otherwise it

@@ -644,7 +644,7 @@ func TestDrainGivesUp(t *testing.T) {
 
 func TestDrainHTTP2(t *testing.T) {
 	gate := &Gate{}
-	running, goOn := make(chan error), make(chan error)
+	running, goOn := make(chan error), make(chan struct{})
 	s, addr := start(t, Options{TLS: writeCert(t, t.TempDir(), 1), Gate: gate, Handler: Middleware(MiddlewareOptions{Logger: quiet(), Gate: gate}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		running <- nil
 		<-goOn
@@ -675,7 +675,7 @@ func TestDrainHTTP2(t *testing.T) {
 	if !poll(gate.Draining) {
 		t.Fatal("no drain")
 	}
-	goOn <- nil
+	goOn <- struct{}{}
 	if a := <-got; a.body != "whole" || a.err != nil {
 		t.Errorf("answer %q, %v", a.body, a.err)
 	}

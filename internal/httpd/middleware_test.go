@@ -115,7 +115,7 @@ func TestPanicInTheMiddleBreaksTheAnswer(t *testing.T) {
 }
 
 func TestMaxInFlight(t *testing.T) {
-	inside, leave := make(chan error), make(chan error)
+	inside, leave := make(chan error), make(chan struct{})
 	h := Middleware(MiddlewareOptions{Logger: quiet(), MaxInFlight: 1, Unlimited: func(r *http.Request) bool { return r.URL.Path == "/health" }},
 		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
@@ -136,7 +136,7 @@ func TestMaxInFlight(t *testing.T) {
 			t.Errorf("%s: %d, %v", path, w.Code, w.Header())
 		}
 	}
-	leave <- nil
+	leave <- struct{}{}
 	_ = within(t, done, "the end")
 }
 

@@ -159,7 +159,7 @@ func distribution(ctx context.Context, cache string) (string, error) {
 		return binary, nil
 	}
 	fmt.Fprintln(os.Stderr, "building", bench.DistributionPackage+"@"+bench.DistributionVersion)
-	cmd := exec.CommandContext(ctx, "go", "install", bench.DistributionPackage+"@"+bench.DistributionVersion)
+	cmd := exec.CommandContext(ctx, "go", "install", bench.DistributionPackage+"@"+bench.DistributionVersion) //nolint:gosec // constants
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -6,9 +6,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/blob/blobtest"
-	"golang.org/x/sys/unix"
 )
 
 // benchDir is a folder on the file system to be measured: $GANTRY_BENCH_DIR, or

@@ -57,8 +57,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/blob"
 	"golang.org/x/sys/unix"
+
+	"github.com/gantry-registry/gantry/internal/blob"
 )
 
 const (

@@ -11,8 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/blob"
 	"golang.org/x/sys/unix"
+
+	"github.com/gantry-registry/gantry/internal/blob"
 )
 
 // List implements blob.Engine. It holds the names of one folder per level in

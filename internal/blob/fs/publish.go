@@ -7,8 +7,9 @@ import (
 	"io"
 	"os"
 
-	"github.com/gantry-registry/gantry/internal/blob"
 	"golang.org/x/sys/unix"
+
+	"github.com/gantry-registry/gantry/internal/blob"
 )
 
 // Publish implements blob.Engine. Where the file system has no hard links, or

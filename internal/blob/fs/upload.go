@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/gantry-registry/gantry/internal/blob"
 	"golang.org/x/sys/unix"
+
+	"github.com/gantry-registry/gantry/internal/blob"
 )
 
 // errEnded is what an upload answers after Complete or Close.

@@ -1,0 +1,229 @@
+package clients
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A registry is what the tests talk to.
+type registry struct {
+	base       string // "http://127.0.0.1:1234"
+	host       string // without the scheme
+	user, pass string
+	gantry     bool   // it is Gantry, started by us
+	suffix     string // of repositories, where earlier runs left theirs
+}
+
+// reg is set by TestMain.
+var reg registry
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	if t := os.Getenv("E2E_TARGET"); t != "" {
+		f := strings.Split(t, ",")
+		if len(f) != 3 {
+			return 1, errors.New("E2E_TARGET is URL,USER,PASSWORD")
+		}
+		reg = registry{base: strings.TrimSuffix(f[0], "/"), user: f[1], pass: f[2]}
+		reg.suffix = "-" + strconv.FormatInt(time.Now().UnixMilli(), 36)
+		reg.host = reg.base[strings.Index(reg.base, "://")+3:]
+		return m.Run(), nil
+	}
+	bin := os.Getenv("GANTRY_BIN")
+	if bin == "" {
+		return 1, errors.New("set GANTRY_BIN to a gantry binary (make test-clients does), or E2E_TARGET to URL,USER,PASSWORD")
+	}
+	dir, err := os.MkdirTemp("", "gantry-clients-")
+	if err != nil {
+		return 1, err
+	}
+	s, err := start(bin, dir)
+	if err == nil {
+		if err = s.initialize(); err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}
+	if err != nil {
+		return 1, errors.Join(err, os.RemoveAll(dir))
+	}
+	reg = registry{base: "http://" + s.addr, host: s.addr, user: user, pass: pass, gantry: true}
+	code := m.Run()
+	if err := s.stop(); err != nil {
+		return 1, errors.Join(err, os.RemoveAll(dir))
+	}
+	return code, os.RemoveAll(dir)
+}
+
+// The first account of every Gantry that a test starts.
+const user, pass = "ada", "correct-horse-9"
+
+// A server is a Gantry that runs.
+type server struct {
+	addr  string
+	cmd   *exec.Cmd
+	ended chan error // its end, once
+	log   string     // file
+}
+
+// freeAddr is an address that nothing listens on just now.
+func freeAddr() (string, error) {
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// start starts the binary with its data below dir and waits until it is ready.
+func start(bin, dir string) (*server, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	s := &server{addr: addr, ended: make(chan error, 1), log: log.Name()}
+	s.cmd = exec.CommandContext(context.Background(), bin, "serve", "--data", filepath.Join(dir, "data"), "--listen", addr, "--metrics", "off")
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { s.ended <- s.cmd.Wait() }()
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ready waits until the server says that it takes traffic. When it does not,
+// it is stopped.
+func (s *server) ready() error {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		select {
+		case err := <-s.ended:
+			return s.tail(fmt.Errorf("the server does not start: %w", err))
+		default:
+		}
+		res, err := fetch(context.Background(), http.MethodGet, "http://"+s.addr+"/health/instance", nil, nil)
+		if err == nil && res.status == http.StatusOK {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(s.tail(errors.New("the server is not ready within 30 s")), err, s.stop())
+		}
+	}
+}
+
+// initialize makes the first account.
+func (s *server) initialize() error {
+	body, err := json.Marshal(map[string]any{"username": user, "password": pass, "email": "ada@example.com", "access_token": true})
+	if err != nil {
+		return err
+	}
+	res, err := fetch(context.Background(), http.MethodPost, "http://"+s.addr+"/api/v1/user/initialize", http.Header{"Content-Type": {"application/json"}}, body)
+	if err != nil || res.status != http.StatusOK {
+		return errors.Join(s.tail(fmt.Errorf("first account: %d %s", res.status, res.body)), err)
+	}
+	return nil
+}
+
+// stop asks the server to end, and says whether it did so well.
+func (s *server) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return s.tail(fmt.Errorf("the server ended by itself: %w", err))
+	}
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			return s.tail(fmt.Errorf("after SIGTERM: %w", err))
+		}
+		return nil
+	case <-time.After(40 * time.Second):
+		return errors.Join(s.tail(errors.New("the server did not end within 40 s of SIGTERM")), s.kill())
+	}
+}
+
+// kill ends the server at once, as a crash does.
+func (s *server) kill() error {
+	err := s.cmd.Process.Kill()
+	_ = <-s.ended // "killed"
+	return err
+}
+
+// tail adds the end of the server's log to an error.
+func (s *server) tail(err error) error {
+	text, _ := os.ReadFile(s.log) // it is only shown
+	if len(text) > 8192 {
+		text = text[len(text)-8192:]
+	}
+	return fmt.Errorf("%w\nthe server said:\n%s", err, text)
+}
+
+// An answer is a whole HTTP answer.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// fetch sends one request without credentials. It does not follow redirects.
+func fetch(ctx context.Context, method, url string, header http.Header, body []byte) (answer, error) {
+	return send(ctx, method, url, header, bytes.NewReader(body))
+}
+
+var plain = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+func send(ctx context.Context, method, url string, header http.Header, body io.Reader) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return answer{}, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	res, err := plain.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	b, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, b}, errors.Join(err, res.Body.Close())
+}
+
+// repo returns a repository of this test in this run alone.
+func repo(t *testing.T) string {
+	t.Helper()
+	return reg.user + "/" + strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name())) + reg.suffix
+}
+
+// onlyGantry leaves a test out where another registry is the target.
+func onlyGantry(t *testing.T, what string) {
+	t.Helper()
+	if !reg.gantry {
+		t.Skipf("another registry: %s", what)
+	}
+}
