@@ -162,6 +162,7 @@ func openMySQL(u *uri) (*sql.DB, error) {
 	cfg.DBName = strings.Trim(u.url.Path, "/")
 	cfg.Collation = "utf8mb4_bin"
 	cfg.InterpolateParams = true
+	cfg.ParseTime = true // the table of migrations has a TIMESTAMP; ours have numbers
 	cfg.ClientFoundRows = true
 	cfg.Timeout = max(u.seconds("connect_timeout"), 10*time.Second)
 	cfg.ReadTimeout, cfg.WriteTimeout = 70*time.Second, 70*time.Second

@@ -1,0 +1,3 @@
+// Package api is the REST API under /api/v1: it parses, authorizes, calls and
+// answers as Quay does.
+package api

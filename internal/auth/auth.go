@@ -1,0 +1,203 @@
+// Package auth answers two questions for every edge: who is this (password,
+// robot, application token, OAuth token, session, bearer JWT), and may they do
+// that. The second half is pure functions over what package store read; see
+// may.go.
+package auth
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
+	"github.com/gantry-registry/gantry/internal/telemetry"
+)
+
+// Settings are the switches of config.yaml that this package obeys, by the
+// names they have there. They may change while the Service runs: Configure.
+// The zero value has every feature off; app fills it from the configuration.
+type Settings struct {
+	AnonymousAccess           bool     // FEATURE_ANONYMOUS_ACCESS
+	SuperUsers                bool     // FEATURE_SUPER_USERS
+	SuperusersFullAccess      bool     // FEATURE_SUPERUSERS_FULL_ACCESS
+	Superusers                []string // SUPER_USERS; accounts marked so in the store come on top
+	ReadOnlySuperusers        []string // GLOBAL_READONLY_SUPER_USERS; wins over Superusers
+	RestrictedUsers           bool     // FEATURE_RESTRICTED_USERS
+	RestrictedUsersWhitelist  []string // RESTRICTED_USERS_WHITELIST
+	RequireEncryptedBasicAuth bool     // FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH
+	AppSpecificTokens         bool     // FEATURE_APP_SPECIFIC_TOKENS
+	RobotsDisallow            bool     // ROBOTS_DISALLOW
+	RobotsWhitelist           []string // ROBOTS_WHITELIST
+	CreatePublicRepoOnPush    bool     // not CREATE_PRIVATE_REPO_ON_PUSH
+	CreateNamespaceOnPush     bool     // CREATE_NAMESPACE_ON_PUSH
+	ReadOnly                  bool     // REGISTRY_STATE is readonly: nothing is written, not even a failed login
+	AuditLogins               bool     // ACTION_LOG_AUDIT_LOGINS
+	AuditLoginFailures        bool     // ACTION_LOG_AUDIT_LOGIN_FAILURES
+	Names                     gantry.NameRules
+}
+
+// Options are what New needs. Store and Keys are required.
+type Options struct {
+	Store *store.DB
+	Keys  *Keys
+	Settings
+	// Hostname returns SERVER_HOSTNAME, the audience of tokens. Nil, or "":
+	// each request's own host is.
+	Hostname func() string
+	// TokenLife is how long a bearer token lives; 0 = 1 h, and more than that
+	// is cut to it, as other nodes refuse longer ones.
+	TokenLife time.Duration
+	// RefreshLife is how long a refresh token lives; 0 = 30 days.
+	RefreshLife time.Duration
+	// ServiceKey signs tokens instead of a key made at start, under KeyID
+	// (quay.pem and quay.kid). Both or none. A key that is in the table
+	// already keeps its row as it is.
+	ServiceKey *rsa.PrivateKey
+	KeyID      string
+	// BcryptCost is the cost of new password hashes; 0 = 12, as Quay's.
+	BcryptCost int
+	// MirrorRobot returns the robot that may push to a mirrored repository,
+	// 0 = none. Nil: nobody may.
+	MirrorRobot func(ctx context.Context, repo gantry.RepoID) (gantry.AccountID, error)
+	// ProxyCache reports whether a namespace is a proxy cache: its members may
+	// pull through it, nobody may push or create there. Nil: none is.
+	ProxyCache func(ctx context.Context, namespace gantry.AccountID) (bool, error)
+	Logger     *slog.Logger       // nil = discard
+	Metrics    *telemetry.Metrics // nil = none
+	Now        func() time.Time   // nil = the store's clock
+}
+
+// A Service knows who is who. Its methods may be called concurrently.
+type Service struct {
+	store    *store.DB
+	keys     *Keys
+	opts     Options
+	settings atomic.Pointer[Settings]
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	now      func() time.Time
+
+	signing  signer
+	verified *expiring[[32]byte, *Grants] // by hash of the token
+	public   *expiring[string, *publicKey]
+	proven   *expiring[[32]byte, struct{}] // credentials that were right
+	strange  *expiring[string, failures]   // failed logins of names that are no account
+	proof    []byte                        // key of the hashes in proven
+	hashing  chan struct{}                 // a slot for each bcrypt that may run
+	accounts accountCache
+
+	usedMu sync.Mutex
+	used   map[gantry.AccountID]time.Time // not yet in the store
+}
+
+// New returns a Service that signs with a key of its own, whose public half is
+// in the store. Run keeps that key alive.
+func New(ctx context.Context, o Options) (*Service, error) {
+	if o.Store == nil || o.Keys == nil {
+		return nil, errors.New("auth: Options.Store and Options.Keys are required")
+	}
+	if (o.ServiceKey == nil) != (o.KeyID == "") {
+		return nil, errors.New("auth: a service key needs its id, and the id its key")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = o.Store.Now
+	}
+	if o.TokenLife <= 0 || o.TokenLife > maxTokenLife {
+		o.TokenLife = maxTokenLife
+	}
+	if o.RefreshLife <= 0 {
+		o.RefreshLife = 30 * 24 * time.Hour
+	}
+	if o.BcryptCost == 0 {
+		o.BcryptCost = defaultBcryptCost
+	}
+	s := &Service{store: o.Store, keys: o.Keys, opts: o, log: o.Logger, metrics: o.Metrics, now: o.Now,
+		verified: newExpiring[[32]byte, *Grants](20_000), public: newExpiring[string, *publicKey](1000),
+		proven: newExpiring[[32]byte, struct{}](20_000), strange: newExpiring[string, failures](20_000),
+		used: map[gantry.AccountID]time.Time{}}
+	s.Configure(o.Settings)
+	if err := s.startPasswords(); err != nil {
+		return nil, err
+	}
+	if err := s.startSigning(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Configure puts new switches in place of the old ones.
+func (s *Service) Configure(c Settings) { s.settings.Store(&c) }
+
+// Settings returns the switches in force. The caller does not change them.
+func (s *Service) Settings() *Settings { return s.settings.Load() }
+
+// Keys returns the instance's keys.
+func (s *Service) Keys() *Keys { return s.keys }
+
+// Run renews the signing key, writes down who was seen last and forgets what
+// has expired, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			s.saveUsed(last)
+			return ctx.Err()
+		case <-tick.C:
+		}
+		s.Tick(ctx)
+	}
+}
+
+// Tick does once what Run does every minute.
+func (s *Service) Tick(ctx context.Context) {
+	if err := s.renew(ctx); err != nil {
+		s.log.ErrorContext(ctx, "renew the signing key", "error", err)
+	}
+	s.saveUsed(ctx)
+	now := s.now()
+	s.verified.sweep(now)
+	s.public.sweep(now)
+	s.proven.sweep(now)
+	s.strange.sweep(now)
+	if s.Settings().ReadOnly {
+		return
+	}
+	if err := s.store.ForgetExpired(ctx); err != nil {
+		s.log.WarnContext(ctx, "remove what has expired", "error", err)
+	}
+}
+
+// audience is what tokens of a request to host are for.
+func (s *Service) audience(host string) string {
+	if s.opts.Hostname != nil {
+		if h := s.opts.Hostname(); h != "" {
+			return h
+		}
+	}
+	return host
+}
+
+// sameHost compares host[:port]; a default port counts as none.
+func sameHost(a, b string) bool { return strings.EqualFold(bareHost(a), bareHost(b)) }
+
+func bareHost(h string) string {
+	host, port, err := net.SplitHostPort(h)
+	if err == nil && (port == "443" || port == "80") {
+		return host
+	}
+	return h
+}
