@@ -116,7 +116,7 @@ func (c *call) catalog() error {
 		query.Superuser = g.Superuser || g.ReadOnlySuperuser
 	}
 	subject := strconv.FormatInt(int64(query.Account), 10)
-	pages := c.s.auth.Keys().Pages()
+	pages := c.s.pages
 	if token := firstOf(q, "next_page", "last"); token != "" {
 		last, err := pages.Open(catalogRoute, "", subject, token)
 		if err != nil {

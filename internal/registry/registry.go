@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 
 	"github.com/gantry-registry/gantry/internal/auth"
-	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -47,11 +46,12 @@ type Settings struct {
 	AuditDeleteFailures bool // ACTION_LOG_AUDIT_DELETE_FAILURES
 }
 
-// Options are what New needs. Content, Auth, Store and Catalog are required.
+// Options are what New needs. Content, Auth, Pages, Store and Catalog are required.
 type Options struct {
-	Content *content.Store
-	Auth    *auth.Service
-	Store   *store.DB // the log of refusals
+	Content Content
+	Auth    Auth
+	Pages   *auth.PageTokens // of the catalog
+	Store   *store.DB        // the log of refusals
 	// Catalog lists repositories in the order of their ids, without those
 	// that are marked for deletion or whose namespace is disabled.
 	Catalog func(ctx context.Context, q CatalogQuery) ([]CatalogEntry, error)
@@ -68,8 +68,9 @@ type Options struct {
 // must see paths as they came: a mux that cleans them would redirect names
 // that it does not understand.
 type Server struct {
-	content  *content.Store
-	auth     *auth.Service
+	content  Content
+	auth     Auth
+	pages    *auth.PageTokens
 	store    *store.DB
 	limiter  *httpd.Limiter
 	metrics  *telemetry.Metrics
@@ -92,10 +93,10 @@ const minPage = 100
 // New checks the options. The error names the field of config.yaml that is
 // wrong.
 func New(o Options) (*Server, error) {
-	if o.Content == nil || o.Auth == nil || o.Store == nil || o.Catalog == nil {
-		return nil, errors.New("registry: Options.Content, Auth, Store and Catalog are required")
+	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil || o.Catalog == nil {
+		return nil, errors.New("registry: Options.Content, Auth, Pages, Store and Catalog are required")
 	}
-	s := &Server{content: o.Content, auth: o.Auth, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, list: o.Catalog, search: o.Search}
+	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, list: o.Catalog, search: o.Search}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
