@@ -103,7 +103,7 @@ func cutLast(s string) (before, after string, ok bool) {
 }
 
 // hiddenSlash reports whether the escaped form of a path holds an encoded
-// slash or backslash. Such a URL reads as two different ones, depending on who
+// slash. Such a URL reads as two different ones, depending on who
 // decodes it, so it is none of ours. rawPath is URL.RawPath: "" when the usual
 // encoding was used, which has no encoded slash.
 func hiddenSlash(rawPath string) bool {
@@ -112,8 +112,7 @@ func hiddenSlash(rawPath string) bool {
 		if i < 0 || i+2 >= len(rawPath) {
 			return false
 		}
-		hex := rawPath[i+1 : i+3]
-		if strings.EqualFold(hex, "2f") || strings.EqualFold(hex, "5c") {
+		if strings.EqualFold(rawPath[i+1:i+3], "2f") {
 			return true
 		}
 		rawPath = rawPath[i+3:]
