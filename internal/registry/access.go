@@ -3,6 +3,7 @@ package registry
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -60,6 +61,9 @@ func (c *call) actor() gantry.Actor {
 	a.Agent = c.r.UserAgent()
 	if len(a.Agent) > maxAgent {
 		a.Agent = a.Agent[:maxAgent]
+	}
+	if !utf8.ValidString(a.Agent) { // a database would refuse it, and the pulls that are logged with it
+		a.Agent = strings.ToValidUTF8(a.Agent, "?")
 	}
 	return a
 }
@@ -174,7 +178,11 @@ func (c *call) logRefusal(repo store.Repository) {
 		return
 	}
 	ctx := c.r.Context()
-	err := c.s.store.LogAccess(ctx, store.Access{Kind: c.act.log, Namespace: repo.Namespace, Repo: repo.ID, Actor: c.actor(), Ref: c.route.ref})
+	ref, err := gantry.ParseReference(c.route.ref)
+	if err != nil {
+		ref = gantry.Reference{} // anything may stand there: it stays out of the log
+	}
+	err = c.s.store.LogAccess(ctx, store.Access{Kind: c.act.log, Namespace: repo.Namespace, Repo: repo.ID, Actor: c.actor(), Ref: ref.String()})
 	if err != nil {
 		c.s.log.WarnContext(ctx, "a refusal could not be logged", "kind", c.act.log, "error", err)
 	}

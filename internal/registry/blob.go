@@ -130,7 +130,7 @@ func (c *call) sendBlob(src io.ReadSeeker, b content.Blob, etag string) error {
 	c.send(http.StatusPartialContent)
 	for i, r := range ranges {
 		if _, err := io.WriteString(c.w, heads[i]); err != nil {
-			return nil //nolint:nilerr // the client left
+			return nil // the client left
 		}
 		if err := c.sendPiece(src, r); err != nil {
 			return err

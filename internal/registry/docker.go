@@ -23,7 +23,7 @@ func parseVersion(s string) (v version, ok bool) {
 		if err != nil {
 			return v, false
 		}
-		v[i] = int(n) //nolint:gosec // 31 bits
+		v[i] = int(n)
 	}
 	return v, true
 }

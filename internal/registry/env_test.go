@@ -301,20 +301,20 @@ const (
 )
 
 // image makes an image manifest; extra is JSON that follows, such as a subject.
-func (e *env) image(repo, mediaType, content, extra string) (string, gantry.Digest) {
+func (e *env) image(repo, content, extra string) (string, gantry.Digest) {
 	e.t.Helper()
 	config := []byte(`{"content":"` + content + `"}`)
 	layer := []byte("layer of " + content)
 	c, l := e.pushBlob(repo, config), e.pushBlob(repo, layer)
 	m := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]%s}`,
-		mediaType, c, len(config), l, len(layer), extra)
+		typeImage, c, len(config), l, len(layer), extra)
 	return m, gantry.FromBytes([]byte(m))
 }
 
 // pushImage pushes an image under a tag and returns its body and digest.
 func (e *env) pushImage(repo, tag string) (string, gantry.Digest) {
 	e.t.Helper()
-	m, d := e.image(repo, typeImage, tag, "")
+	m, d := e.image(repo, tag, "")
 	e.do("admin", "PUT", "/v2/"+repo+"/manifests/"+tag, m, "Content-Type: "+typeImage).is(201)
 	return m, d
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -237,7 +238,8 @@ func (c *call) limit(class httpd.Class, key string) error {
 	if c.s.limiter == nil {
 		return nil
 	}
-	ok, retry := true, errMethod.Retry
+	var ok bool
+	var retry time.Duration
 	if key != "" {
 		ok, retry = c.s.limiter.Allow(class, key, c.name.Namespace)
 	} else {
@@ -332,7 +334,7 @@ type bodyReader struct {
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.n += int64(n)
-	if err != nil && err != io.EOF && b.err == nil { //nolint:errorlint // io.EOF itself ends a body
+	if err != nil && err != io.EOF && b.err == nil { // io.EOF itself ends a body
 		b.err = err
 	}
 	return n, err

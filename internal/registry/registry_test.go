@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -177,7 +179,7 @@ func TestManifestRoundTrip(t *testing.T) {
 		"unknown":   `,"x-unknown" : { "deep": [1, 2.50, "ü"] } `,
 		"duplicate": `,"annotations":{"a":"1","a":"2"}`,
 	} {
-		m, d := e.image(app, typeImage, name, extra)
+		m, d := e.image(app, name, extra)
 		ref := "/v2/" + app + "/manifests/"
 		a := e.do("writer", "PUT", ref+name, m, "Content-Type: "+typeImage+"; charset=utf-8").is(201).
 			has("Location: "+ref+string(d), "Docker-Content-Digest: "+string(d), "Oci-Tag:", "Oci-Subject:")
@@ -237,8 +239,8 @@ func TestPullsAreLogged(t *testing.T) {
 func TestNegotiation(t *testing.T) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
-	amd, amdDigest := e.image(app, typeImage, "amd64", "")
-	arm, armDigest := e.image(app, typeImage, "arm64", "")
+	amd, amdDigest := e.image(app, "amd64", "")
+	arm, armDigest := e.image(app, "arm64", "")
 	e.do("writer", "PUT", base+string(amdDigest), amd, "Content-Type: "+typeImage).is(201)
 	e.do("writer", "PUT", base+string(armDigest), arm, "Content-Type: "+typeImage).is(201)
 	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":1,"platform":{"os":"linux","architecture":"arm64"}},{"mediaType":%q,"digest":%q,"size":1,"platform":{"os":"linux","architecture":"amd64"}}]}`,
@@ -284,7 +286,7 @@ func TestNegotiation(t *testing.T) {
 func TestPutManifestRefusals(t *testing.T) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
-	m, d := e.image(app, typeImage, "one", "")
+	m, d := e.image(app, "one", "")
 	e.do("writer", "PUT", base+"-bad", m, "Content-Type: "+typeImage).fails(400, "TAG_INVALID")
 	e.do("writer", "PUT", base+"v1", m, "Content-Type: text/plain").fails(415, "MANIFEST_INVALID")
 	e.do("writer", "PUT", base+"v1", m, "Content-Type: ///").fails(415, "MANIFEST_INVALID")
@@ -312,7 +314,7 @@ func TestPutManifestRefusals(t *testing.T) {
 func TestTagsByDigestParameter(t *testing.T) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
-	m, d := e.image(app, typeImage, "one", "")
+	m, d := e.image(app, "one", "")
 	a := e.do("writer", "PUT", base+string(d)+"?tag=1.2.3&tag=1.2&tag=latest&tag=1.2", m, "Content-Type: "+typeImage).is(201)
 	if got := a.header.Values("OCI-Tag"); !slices.Equal(got, []string{"1.2.3", "1.2", "latest"}) {
 		t.Errorf("OCI-Tag %q", got)
@@ -752,7 +754,7 @@ func TestReferrers(t *testing.T) {
 	if a := e.do("reader", "GET", path, nil).is(200).has("Content-Type: "+typeIndex, "Oci-Filters-Applied:"); string(a.body) != none {
 		t.Errorf("no referrers: %s", a.body)
 	}
-	m, d := e.image(app, typeImage, "signature", `,"artifactType":"application/x.sig","subject":{"mediaType":"`+typeImage+`","digest":"`+string(subject)+`","size":1}`)
+	m, d := e.image(app, "signature", `,"artifactType":"application/x.sig","subject":{"mediaType":"`+typeImage+`","digest":"`+string(subject)+`","size":1}`)
 	e.do("writer", "PUT", "/v2/"+app+"/manifests/"+string(d), m, "Content-Type: "+typeImage).is(201).has("Oci-Subject: " + string(subject))
 	a := e.do("reader", "GET", path, nil).is(200)
 	if !strings.Contains(string(a.body), string(d)) || !strings.Contains(string(a.body), `"artifactType":"application/x.sig"`) {
@@ -871,7 +873,7 @@ func TestNothingTellsPrivateFromMissing(t *testing.T) {
 
 func TestStates(t *testing.T) {
 	writes := 0
-	check := func(name string, s registry.Settings, look func(a *answer, write bool)) {
+	check := func(s registry.Settings, look func(a *answer, write bool)) {
 		t.Helper()
 		e := newEnv(t)
 		e.pushImage(app, "latest")
@@ -882,9 +884,8 @@ func TestStates(t *testing.T) {
 		for _, r := range routes {
 			look(e.do("admin", r.method, fmt.Sprintf(r.path, app), nil), r.write && r.method != "GET")
 		}
-		_ = name
 	}
-	check("read-only", registry.Settings{ReadOnly: true}, func(a *answer, write bool) {
+	check(registry.Settings{ReadOnly: true}, func(a *answer, write bool) {
 		if write {
 			writes++
 			if doc := a.fails(405, "DENIED"); !doc.Errors[0].ReadOnly {
@@ -894,7 +895,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("%s: refused", a.what)
 		}
 	})
-	check("pushes disabled", registry.Settings{PushesDisabled: true}, func(a *answer, write bool) {
+	check(registry.Settings{PushesDisabled: true}, func(a *answer, write bool) {
 		if write {
 			if doc := a.fails(405, "DENIED"); doc.Errors[0].ReadOnly {
 				t.Errorf("%s: is_readonly is set", a.what)
@@ -903,7 +904,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("%s: refused", a.what)
 		}
 	})
-	check("recovery", registry.Settings{RecoveryMode: true}, func(a *answer, _ bool) { a.fails(405, "UNSUPPORTED") })
+	check(registry.Settings{RecoveryMode: true}, func(a *answer, _ bool) { a.fails(405, "UNSUPPORTED") })
 	if writes == 0 {
 		t.Error("nothing was tried")
 	}
@@ -1010,6 +1011,104 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// What is no text must not reach a database, least of all in a group with the
+// pulls of others.
+func TestStrangeBytes(t *testing.T) {
+	e := newEnv(t, func(o *registry.Options) { o.AuditPullFailures = true })
+	for _, path := range []string{
+		"/v2/" + app + "/tags/list?last=%00", "/v2/" + app + "/tags/list?last=%ff", "/v2/" + app + "/referrers/" + digestZero + "?artifactType=%00",
+		"/v2/_catalog?last=%00", "/v2/auth?scope=%00", "/v2/auth?account=%ff",
+	} {
+		e.do("reader", "GET", path, nil).fails(400, "INVALID_REQUEST")
+	}
+	e.do("", "POST", "/v2/auth", "grant_type=password&username=%00", "Content-Type: application/x-www-form-urlencoded").fails(400, "INVALID_REQUEST")
+	e.do("writer", "POST", "/v2/"+app+"/blobs/uploads/", nil, "User-Agent: a\xffb"+strings.Repeat("x", 300)).is(202)
+	if a := e.mem.actor.Agent; len(a) > 256 || !strings.HasPrefix(a, "a?bx") {
+		t.Errorf("agent %q", a)
+	}
+	e.do("stranger", "GET", "/v2/"+app+"/manifests/%00%ff", nil).fails(401, "UNAUTHORIZED")
+	if n := storetest.Get(t, e.db, `SELECT COUNT(*) FROM access_log WHERE ref = ''`); n != 1 {
+		t.Errorf("%d refusals logged", n)
+	}
+	e.do("reader", "GET", "/v2/"+app+"/manifests/%00", nil).fails(404, "MANIFEST_UNKNOWN")
+}
+
+// Two requests cannot append to one upload at a time.
+func TestUploadIsBusy(t *testing.T) {
+	e := newEnv(t)
+	loc := e.do("writer", "POST", "/v2/"+app+"/blobs/uploads/", nil).is(202).header.Get("Location")
+	pr, pw := io.Pipe()
+	done := make(chan *answer)
+	go func() { done <- e.do("writer", "PATCH", loc, pr) }()
+	if _, err := pw.Write([]byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for e.do("writer", "PATCH", loc, "").status != 409 {
+		if time.Now().After(deadline) {
+			t.Fatal("never busy")
+		}
+	}
+	e.do("writer", "PATCH", loc, "second").fails(409, "BLOB_UPLOAD_INVALID")
+	if err := pw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	(<-done).is(202).has("Range: 0-4")
+}
+
+// Behind a proxy that ends TLS, URLs are those that the client knows.
+func TestForwardedURLs(t *testing.T) {
+	e := newEnv(t)
+	h := httpd.Middleware(httpd.MiddlewareOptions{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: slog.New(slog.DiscardHandler)}, e.reg)
+	srv, err := httpd.New(httpd.Options{Handler: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := srv.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = srv.Shutdown(context.WithoutCancel(t.Context())) }()
+	e.url = "http://" + addr.String()
+	fwd := []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: quay.example.com"}
+	a := e.do("writer", "POST", "/v2/"+app+"/blobs/uploads/", nil, fwd...).is(202)
+	a.has("Location: https://quay.example.com/v2/" + app + "/blobs/uploads/" + a.header.Get("Docker-Upload-Uuid"))
+	e.do("", "GET", "/v2/", nil, fwd...).is(401).has(`Www-Authenticate: Bearer realm="https://quay.example.com/v2/auth",service="quay.example.com"`)
+}
+
+// A bug in a handler is an error document too.
+func TestPanicked(t *testing.T) {
+	e := newEnv(t)
+	e.mem.repos[1].tags = map[string]gantry.Digest{}
+	e.mem.repos[1].manifests = nil
+	m, _ := e.image(app, "x", "")
+	doc := e.do("writer", "PUT", "/v2/"+app+"/manifests/x", m, "Content-Type: "+typeImage).fails(500, "UNKNOWN") // writes to a nil map, holding the lock
+	if doc.Errors[0].Message != "internal error" {
+		t.Errorf("message %q", doc.Errors[0].Message)
+	}
+}
+
+func TestV1Search(t *testing.T) {
+	var got registry.SearchQuery
+	e := newEnv(t, func(o *registry.Options) {
+		o.Search = func(_ context.Context, q registry.SearchQuery) (registry.SearchPage, error) {
+			got = q
+			return registry.SearchPage{Results: []registry.SearchResult{{Name: repoName(app), Description: "an app", Public: true}}, Total: 26}, nil
+		}
+	})
+	a := e.do("", "GET", "/v1/search?q=ap&page=2&n=25", nil, "Authorization: Basic x").is(200)
+	const want = `{"query":"ap","num_results":26,"num_pages":2,"page":2,"page_size":25,"results":[{"name":"acme/app","description":"an app","is_public":true,"href":"/repository/acme/app"}]}`
+	if string(a.body) != want || got.Authorization != "Basic x" || got.Page != 2 || got.PageSize != 25 {
+		t.Errorf("search %s, asked %+v", a.body, got)
+	}
+	e.do("", "GET", "/v1/search?page=0&n=100000", nil).is(200)
+	if got.Page != 1 || got.PageSize != 100 {
+		t.Errorf("asked %+v", got)
+	}
+	e.do("", "GET", "/v1/search?n=x", nil).fails(400, "INVALID_REQUEST")
+	e.do("", "GET", "/v1/search?q="+strings.Repeat("x", 300), nil).fails(400, "INVALID_REQUEST")
+}
+
 func TestV1(t *testing.T) {
 	e := newEnv(t)
 	if a := e.do("", "GET", "/v1/_ping", nil).is(200); string(a.body) != "true" {
@@ -1031,7 +1130,7 @@ func TestSlowPushIs408(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = srv.Shutdown(t.Context()) }()
+	defer func() { _ = srv.Shutdown(context.WithoutCancel(t.Context())) }()
 	pr, pw := io.Pipe()
 	defer func() { _ = pw.Close() }()
 	go func() { _, _ = pw.Write([]byte("{")) }()

@@ -52,9 +52,9 @@ func (c *call) postToken() error {
 	if err != nil {
 		return err
 	}
-	q, err := url.ParseQuery(string(body))
+	q, err := parseForm(string(body))
 	if err != nil {
-		return &gantry.Error{Code: gantry.Invalid, Detail: "the form is malformed", Err: err}
+		return err
 	}
 	req := c.tokenRequest(q)
 	req.Offline = q.Get("access_type") == "offline"

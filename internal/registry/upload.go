@@ -59,7 +59,7 @@ func (c *call) mount(d gantry.Digest, q url.Values) (bool, error) {
 	}
 	name, err := c.set.Names.ParseRepoName(from[0])
 	if err != nil {
-		return false, nil //nolint:nilerr // whatever is wrong with the source, the client may upload
+		return false, nil // whatever is wrong with the source, the client may upload
 	}
 	id, role := c.grants.Repo(name)
 	if role < gantry.Read || id == 0 {
