@@ -62,7 +62,8 @@ const (
 type env struct {
 	t       testing.TB
 	reg     *registry.Server
-	mem     *memory
+	content backend
+	mem     *memory // content, if it is one
 	auth    *tokens
 	db      *store.DB
 	metrics *telemetry.Metrics
@@ -95,18 +96,33 @@ func repoName(s string) gantry.RepoName {
 	return gantry.RepoName{Namespace: ns, Name: name}
 }
 
+// A backend is the Content of a test, with what only tests do to it.
+type backend interface {
+	registry.Content
+	id(repo string) gantry.RepoID // 99 if there is none
+	freeze(repo, tag string)      // makes a tag immutable
+}
+
+// A maker makes an env.
+type maker func(t testing.TB, change ...func(*registry.Options)) *env
+
+// contents are the Contents that the protocol is tested with.
+var contents = map[string]maker{
+	"memory": newEnv,
+}
+
 // identities are the tokens, beside "" for none.
-func identities() map[string]*auth.Grants {
-	user := func(id gantry.AccountID, name, kind string, role gantry.Role) *auth.Grants {
-		a := gantry.Actor{Account: id, Name: name, Kind: kind}
+func identities(id func(repo string) gantry.RepoID) map[string]*auth.Grants {
+	user := func(account gantry.AccountID, name, kind string, role gantry.Role) *auth.Grants {
+		a := gantry.Actor{Account: account, Name: name, Kind: kind}
 		if role == gantry.NoRole {
 			return auth.NewGrants(a)
 		}
 		return auth.NewGrants(a,
-			auth.Grant{Repo: repoName(app), ID: 1, Role: role}, auth.Grant{Repo: repoName(public), ID: 2, Role: role},
-			auth.Grant{Repo: repoName(nested), ID: 3, Role: role}, auth.Grant{Repo: repoName(frozen), ID: 5, Role: role},
-			auth.Grant{Repo: repoName(mirrored), ID: 6, Role: role}, auth.Grant{Repo: repoName(disabled), ID: 7, Role: role},
-			auth.Grant{Repo: repoName("acme/gone"), ID: 99, Role: role}, auth.Grant{Repo: repoName("acme/renamed"), ID: 1, Role: role})
+			auth.Grant{Repo: repoName(app), ID: id(app), Role: role}, auth.Grant{Repo: repoName(public), ID: id(public), Role: role},
+			auth.Grant{Repo: repoName(nested), ID: id(nested), Role: role}, auth.Grant{Repo: repoName(frozen), ID: id(frozen), Role: role},
+			auth.Grant{Repo: repoName(mirrored), ID: id(mirrored), Role: role}, auth.Grant{Repo: repoName(disabled), ID: id(disabled), Role: role},
+			auth.Grant{Repo: repoName("acme/gone"), ID: id("acme/gone"), Role: role}, auth.Grant{Repo: repoName("acme/renamed"), ID: id(app), Role: role})
 	}
 	g := map[string]*auth.Grants{
 		"anonymous": user(0, "", gantry.ActorAnonymous, gantry.NoRole),
@@ -115,7 +131,7 @@ func identities() map[string]*auth.Grants {
 		"writer":    user(12, "writer", gantry.ActorUser, gantry.Write),
 		"admin":     user(13, "admin", gantry.ActorUser, gantry.Admin),
 		"robot":     user(14, "acme+bot", gantry.ActorRobot, gantry.Write),
-		"foreign":   auth.NewGrants(gantry.Actor{Account: 15, Name: "other+bot", Kind: gantry.ActorRobot}, auth.Grant{Repo: repoName(secret), ID: 4, Role: gantry.Write}),
+		"foreign":   auth.NewGrants(gantry.Actor{Account: 15, Name: "other+bot", Kind: gantry.ActorRobot}, auth.Grant{Repo: repoName(secret), ID: id(secret), Role: gantry.Write}),
 		"super":     user(16, "super", gantry.ActorUser, gantry.NoRole),
 		"full":      user(17, "full", gantry.ActorUser, gantry.NoRole),
 		"auditor":   user(18, "auditor", gantry.ActorUser, gantry.NoRole),
@@ -127,23 +143,33 @@ func identities() map[string]*auth.Grants {
 	return g
 }
 
+// newEnv makes an env in memory.
 func newEnv(t testing.TB, change ...func(*registry.Options)) *env {
 	t.Helper()
-	e := &env{t: t, mem: newMemory(t), auth: &tokens{grants: identities()}, metrics: telemetry.NewMetrics(telemetry.MetricsOptions{}), log: &lockedBuffer{}}
-	e.db = storetest.Open(t, storetest.SQLite, store.Options{})
-	e.mem.add(1, app, gantry.Private)
-	e.mem.add(2, public, gantry.Public)
-	e.mem.add(3, nested, gantry.Private)
-	e.mem.add(4, secret, gantry.Private)
-	e.mem.add(5, frozen, gantry.Private).State = gantry.ReadOnlyState
-	e.mem.add(6, mirrored, gantry.Private).State = gantry.Mirror
-	e.mem.add(7, disabled, gantry.Public).NamespaceEnabled = false
+	m := newMemory(t)
+	m.add(1, app, gantry.Private)
+	m.add(2, public, gantry.Public)
+	m.add(3, nested, gantry.Private)
+	m.add(4, secret, gantry.Private)
+	m.add(5, frozen, gantry.Private).State = gantry.ReadOnlyState
+	m.add(6, mirrored, gantry.Private).State = gantry.Mirror
+	m.add(7, disabled, gantry.Public).NamespaceEnabled = false
+	e := newEnvOn(t, storetest.Open(t, storetest.SQLite, store.Options{}), m, change...)
+	e.mem = m
+	return e
+}
+
+// newEnvOn makes an env with a Content that holds the repositories of every
+// test.
+func newEnvOn(t testing.TB, db *store.DB, content backend, change ...func(*registry.Options)) *env {
+	t.Helper()
+	e := &env{t: t, content: content, db: db, auth: &tokens{grants: identities(content.id)}, metrics: telemetry.NewMetrics(telemetry.MetricsOptions{}), log: &lockedBuffer{}}
 	keys, err := auth.NewKeys(auth.KeyOptions{SecretKey: strings.Repeat("0123456789abcdef", 4), DatabaseSecretKey: strings.Repeat("fedcba9876543210", 4)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := registry.Options{
-		Content: e.mem, Auth: e.auth, Pages: keys.Pages(), Store: e.db, Metrics: e.metrics,
+		Content: content, Auth: e.auth, Pages: keys.Pages(), Store: e.db, Metrics: e.metrics,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Catalog: func(_ context.Context, q registry.CatalogQuery) ([]registry.CatalogEntry, error) {
 			e.asked = q

@@ -67,6 +67,17 @@ func (m *memory) add(id gantry.RepoID, name string, visibility gantry.Visibility
 	return r
 }
 
+func (m *memory) id(repo string) gantry.RepoID {
+	for id, r := range m.repos {
+		if r.Name == repoName(repo) {
+			return id
+		}
+	}
+	return 99
+}
+
+func (m *memory) freeze(repo, tag string) { m.repos[m.id(repo)].immutable[tag] = true }
+
 var errGone = &gantry.Error{Code: gantry.NotFound, Object: "repository"}
 
 func (m *memory) Repository(_ context.Context, name gantry.RepoName) (store.Repository, error) {

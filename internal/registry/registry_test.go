@@ -24,6 +24,36 @@ import (
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
 
+// TestProtocol is what must hold of the whole: with every Content there is.
+func TestProtocol(t *testing.T) {
+	tests := map[string]func(*testing.T, maker){
+		"Routes":                         testRoutes,
+		"ManifestRoundTrip":              testManifestRoundTrip,
+		"Negotiation":                    testNegotiation,
+		"PutManifestRefusals":            testPutManifestRefusals,
+		"TagsByDigestParameter":          testTagsByDigestParameter,
+		"DeleteManifest":                 testDeleteManifest,
+		"Blobs":                          testBlobs,
+		"DeleteBlob":                     testDeleteBlob,
+		"Uploads":                        testUploads,
+		"UploadResumes":                  testUploadResumes,
+		"UploadIsBusy":                   testUploadIsBusy,
+		"Mount":                          testMount,
+		"TagsList":                       testTagsList,
+		"Referrers":                      testReferrers,
+		"WhoMayWhat":                     testWhoMayWhat,
+		"NothingTellsPrivateFromMissing": testNothingTellsPrivateFromMissing,
+		"States":                         testStates,
+	}
+	for content, mk := range contents {
+		t.Run(content, func(t *testing.T) {
+			for name, f := range tests {
+				t.Run(name, func(t *testing.T) { f(t, mk) })
+			}
+		})
+	}
+}
+
 func TestBase(t *testing.T) {
 	e := newEnv(t)
 	host := strings.TrimPrefix(e.url, "http://")
@@ -119,7 +149,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-func TestRoutes(t *testing.T) {
+func testRoutes(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	for path, want := range map[string]string{
 		"/v2/nothing":                    "404 NOT_FOUND",
@@ -172,7 +202,7 @@ func TestRoutes(t *testing.T) {
 	flat.do("admin", "GET", "/v2/single/tags/list", nil).fails(400, "NAME_INVALID")
 }
 
-func TestManifestRoundTrip(t *testing.T) {
+func testManifestRoundTrip(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	for name, extra := range map[string]string{
 		"plain":     "",
@@ -201,6 +231,9 @@ func TestManifestRoundTrip(t *testing.T) {
 				e.do(who, "GET", ref+target, nil, `If-None-Match: "other"`).is(200)
 			}
 		}
+	}
+	if e.mem == nil {
+		return
 	}
 	if e.mem.actor.Name != "writer" || e.mem.actor.Kind != gantry.ActorUser || e.mem.actor.IP != "127.0.0.1" || e.mem.actor.Request == "" {
 		t.Errorf("actor %+v", e.mem.actor)
@@ -236,7 +269,7 @@ func TestPullsAreLogged(t *testing.T) {
 	}
 }
 
-func TestNegotiation(t *testing.T) {
+func testNegotiation(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
 	amd, amdDigest := e.image(app, "amd64", "")
@@ -279,11 +312,14 @@ func TestNegotiation(t *testing.T) {
 	}
 	e.do("reader", "GET", base+string(indexDigest), nil, "Accept: "+typeImage).is(200).has("Content-Type: " + typeIndex)
 	e.do("reader", "GET", base+"multi", nil, "Accept: "+typeImage, "Accept: "+typeIndex).is(200).has("Content-Type: " + typeIndex)
+	if e.mem == nil {
+		return
+	}
 	delete(e.mem.repos[1].manifests, amdDigest) // a sparse index
 	e.do("reader", "GET", base+"multi", nil, "Accept: "+typeImage).fails(404, "MANIFEST_UNKNOWN")
 }
 
-func TestPutManifestRefusals(t *testing.T) {
+func testPutManifestRefusals(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
 	m, d := e.image(app, "one", "")
@@ -299,10 +335,11 @@ func TestPutManifestRefusals(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(doc.Errors[0].Detail), string(gantry.FromBytes([]byte("none")))) {
 		t.Errorf("the detail does not name the blob: %+v", doc)
 	}
-	large := strings.Repeat(" ", int(e.mem.limits.Manifest)+1)
+	large := strings.Repeat(" ", int(e.content.Limits().Manifest)+1)
 	e.do("writer", "PUT", base+"v1", large, "Content-Type: "+typeImage).fails(413, "SIZE_INVALID")
 	e.do("writer", "PUT", base+"v1", io.MultiReader(strings.NewReader(large)), "Content-Type: "+typeImage).fails(413, "SIZE_INVALID")
-	e.mem.repos[1].immutable["frozen"] = true
+	e.do("writer", "PUT", base+"frozen", m, "Content-Type: "+typeImage).is(201)
+	e.content.freeze(app, "frozen")
 	doc = e.do("writer", "PUT", base+"frozen", m, "Content-Type: "+typeImage).fails(409, "TAG_IMMUTABLE")
 	if !strings.Contains(doc.Errors[0].Message, "frozen") {
 		t.Errorf("the message does not name the tag: %+v", doc)
@@ -311,7 +348,7 @@ func TestPutManifestRefusals(t *testing.T) {
 	e.do("reader", "GET", base+"chunked", nil).is(200).has("Content-Type: " + typeImage)
 }
 
-func TestTagsByDigestParameter(t *testing.T) {
+func testTagsByDigestParameter(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	base := "/v2/" + app + "/manifests/"
 	m, d := e.image(app, "one", "")
@@ -335,7 +372,7 @@ func TestTagsByDigestParameter(t *testing.T) {
 	e.do("reader", "GET", base+"long", nil).is(200).has("Docker-Content-Digest: " + long)
 }
 
-func TestDeleteManifest(t *testing.T) {
+func testDeleteManifest(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	_, d := e.pushImage(app, "v1")
 	base := "/v2/" + app + "/manifests/"
@@ -346,7 +383,7 @@ func TestDeleteManifest(t *testing.T) {
 	e.do("writer", "DELETE", base+string(d), nil).fails(404, "MANIFEST_UNKNOWN")
 }
 
-func TestBlobs(t *testing.T) {
+func testBlobs(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	b := bytes.Repeat([]byte("0123456789"), 10_000)
 	d := e.pushBlob(app, b)
@@ -356,11 +393,11 @@ func TestBlobs(t *testing.T) {
 	if a := e.do("reader", "GET", path, nil).is(200).has(headers...); !bytes.Equal(a.body, b) {
 		t.Error("the body differs")
 	}
-	if e.mem.renewed != 0 {
+	if e.mem != nil && e.mem.renewed != 0 {
 		t.Error("a reader renewed a lease")
 	}
 	e.do("writer", "HEAD", path, nil).is(200)
-	if e.mem.renewed != 1 {
+	if e.mem != nil && e.mem.renewed != 1 {
 		t.Error("HEAD of a writer did not renew the lease")
 	}
 	e.do("reader", "GET", path, nil, `If-None-Match: *`).is(304)
@@ -442,7 +479,7 @@ func TestBlobBreaksOff(t *testing.T) {
 	}
 }
 
-func TestDeleteBlob(t *testing.T) {
+func testDeleteBlob(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	m, _ := e.pushImage(app, "v1")
 	var doc struct {
@@ -459,7 +496,7 @@ func TestDeleteBlob(t *testing.T) {
 	e.do("writer", "GET", "/v2/"+app+"/blobs/"+string(d), nil).fails(404, "BLOB_UNKNOWN")
 }
 
-func TestUploads(t *testing.T) {
+func testUploads(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	start := "/v2/" + app + "/blobs/uploads/"
 	b := []byte("hello, world")
@@ -561,10 +598,10 @@ func TestUploads(t *testing.T) {
 		e.do("writer", "PATCH", elsewhere, b).fails(404, "BLOB_UPLOAD_UNKNOWN")
 	})
 	t.Run("too large", func(*testing.T) {
-		large := make([]byte, e.mem.limits.Blob+10)
+		large := make([]byte, e.content.Limits().Blob+10)
 		loc := begin("")
 		doc := e.do("writer", "PATCH", loc, large).fails(413, "SIZE_INVALID")
-		if doc.Errors[0].Detail["max_allowed"] != float64(e.mem.limits.Blob) || doc.Errors[0].Detail["reason"] == nil || doc.Errors[0].Detail["uploaded"] == nil {
+		if doc.Errors[0].Detail["max_allowed"] != float64(e.content.Limits().Blob) || doc.Errors[0].Detail["reason"] == nil || doc.Errors[0].Detail["uploaded"] == nil {
 			t.Errorf("detail %v", doc.Errors[0].Detail)
 		}
 		e.do("writer", "POST", start+"?digest="+string(gantry.FromBytes(large)), large).fails(413, "SIZE_INVALID")
@@ -572,7 +609,7 @@ func TestUploads(t *testing.T) {
 }
 
 // What arrived before the client left is kept and can be continued.
-func TestUploadResumes(t *testing.T) {
+func testUploadResumes(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	a := e.do("writer", "POST", "/v2/"+app+"/blobs/uploads/", nil).is(202)
 	loc := a.header.Get("Location")
@@ -609,7 +646,7 @@ func TestUploadResumes(t *testing.T) {
 	}
 }
 
-func TestMount(t *testing.T) {
+func testMount(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	inPublic := e.pushBlob(public, []byte("in public"))
 	inApp := e.pushBlob(app, []byte("in app"))
@@ -653,17 +690,19 @@ func TestMount(t *testing.T) {
 	}
 }
 
-func TestTagsList(t *testing.T) {
+func testTagsList(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	path := "/v2/" + app + "/tags/list"
 	if a := e.do("reader", "GET", path, nil).is(200).has("Link:"); string(a.body) != `{"name":"acme/app","tags":[]}` {
 		t.Errorf("empty list %s", a.body)
 	}
+	m, d := e.image(app, "tagged", "")
 	var want []string
 	for i := range 250 {
-		tag := fmt.Sprintf("v%03d", i)
-		e.mem.repos[1].tags[tag] = "x"
-		want = append(want, tag)
+		want = append(want, fmt.Sprintf("v%03d", i))
+	}
+	for tags := range slices.Chunk(want, 100) {
+		e.do("writer", "PUT", "/v2/"+app+"/manifests/"+string(d)+"?tag="+strings.Join(tags, "&tag="), m, "Content-Type: "+typeImage).is(201)
 	}
 	walk := func(query string, size int) {
 		t.Helper()
@@ -746,7 +785,7 @@ func TestCatalog(t *testing.T) {
 	closed.do("", "GET", "/v2/_catalog", nil).fails(401, "UNAUTHORIZED")
 }
 
-func TestReferrers(t *testing.T) {
+func testReferrers(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	_, subject := e.pushImage(app, "v1")
 	path := "/v2/" + app + "/referrers/" + string(subject)
@@ -802,8 +841,8 @@ var routes = []struct {
 
 const digestZero = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// TestWhoMayWhat is every route, asked by everybody, of every repository.
-func TestWhoMayWhat(t *testing.T) {
+// testWhoMayWhat is every route, asked by everybody, of every repository.
+func testWhoMayWhat(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	read := map[string][]string{ // who may read what
 		app:      {"reader", "writer", "admin", "robot", "full", "auditor"},
@@ -848,8 +887,8 @@ func TestWhoMayWhat(t *testing.T) {
 	}
 }
 
-// TestNothingTellsPrivateFromMissing compares whole answers.
-func TestNothingTellsPrivateFromMissing(t *testing.T) {
+// testNothingTellsPrivateFromMissing compares whole answers.
+func testNothingTellsPrivateFromMissing(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	e.pushImage(app, "latest")
 	plain := func(a *answer, repo string) string {
@@ -871,7 +910,7 @@ func TestNothingTellsPrivateFromMissing(t *testing.T) {
 	}
 }
 
-func TestStates(t *testing.T) {
+func testStates(t *testing.T, newEnv maker) {
 	writes := 0
 	check := func(s registry.Settings, look func(a *answer, write bool)) {
 		t.Helper()
@@ -1034,7 +1073,7 @@ func TestStrangeBytes(t *testing.T) {
 }
 
 // Two requests cannot append to one upload at a time.
-func TestUploadIsBusy(t *testing.T) {
+func testUploadIsBusy(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	loc := e.do("writer", "POST", "/v2/"+app+"/blobs/uploads/", nil).is(202).header.Get("Location")
 	pr, pw := io.Pipe()
