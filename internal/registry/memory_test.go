@@ -195,7 +195,9 @@ type memDoc struct {
 		Digest    gantry.Digest `json:"digest"`
 	} `json:"config"`
 	Layers []struct {
-		Digest gantry.Digest `json:"digest"`
+		MediaType string `json:"mediaType"`
+		Digest    string `json:"digest"`
+		Size      int64  `json:"size"`
 	} `json:"layers"`
 	Manifests []struct {
 		Digest gantry.Digest `json:"digest"`
@@ -233,7 +235,13 @@ func (m *memory) PutManifest(_ context.Context, p content.Put) (content.Pushed, 
 		need = append(need, doc.Config.Digest)
 	}
 	for _, l := range doc.Layers {
-		need = append(need, l.Digest)
+		d, err := gantry.ParseDigest(l.Digest)
+		if err != nil || l.Size < 0 {
+			return invalid("", "a layer is malformed")
+		}
+		if !strings.Contains(l.MediaType, "foreign") && !strings.Contains(l.MediaType, "nondistributable") {
+			need = append(need, d)
+		}
 	}
 	for _, b := range need {
 		if !r.blobs[b] {

@@ -27,6 +27,7 @@ import (
 // TestProtocol is what must hold of the whole: with every Content there is.
 func TestProtocol(t *testing.T) {
 	tests := map[string]func(*testing.T, maker){
+		"ManifestShapes":                 testManifestShapes,
 		"Routes":                         testRoutes,
 		"ManifestRoundTrip":              testManifestRoundTrip,
 		"Negotiation":                    testNegotiation,
@@ -346,6 +347,82 @@ func testPutManifestRefusals(t *testing.T, newEnv maker) {
 	}
 	e.do("writer", "PUT", base+"chunked", io.MultiReader(strings.NewReader(m)), "Content-Type: application/json").is(201).has("Docker-Content-Digest: " + string(d))
 	e.do("reader", "GET", base+"chunked", nil).is(200).has("Content-Type: " + typeImage)
+}
+
+// testManifestShapes pushes manifests of all forms that clients and attackers
+// send, and expects those that are taken back byte for byte.
+func testManifestShapes(t *testing.T, newEnv maker) {
+	e := newEnv(t)
+	empty := e.pushBlob(app, []byte("{}"))
+	layer := e.pushBlob(app, []byte("layer"))
+	nothing := e.pushBlob(app, nil)
+	none := gantry.FromBytes([]byte("none"))
+	config := fmt.Sprintf(`"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":%q,"size":2}`, empty)
+	one := func(mediaType string, d any, size int) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":"%v","size":%d}`, mediaType, d, size)
+	}
+	image := func(layers ...string) string {
+		return `{"schemaVersion":2,"mediaType":"` + typeImage + `",` + config + `,"layers":[` + strings.Join(layers, ",") + `]}`
+	}
+	index := func(children ...string) string {
+		return `{"schemaVersion":2,"mediaType":"` + typeIndex + `","manifests":[` + strings.Join(children, ",") + `]}`
+	}
+	const tar = "application/vnd.oci.image.layer.v1.tar"
+	plain := image(one(tar, layer, 5))
+	child := one(typeImage, gantry.FromBytes([]byte(plain)), len(plain))
+	inner := index(child)
+	many := make([]string, 400)
+	for i := range many {
+		many[i] = one(typeImage, gantry.FromBytes([]byte(strconv.Itoa(i))), 1)
+	}
+	for i, tt := range []struct {
+		name, mediaType, body string
+		status                int
+		code                  string
+	}{
+		{"image", typeImage, plain, 201, ""},
+		{"no layers", typeImage, image(), 201, ""},
+		{"empty layer", typeImage, image(one(tar, nothing, 0)), 201, ""},
+		{"same layer twice", typeImage, image(one(tar, layer, 5), one(tar, layer, 5)), 201, ""},
+		{"zstd", typeImage, image(one(tar+"+zstd", layer, 5)), 201, ""},
+		{"any type", typeImage, image(one("application/vnd.example.model.v7+whatever", layer, 5)), 201, ""},
+		{"foreign", typeImage, image(one("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", none, 5)), 201, ""},
+		{"nondistributable", typeImage, image(one("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", none, 5)), 201, ""},
+		{"artifact", typeImage, `{"schemaVersion":2,"mediaType":"` + typeImage + `","artifactType":"application/x",` + config + `,"layers":[]}`, 201, ""},
+		{"white space", typeImage, " \n" + plain + "\n\t", 201, ""},
+		{"index", typeIndex, inner, 201, ""},
+		{"index of an index", typeIndex, index(one(typeIndex, gantry.FromBytes([]byte(inner)), len(inner))), 201, ""},
+		{"same child twice", typeIndex, index(child, child), 201, ""},
+		{"empty index", typeIndex, index(), 201, ""},
+		{"unknown layer", typeImage, image(one(tar, none, 5)), 400, "MANIFEST_BLOB_UNKNOWN"},
+		{"unknown child", typeIndex, index(one(typeImage, none, 5)), 400, "MANIFEST_BLOB_UNKNOWN"},
+		{"many unknown children", typeIndex, index(many...), 400, "MANIFEST_BLOB_UNKNOWN"},
+		{"100,000 children", typeIndex, index(slices.Repeat(many, 250)...), 413, "SIZE_INVALID"},
+		{"malformed digest", typeImage, image(one(tar, "sha256:xyz", 5)), 400, "MANIFEST_INVALID"},
+		{"path as digest", typeImage, image(one(tar, "../../etc/passwd", 5)), 400, "MANIFEST_INVALID"},
+		{"negative size", typeImage, image(one(tar, layer, -1)), 400, "MANIFEST_INVALID"},
+		{"deep", typeImage, `{"schemaVersion":2,"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + "}", 400, "MANIFEST_INVALID"},
+		{"cut", typeImage, plain[:len(plain)-1], 400, "MANIFEST_INVALID"},
+		{"two documents", typeImage, plain + plain, 400, "MANIFEST_INVALID"},
+		{"null", typeImage, "null", 400, "MANIFEST_INVALID"},
+		{"array", typeImage, "[]", 400, "MANIFEST_INVALID"},
+		{"string", typeImage, `"` + typeImage + `"`, 400, "MANIFEST_INVALID"},
+		{"empty", typeImage, "", 400, "MANIFEST_INVALID"},
+		{"html", "text/html", "<script>alert(1)</script>", 415, "MANIFEST_INVALID"},
+	} {
+		path := fmt.Sprintf("/v2/%s/manifests/t%d", app, i)
+		a := e.do("writer", "PUT", path, tt.body, "Content-Type: "+tt.mediaType)
+		switch {
+		case a.status != tt.status:
+			t.Errorf("%s: status %d, want %d: %.200s", tt.name, a.status, tt.status, a.body)
+		case tt.code != "":
+			a.fails(tt.status, tt.code)
+		default:
+			if a = e.do("reader", "GET", path, nil).is(200).has("Content-Type: " + tt.mediaType); string(a.body) != tt.body {
+				t.Errorf("%s: came back as %q", tt.name, a.body)
+			}
+		}
+	}
 }
 
 func testTagsByDigestParameter(t *testing.T, newEnv maker) {
