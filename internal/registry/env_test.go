@@ -46,6 +46,13 @@ func (a *tokens) Token(_ context.Context, r auth.TokenRequest) (auth.Token, erro
 	return auth.Token{Token: "issued", ExpiresIn: time.Hour, IssuedAt: time.Unix(1e9, 0)}, a.err
 }
 
+// asked is the last request for a token.
+func (a *tokens) asked() auth.TokenRequest {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
 // The repositories of every test.
 const (
 	app      = "acme/app"    // private

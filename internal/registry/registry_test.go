@@ -108,19 +108,19 @@ func TestToken(t *testing.T) {
 	if err := json.Unmarshal(a.body, &doc); err != nil || doc["token"] != "issued" || doc["access_token"] != "issued" || doc["expires_in"] != 3600.0 || doc["issued_at"] != "2001-09-09T01:46:40Z" {
 		t.Errorf("token document %s, %v", a.body, err)
 	}
-	r := e.auth.last
+	r := e.auth.asked()
 	if r.Authorization != "Basic YTpi" || r.Service != "quay" || !slices.Equal(r.Scopes, []string{"repository:acme/app:pull,push", "repository:x/y:pull"}) ||
 		r.Client != "me" || !r.Offline || r.Actor.Agent != "tester" || r.Actor.IP != "127.0.0.1" || r.Host == "" {
 		t.Errorf("request %+v", r)
 	}
 	form := "Content-Type: application/x-www-form-urlencoded"
 	e.do("", "POST", "/v2/auth", "grant_type=password&username=u&password=p%2F&service=s&client_id=c&access_type=offline&scope=repository:a/b:pull+repository:c/d:push", form).is(200)
-	if r := e.auth.last; r.Username != "u" || r.Password != "p/" || !r.Offline || len(r.Scopes) != 2 {
+	if r := e.auth.asked(); r.Username != "u" || r.Password != "p/" || !r.Offline || len(r.Scopes) != 2 {
 		t.Errorf("request %+v", r)
 	}
 	e.do("", "POST", "/v2/auth", "grant_type=refresh_token&refresh_token=r", form).is(200)
-	if e.auth.last.Refresh != "r" {
-		t.Errorf("request %+v", e.auth.last)
+	if e.auth.asked().Refresh != "r" {
+		t.Errorf("request %+v", e.auth.asked())
 	}
 	for _, bad := range []string{"grant_type=client_credentials", "grant_type=password", "grant_type=refresh_token", "", "%zz"} {
 		e.do("", "POST", "/v2/auth", bad, form).fails(400, "INVALID_REQUEST")

@@ -65,8 +65,8 @@ func TestSkopeo(t *testing.T) {
 	}
 	ref := "docker://" + strings.TrimPrefix(e.url, "http://") + "/" + app
 	skopeo("copy", "--preserve-digests", "--dest-tls-verify=false", "--dest-creds=u:p", "oci:"+filepath.Join(dir, "in"), ref+":v1")
-	if e.auth.last.Authorization == "" || e.auth.last.Scopes[0] != "repository:"+app+":pull,push" {
-		t.Errorf("token request %+v", e.auth.last)
+	if r := e.auth.asked(); r.Authorization == "" || r.Scopes[0] != "repository:"+app+":pull,push" {
+		t.Errorf("token request %+v", r)
 	}
 	if got := skopeo("inspect", "--tls-verify=false", "--creds=u:p", "--format={{.Digest}}", ref+":v1"); got != string(d) {
 		t.Errorf("inspect: %s, want %s", got, d)
