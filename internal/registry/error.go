@@ -87,6 +87,7 @@ var answers = map[cause]answer{
 	{gantry.Conflict, "upload", ""}:                       {409, codeBlobUploadInvalid},
 	{gantry.Conflict, "", gantry.NamespaceDisabled}:       {405, codeDenied},
 	{gantry.ReadOnly, "", ""}:                             {405, codeDenied},
+	{gantry.ReadOnly, "repository", ""}:                   {401, codeUnauthorized}, // its state: as if no push had been granted
 	{gantry.TooLarge, "", ""}:                             {413, codeSizeInvalid},
 	{gantry.TooLarge, "tags", ""}:                         {414, codeTooManyTags},
 	{gantry.Range, "", ""}:                                {416, codeInvalidRequest},
@@ -192,7 +193,7 @@ func (c *call) fail(err error) int {
 	if detail == nil && message != messages[a.code] {
 		detail = map[string]any{"message": message}
 	}
-	body := errorBody(a.code, message, detail, gantry.Is(err, gantry.ReadOnly) && gantry.ReasonOf(err) == "")
+	body := errorBody(a.code, message, detail, errors.Is(err, errReadOnly))
 	h["Content-Type"] = headerJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.w.WriteHeader(a.status)
