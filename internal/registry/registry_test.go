@@ -556,6 +556,55 @@ func TestBlobBreaksOff(t *testing.T) {
 	}
 }
 
+// The same over HTTP/2, where streams share a connection.
+func TestHTTP2(t *testing.T) {
+	e := newEnv(t)
+	srv, err := httpd.New(httpd.Options{Handler: httpd.Middleware(httpd.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)}, e.reg), H2C: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := srv.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	defer func() {
+		tr.CloseIdleConnections()
+		_ = srv.Shutdown(context.WithoutCancel(t.Context()))
+	}()
+	e.url, e.client = "http://"+addr.String(), &http.Client{Transport: tr}
+	b := bytes.Repeat([]byte("0123456789"), 50_000)
+	d := e.pushBlob(app, b)
+	path := "/v2/" + app + "/blobs/" + string(d)
+	if a := e.do("reader", "GET", path, nil).is(200).has("Content-Length: 500000"); !bytes.Equal(a.body, b) {
+		t.Error("the body differs")
+	}
+	if a := e.do("reader", "GET", path, nil, "Range: bytes=10-29").is(206); !bytes.Equal(a.body, b[10:30]) {
+		t.Errorf("range %q", a.body)
+	}
+	e.do("", "GET", path, nil).fails(401, "UNAUTHORIZED")
+	_, m := e.pushImage(app, "v1")
+	e.do("reader", "HEAD", "/v2/"+app+"/manifests/v1", nil).is(200).has("Docker-Content-Digest: " + string(m))
+	e.mem.openErr = errBroken
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer reader")
+	res, err := e.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.ProtoMajor != 2 {
+		t.Errorf("spoke %s", res.Proto)
+	}
+	if got, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("read %d bytes of a broken blob without an error", len(got))
+	}
+}
+
 func testDeleteBlob(t *testing.T, newEnv maker) {
 	e := newEnv(t)
 	m, _ := e.pushImage(app, "v1")
