@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+// An OAuthToken lets its bearer act as an account, within a scope.
+type OAuthToken struct {
+	ID         int64
+	Account    gantry.AccountID
+	UUID       string
+	Name       string // the part of the token that finds it
+	SecretHash string // of the rest
+	Scope      string // separated by blanks
+	Expires    time.Time
+}
+
+// CreateOAuthToken stores a token; a UUID is given to it. It is not told in
+// the journal: the caller does.
+func (db *DB) CreateOAuthToken(ctx context.Context, o OAuthToken) error {
+	return db.update(ctx, "create OAuth token", func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO oauth_tokens (account_id, application_id, uuid, name, secret_hash, scope, created_ms, expires_ms, last_used_ms)
+			VALUES (?, 0, ?, ?, ?, ?, ?, ?, 0)`, o.Account, uuid.NewString(), o.Name, o.SecretHash, o.Scope, t.now.UnixMilli(), gantry.Millis(o.Expires))
+		return err
+	})
+}
+
+// OAuthToken finds a token and its account by the token's name, in one
+// statement. An expired one is found too.
+func (db *DB) OAuthToken(ctx context.Context, name string) (o OAuthToken, a Account, err error) {
+	err = db.read(ctx, "find OAuth token", func(ctx context.Context, t *tx) error {
+		var expires int64
+		a, err = scanAccount(t.queryRow(ctx, `SELECT `+accountColumns+`, k.id, k.uuid, k.name, k.secret_hash, k.scope, k.expires_ms
+			FROM oauth_tokens k JOIN accounts a ON a.id = k.account_id`+accountOwner+` WHERE k.name = ? AND a.deleted_ms = 0`, name),
+			&o.ID, &o.UUID, &o.Name, &o.SecretHash, &o.Scope, &expires)
+		o.Account, o.Expires = a.ID, gantry.FromMillis(expires)
+		return notFound(err, errNoAccount("token"))
+	})
+	return o, a, err
+}
+
+// An AppToken is a password for clients that stands for its user.
+type AppToken struct {
+	ID       int64
+	Account  gantry.AccountID
+	UUID     string
+	Title    string
+	Name     string // the part of the token that finds it
+	Secret   string // the rest, sealed
+	Created  time.Time
+	Expires  time.Time // zero = never
+	LastUsed time.Time
+}
+
+// CreateAppToken stores an application token.
+func (db *DB) CreateAppToken(ctx context.Context, k AppToken, actor gantry.Actor) error {
+	return db.update(ctx, "create app token", func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO app_tokens (account_id, uuid, title, name, secret, created_ms, expires_ms, last_used_ms)
+			VALUES (?, ?, ?, ?, ?, ?, ?, 0)`, k.Account, k.UUID, k.Title, k.Name, k.Secret, t.now.UnixMilli(), gantry.Millis(k.Expires))
+		if err != nil {
+			return err
+		}
+		return t.event(ctx, Event{Kind: "create_app_specific_token", Namespace: k.Account, Actor: actor,
+			Payload: map[string]any{"app_specific_token_title": k.Title, "app_specific_token": k.UUID}})
+	})
+}
+
+// AppToken finds a token and its account by the token's name, in one
+// statement. An expired one is found too.
+func (db *DB) AppToken(ctx context.Context, name string) (k AppToken, a Account, err error) {
+	err = db.read(ctx, "find app token", func(ctx context.Context, t *tx) error {
+		var expires int64
+		a, err = scanAccount(t.queryRow(ctx, `SELECT `+accountColumns+`, k.id, k.uuid, k.title, k.name, k.secret, k.expires_ms
+			FROM app_tokens k JOIN accounts a ON a.id = k.account_id`+accountOwner+` WHERE k.name = ? AND a.deleted_ms = 0`, name),
+			&k.ID, &k.UUID, &k.Title, &k.Name, &k.Secret, &expires)
+		k.Account, k.Expires = a.ID, gantry.FromMillis(expires)
+		return notFound(err, errNoAccount("token"))
+	})
+	return k, a, err
+}
+
+// A ServiceKey is the public half of a key that signs tokens.
+type ServiceKey struct {
+	ID      string
+	Service string
+	JWK     string
+	Expires time.Time // zero = never
+}
+
+// PutServiceKey stores an approved key, or moves the end of one that is there.
+func (db *DB) PutServiceKey(ctx context.Context, k ServiceKey) error {
+	return db.update(ctx, "put service key", func(ctx context.Context, t *tx) error {
+		now := t.now.UnixMilli()
+		_, err := t.exec(ctx, `INSERT INTO service_keys (kid, name, service, jwk, created_ms, expires_ms, approved_ms) VALUES (?, ?, ?, ?, ?, ?, ?)`+
+			t.d.upsert("kid", "expires_ms = "+t.d.fresh("expires_ms")), k.ID, k.Service, k.Service, k.JWK, now, gantry.Millis(k.Expires), now)
+		return err
+	})
+}
+
+// ServiceKey finds an approved key that has not expired; else it is NotFound
+// on "key".
+func (db *DB) ServiceKey(ctx context.Context, kid string) (k ServiceKey, err error) {
+	err = db.read(ctx, "find service key", func(ctx context.Context, t *tx) error {
+		var expires int64
+		err := t.queryRow(ctx, `SELECT kid, service, jwk, expires_ms FROM service_keys
+			WHERE kid = ? AND approved_ms > 0 AND (expires_ms = 0 OR expires_ms > ?)`, kid, t.now.UnixMilli()).Scan(&k.ID, &k.Service, &k.JWK, &expires)
+		k.Expires = gantry.FromMillis(expires)
+		return notFound(err, gantry.Errorf(gantry.NotFound, "key", "no such key"))
+	})
+	return k, err
+}
+
+// ForgetExpired removes sessions that ended, OAuth tokens and service keys a
+// week after their end.
+func (db *DB) ForgetExpired(ctx context.Context) error {
+	return db.update(ctx, "remove what has expired", func(ctx context.Context, t *tx) error {
+		now := t.now.UnixMilli()
+		week := t.now.Add(-7 * 24 * time.Hour).UnixMilli()
+		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE expires_ms < ?`, now); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?`, week); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `DELETE FROM service_keys WHERE expires_ms > 0 AND expires_ms < ?`, week)
+		return err
+	})
+}
+
+// Setting reads a setting of the whole registry; "" if it was never set.
+func (db *DB) Setting(ctx context.Context, name string) (value string, err error) {
+	err = db.read(ctx, "read setting", func(ctx context.Context, t *tx) error {
+		err := t.queryRow(ctx, `SELECT value FROM settings WHERE name = ?`, name).Scan(&value)
+		if err == sql.ErrNoRows { //nolint:errorlint // database/sql returns it bare
+			return nil
+		}
+		return err
+	})
+	return value, err
+}
+
+// SetSetting writes a setting.
+func (db *DB) SetSetting(ctx context.Context, name, value string) error {
+	return db.update(ctx, "write setting", func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES (?, ?)`+
+			t.d.upsert("name", "value = "+t.d.fresh("value")), name, value)
+		return err
+	})
+}
