@@ -76,8 +76,6 @@ type env struct {
 	metrics *telemetry.Metrics
 	url     string
 	client  *http.Client
-	catalog []registry.CatalogEntry
-	asked   registry.CatalogQuery
 	log     *lockedBuffer
 }
 
@@ -178,16 +176,6 @@ func newEnvOn(t testing.TB, db *store.DB, content backend, change ...func(*regis
 	o := registry.Options{
 		Content: content, Auth: e.auth, Pages: keys.Pages(), Store: e.db, Metrics: e.metrics,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
-		Catalog: func(_ context.Context, q registry.CatalogQuery) ([]registry.CatalogEntry, error) {
-			e.asked = q
-			var page []registry.CatalogEntry
-			for _, c := range e.catalog {
-				if c.ID > q.After && len(page) < q.N {
-					page = append(page, c)
-				}
-			}
-			return page, nil
-		},
 	}
 	o.Names = gantry.NameRules{Nested: true, Library: "library"}
 	for _, f := range change {

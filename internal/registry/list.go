@@ -8,6 +8,7 @@ import (
 
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
 )
 
 // maxLast bounds the position parameter of a page.
@@ -79,21 +80,6 @@ func (c *call) sendJSON(contentType []string, doc any) error {
 	return nil
 }
 
-// A CatalogQuery asks for a page of the repositories that somebody may read.
-type CatalogQuery struct {
-	Account   gantry.AccountID // whose; 0 = anonymous
-	Superuser bool             // all of them
-	Public    bool             // public ones too, whoever asks
-	After     gantry.RepoID    // those with a greater id
-	N         int              // at most this many
-}
-
-// A CatalogEntry is one repository.
-type CatalogEntry struct {
-	ID   gantry.RepoID
-	Name gantry.RepoName
-}
-
 // catalogRoute is what page tokens of the catalog are bound to.
 const catalogRoute = "v2/_catalog"
 
@@ -110,7 +96,7 @@ func (c *call) catalog() error {
 	if err != nil {
 		return err
 	}
-	query := CatalogQuery{Public: c.set.PublicCatalog, N: n + 1}
+	query := store.CatalogQuery{Public: c.set.PublicCatalog, N: n + 1}
 	if g := c.grants; g != nil && !g.Anonymous {
 		query.Account = g.Actor.Account
 		query.Superuser = g.Superuser || g.ReadOnlySuperuser
@@ -128,9 +114,9 @@ func (c *call) catalog() error {
 		}
 		query.After = gantry.RepoID(id)
 	}
-	var entries []CatalogEntry
+	var entries []store.CatalogEntry
 	if n > 0 && (query.Public || query.Superuser || query.Account != 0) {
-		if entries, err = c.s.list(c.r.Context(), query); err != nil {
+		if entries, err = c.s.store.Catalog(c.r.Context(), query); err != nil {
 			return err
 		}
 	}

@@ -47,15 +47,12 @@ type Settings struct {
 	AuditDeleteFailures bool // ACTION_LOG_AUDIT_DELETE_FAILURES
 }
 
-// Options are what New needs. Content, Auth, Pages, Store and Catalog are required.
+// Options are what New needs. Content, Auth, Pages and Store are required.
 type Options struct {
 	Content Content
 	Auth    Auth
 	Pages   *auth.PageTokens // of the catalog
-	Store   *store.DB        // the log of refusals
-	// Catalog lists repositories in the order of their ids, without those
-	// that are marked for deletion or whose namespace is disabled.
-	Catalog func(ctx context.Context, q CatalogQuery) ([]CatalogEntry, error)
+	Store   *store.DB        // the catalog, and the log of refusals
 	Settings
 	Limiter *httpd.Limiter     // nil = no limits
 	Metrics *telemetry.Metrics // nil = none
@@ -76,7 +73,6 @@ type Server struct {
 	limiter  *httpd.Limiter
 	metrics  *telemetry.Metrics
 	log      *slog.Logger
-	list     func(context.Context, CatalogQuery) ([]CatalogEntry, error)
 	search   func(context.Context, SearchQuery) (SearchPage, error)
 	settings atomic.Pointer[settings]
 }
@@ -94,10 +90,10 @@ const minPage = 100
 // New checks the options. The error names the field of config.yaml that is
 // wrong.
 func New(o Options) (*Server, error) {
-	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil || o.Catalog == nil {
-		return nil, errors.New("registry: Options.Content, Auth, Pages, Store and Catalog are required")
+	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil {
+		return nil, errors.New("registry: Options.Content, Auth, Pages and Store are required")
 	}
-	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, list: o.Catalog, search: o.Search}
+	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, search: o.Search}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
