@@ -60,5 +60,5 @@ type Auth interface {
 }
 
 var (
-	_ Auth    = (*auth.Service)(nil)
+	_ Auth = (*auth.Service)(nil)
 )
