@@ -98,6 +98,9 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 		}
 	}()
 	cfg := s.live.Current()
+	if tlsOptions(cfg) == nil && (cfg.Bundle.CertFile == "") != (cfg.Bundle.KeyFile == "") {
+		s.log.WarnContext(ctx, "plain HTTP is served: of ssl.cert and ssl.key only one is there")
+	}
 	s.roles = cmp.Or(o.Roles, allRoles).restrict(cfg.Env.Services, cfg.Env.ServiceOverrides)
 	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics}); err != nil {
 		return s, err
@@ -171,11 +174,11 @@ func (s *Server) greet(ctx context.Context) {
 	if err != nil || any {
 		return
 	}
-	how := "gantry user create NAME --data " + s.data
+	how := []any{"command", "gantry user create NAME --data " + s.data}
 	if s.live.Current().Features.UserInitialize && s.roles.API && s.addr != nil {
-		how += "  or  curl -X POST " + scheme + "://" + s.addr.String() + `/api/v1/user/initialize -H 'Content-Type: application/json' -d '{"username": "NAME", "password": "PASSWORD", "email": "NAME@example.com"}'`
+		how = append(how, "or", "POST "+scheme+"://"+s.addr.String()+"/api/v1/user/initialize")
 	}
-	s.log.InfoContext(ctx, "there is no account yet: make the first one, a superuser", "how", how)
+	s.log.InfoContext(ctx, "there is no account yet: make the first one, a superuser", how...)
 }
 
 // Addr is where the registry is served; nil without a listener.

@@ -142,7 +142,11 @@ func (c *core) tell(ctx context.Context, problems []config.Problem) {
 
 func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri string) (err error) {
 	if o.server {
-		c.metrics = telemetry.NewMetrics(telemetry.MetricsOptions{})
+		mo := telemetry.MetricsOptions{}
+		if cfg.Explicit("PROMETHEUS_NAMESPACE") {
+			mo.Job = cfg.Metrics.Namespace
+		}
+		c.metrics = telemetry.NewMetrics(mo)
 		tracer, end, err := telemetry.SetupTracing(ctx, traceOptions(cfg, o.Version))
 		if err != nil {
 			return fmt.Errorf("OTEL_CONFIG: %w", err)

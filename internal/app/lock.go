@@ -18,14 +18,14 @@ var errInUse = errors.New("is in use")
 type lock struct{ files []*os.File }
 
 // lockFolder takes the data folder, and the SQLite database of uri if that
-// lies elsewhere ("" = in the folder). The kernel lets go of it when the
+// lies elsewhere. The kernel lets go of it when the
 // process ends, however it ends.
 func lockFolder(dir, uri string) (*lock, error) {
 	l := &lock{}
 	if err := l.take(filepath.Join(dir, "lock"), "the data folder "+dir); err != nil {
 		return nil, err
 	}
-	if path := sqlitePath(uri); path != "" {
+	if path := sqlitePath(uri); path != "" && filepath.Dir(path) != dir {
 		if err := l.take(path+".lock", "the database "+path); err != nil {
 			return nil, errors.Join(err, l.release())
 		}
