@@ -538,7 +538,7 @@ func (c *core) perform(ctx context.Context, o operation, in []byte) ([]byte, err
 
 // Explain returns the text of an error for whoever gave the command.
 func Explain(err error) string {
-	if e, ok := err.(*gantry.Error); ok && e.Detail != "" { //nolint:errorlint // what wraps it says more
+	if e, ok := errors.AsType[*gantry.Error](err); ok && e.Detail != "" && e.Error() == err.Error() { // else what wraps it says more
 		return e.Detail
 	}
 	return err.Error()

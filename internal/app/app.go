@@ -170,8 +170,7 @@ func (s *Server) greet(ctx context.Context) {
 		attrs = append(attrs, "metrics", "http://"+s.maddr.String()+"/metrics")
 	}
 	s.log.InfoContext(ctx, "ready", attrs...)
-	any, err := s.db.HasUsers(ctx)
-	if err != nil || any {
+	if there, err := s.db.HasUsers(ctx); err != nil || there {
 		return
 	}
 	how := []any{"command", "gantry user create NAME --data " + s.data}

@@ -214,6 +214,8 @@ func maxConns(cfg *config.Config) int {
 		return n
 	case int64:
 		return int(n)
+	case float64:
+		return int(n)
 	}
 	return 0
 }
