@@ -107,7 +107,7 @@ func exporterOptions(o TraceOptions) ([]otlptracehttp.Option, error) {
 			opts = append(opts, otlptracehttp.WithInsecure())
 		}
 	}
-	if o.RootCAs != nil {
+	if plain := strings.HasPrefix(o.Endpoint, "http://") || o.Insecure && !strings.Contains(o.Endpoint, "://"); o.RootCAs != nil && !plain {
 		opts = append(opts, otlptracehttp.WithTLSClientConfig(&tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}))
 	}
 	if len(o.Headers) > 0 {
