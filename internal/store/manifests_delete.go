@@ -25,7 +25,7 @@ func (db *DB) DeleteManifest(ctx context.Context, repo gantry.RepoID, d gantry.D
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		if own.id == 0 {
@@ -124,13 +124,13 @@ func (t *tx) endTags(ctx context.Context, m gantry.ManifestID) (names []string, 
 // it. NotFound on "blob"; Conflict on "blob" with BlobReferenced while a
 // manifest that can be read needs it; ReadOnly on "repository" when its state
 // takes no changes.
-func (db *DB) DeleteBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest, retention time.Duration) error {
+func (db *DB) DeleteBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest, retention time.Duration, actor gantry.Actor) error {
 	return db.update(ctx, "delete blob", func(ctx context.Context, t *tx) error {
 		r, _, _, err := t.pushTarget(ctx, repo, "", nil)
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		var blob gantry.BlobID

@@ -177,7 +177,7 @@ func TestDeleteManifest(t *testing.T) {
 
 func TestDeleteBlob(t *testing.T) {
 	eachGC(t, func(w *gcWorld) {
-		remove := func(d gantry.Digest) error { return w.DeleteBlob(t.Context(), w.repo, d, gcRetention) }
+		remove := func(d gantry.Digest) error { return w.DeleteBlob(t.Context(), w.repo, d, gcRetention, gantry.Actor{}) }
 		has := func(d gantry.Digest) bool {
 			_, err := w.RepoBlob(t.Context(), w.repo, d)
 			return err == nil

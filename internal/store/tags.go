@@ -139,7 +139,7 @@ func (db *DB) DeleteTag(ctx context.Context, repo gantry.RepoID, name string, re
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		if len(spans) == 0 || spans[0].end.Valid && spans[0].end.Int64 <= t.now.UnixMilli() {
@@ -198,7 +198,7 @@ func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		gone := &gantry.Error{Code: gantry.NotFound, Object: "tag",
