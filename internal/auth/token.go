@@ -566,3 +566,6 @@ func (s *Service) openRefresh(ctx context.Context, token string, actor gantry.Ac
 
 // NewUUID returns a random uuid, for rows that a secret is bound to.
 func NewUUID() string { return uuid.NewString() }
+
+// KeyID is the id of the key that this instance signs with.
+func (s *Service) KeyID() string { return s.signing.kid }
