@@ -1120,6 +1120,9 @@ func TestRefusalsAreLogged(t *testing.T) {
 		o.AuditPullFailures, o.AuditPushFailures, o.AuditDeleteFailures = true, true, true
 	})
 	count := func(kind string) int64 {
+		if err := e.db.SettleAccess(); err != nil {
+			t.Fatal(err)
+		}
 		return storetest.Get(t, e.db, `SELECT COUNT(*) FROM access_log WHERE kind = ?`, kind)
 	}
 	e.do("stranger", "GET", "/v2/"+app+"/manifests/latest", nil).is(401)
@@ -1223,6 +1226,9 @@ func TestStrangeBytes(t *testing.T) {
 		t.Errorf("agent %q", a)
 	}
 	e.do("stranger", "GET", "/v2/"+app+"/manifests/%00%ff", nil).fails(401, "UNAUTHORIZED")
+	if err := e.db.SettleAccess(); err != nil {
+		t.Fatal(err)
+	}
 	if n := storetest.Get(t, e.db, `SELECT COUNT(*) FROM access_log WHERE ref = ''`); n != 1 {
 		t.Errorf("%d refusals logged", n)
 	}

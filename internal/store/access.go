@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -30,6 +32,8 @@ const (
 // accessLog gathers rows and writes them in groups.
 type accessLog struct {
 	db      *DB
+	path    string // of the spool; "" = none
+	spool   atomic.Pointer[spool]
 	waiting chan *accessRow
 	quit    chan struct{}
 	gone    chan struct{}
@@ -42,20 +46,57 @@ type accessRow struct {
 	done chan struct{}
 }
 
-func (l *accessLog) start(db *DB) {
-	l.db = db
+func (l *accessLog) start(ctx context.Context, db *DB, path string) error {
+	l.db, l.path = db, path
 	l.waiting = make(chan *accessRow, maxAccessWaiting)
 	l.quit, l.gone = make(chan struct{}), make(chan struct{})
 	go l.loop()
+	if path == "" {
+		return nil
+	}
+	// Before the first migration there is no table for it; then the first
+	// pull opens it.
+	ready, err := db.has(ctx, "sequences")
+	if err == nil && ready {
+		err = l.open(ctx)
+	}
+	return err
 }
 
-func (l *accessLog) stop() {
+// open opens the spool, unless another handle of this database has it: then
+// rows go straight into the table.
+func (l *accessLog) open(ctx context.Context) error {
+	s, err := l.db.openSpool(ctx, l.path)
+	if errors.Is(err, errSpoolTaken) {
+		l.path = ""
+		return nil
+	}
+	if err == nil {
+		l.spool.Store(s)
+	}
+	return err
+}
+
+func (l *accessLog) stop() error {
 	l.once.Do(func() { close(l.quit) })
 	<-l.gone
+	if s := l.spool.Load(); s != nil {
+		return s.close()
+	}
+	return nil
+}
+
+// SettleAccess returns when every row that LogAccess has written can be read.
+func (db *DB) SettleAccess() error {
+	if s := db.access.spool.Load(); s != nil {
+		return db.wrap("settle the log of pulls", s.settle())
+	}
+	return nil
 }
 
 // LogAccess writes a row of the pull log and returns once it is on stable
-// storage. Rows of concurrent callers share a commit.
+// storage. Rows of concurrent callers share a commit. With SQLite it can be read
+// a moment later: SettleAccess waits for that.
 func (db *DB) LogAccess(ctx context.Context, a Access) error {
 	r := &accessRow{a: a, done: make(chan struct{})}
 	select {
@@ -113,32 +154,52 @@ func (l *accessLog) loop() {
 	}
 }
 
-// write inserts a group in one transaction, in statements of a power of two
-// rows each, so that few different ones arise.
+// write makes a group durable: in the spool, or else in one transaction.
 func (l *accessLog) write(group []*accessRow) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	return l.db.update(ctx, "log access", func(ctx context.Context, t *tx) error {
-		rest := group
-		args := make([]any, 0, 12*len(group))
-		for len(rest) > 0 {
+	now := l.db.Now()
+	rows := make([]Access, len(group))
+	for i, r := range group {
+		rows[i] = r.a
+		if rows[i].At.IsZero() {
+			rows[i].At = now
+		}
+	}
+	if l.path != "" && l.spool.Load() == nil {
+		if err := l.open(ctx); err != nil {
+			return err
+		}
+	}
+	if s := l.spool.Load(); s != nil {
+		return l.db.wrap("log access", s.add(rows))
+	}
+	return l.db.insertAccess(ctx, rows, nil)
+}
+
+// insertAccess inserts rows, in statements of a power of two rows each, so that
+// few different ones arise, and does what also says, all in one transaction.
+func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx context.Context, t *tx) error) error {
+	return db.update(ctx, "log access", func(ctx context.Context, t *tx) error {
+		args := make([]any, 0, 11*min(len(rows), maxAccessGroup))
+		for rest := rows; len(rest) > 0; {
 			n := 1
-			for 2*n <= len(rest) {
+			for 2*n <= min(len(rest), maxAccessGroup) {
 				n *= 2
 			}
 			args = args[:0]
-			for _, r := range rest[:n] {
-				at := t.now.UnixMilli()
-				if !r.a.At.IsZero() {
-					at = r.a.At.UnixMilli()
-				}
-				args = append(args, at, r.a.Kind, r.a.Namespace, r.a.Repo, r.a.Actor.Account, r.a.Actor.Name,
-					actorKind(r.a.Actor), r.a.Actor.IP, cut(r.a.Ref, 255), cut(r.a.MediaType, 255), cut(r.a.Actor.Agent, 255))
+			for i := range rest[:n] {
+				a := &rest[i]
+				args = append(args, a.At.UnixMilli(), a.Kind, a.Namespace, a.Repo, a.Actor.Account, a.Actor.Name,
+					actorKind(a.Actor), a.Actor.IP, cut(a.Ref, 255), cut(a.MediaType, 255), cut(a.Actor.Agent, 255))
 			}
 			if _, err := t.exec(ctx, accessInsert(n), args...); err != nil {
 				return err
 			}
 			rest = rest[n:]
+		}
+		if also != nil {
+			return also(ctx, t)
 		}
 		return nil
 	})

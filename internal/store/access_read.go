@@ -79,6 +79,9 @@ func (q AuditQuery) where(pull bool) (where string, args []any) {
 // Audit returns a page of the journal and the pull log merged, the newest
 // rows first.
 func (db *DB) Audit(ctx context.Context, q AuditQuery) (rows []AuditRow, err error) {
+	if err := db.SettleAccess(); err != nil {
+		return nil, err
+	}
 	n := min(q.Limit, 5000)
 	if n <= 0 {
 		n = 20
@@ -126,6 +129,9 @@ type AuditCount struct {
 // AuditCounts counts the rows of the audit view by kind and day; q.After and
 // q.Limit do not count.
 func (db *DB) AuditCounts(ctx context.Context, q AuditQuery) (counts []AuditCount, err error) {
+	if err := db.SettleAccess(); err != nil {
+		return nil, err
+	}
 	q.After = nil
 	w1, a1 := q.where(false)
 	w2, a2 := q.where(true)

@@ -86,7 +86,13 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.access.start(db)
+	spool := ""
+	if db.d.serial {
+		spool = u.path + "-pulls"
+	}
+	if err := db.access.start(ctx, db, spool); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 
@@ -96,8 +102,7 @@ func (db *DB) Close() error {
 	if db.closing.Swap(true) {
 		return nil
 	}
-	db.access.stop()
-	var errs []error
+	errs := []error{db.access.stop()}
 	db.stmts.Range(func(_, s any) bool {
 		errs = append(errs, s.(*sql.Stmt).Close())
 		return true

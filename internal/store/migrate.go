@@ -257,3 +257,11 @@ func (db *DB) migrationLock(ctx context.Context) (unlock func(), err error) {
 		}
 	}, nil
 }
+
+// has reports whether there is a table of that name. SQLite only.
+func (db *DB) has(ctx context.Context, table string) (ok bool, err error) {
+	err = db.read(ctx, "look for a table", func(ctx context.Context, t *tx) error {
+		return t.queryRow(ctx, `SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?`, table).Scan(&ok)
+	})
+	return ok, err
+}
