@@ -25,7 +25,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db := storetest.Open(t, storetest.SQLite, store.Options{})
+	return newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{}))
+}
+
+func newWorldOn(t *testing.T, db *store.DB) *world {
+	t.Helper()
 	keys, err := auth.NewKeys(auth.KeyOptions{SecretKey: "secret", DatabaseSecretKey: "database"})
 	if err != nil {
 		t.Fatal(err)
