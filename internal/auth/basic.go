@@ -309,7 +309,7 @@ const appNameLen = 60
 
 func (s *Service) appToken(ctx context.Context, code string, actor gantry.Actor) (Identity, error) {
 	wrong := denied("Invalid token")
-	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen {
+	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen || !utf8.ValidString(code) {
 		return Identity{}, wrong
 	}
 	k, a, err := s.store.AppToken(ctx, code[:appNameLen])
@@ -338,7 +338,7 @@ const oauthNameLen = 20
 // of $oauthtoken.
 func (s *Service) OAuth(ctx context.Context, token string, actor gantry.Actor) (Identity, error) {
 	wrong := denied("OAuth access token could not be validated")
-	if len(token) != 2*oauthNameLen {
+	if len(token) != 2*oauthNameLen || !utf8.ValidString(token) || strings.ContainsRune(token, 0) {
 		return Identity{}, wrong
 	}
 	o, a, err := s.store.OAuthToken(ctx, token[:oauthNameLen])
