@@ -39,7 +39,8 @@ const maxReadable = 20
 // Repo returns the repository's id as it was when the token was issued, and
 // the role that the token carries: pull is Read, push is Write, * is Admin. A
 // repository that is now there under the name but has another id is not the
-// one that was granted. It is 0, NoRole when the token says nothing of the
+// one that was granted. The id is 0 with a role for a repository that was not
+// there, and that the holder may know of. It is 0, NoRole when the token says nothing of the
 // name.
 func (g *Grants) Repo(name gantry.RepoName) (gantry.RepoID, gantry.Role) {
 	r := g.repos[name]
@@ -55,7 +56,7 @@ func (g *Grants) Expires() time.Time { return g.expires }
 
 // add notes a grant; of two for the same name the higher role stays.
 func (g *Grants) add(name gantry.RepoName, id gantry.RepoID, role gantry.Role) {
-	if id == 0 || role == gantry.NoRole {
+	if role == gantry.NoRole {
 		return
 	}
 	old, there := g.repos[name]
@@ -66,7 +67,7 @@ func (g *Grants) add(name gantry.RepoName, id gantry.RepoID, role gantry.Role) {
 		g.repos = map[gantry.RepoName]grant{}
 	}
 	g.repos[name] = grant{id, role}
-	if !there && len(g.readable) < maxReadable {
+	if !there && id != 0 && len(g.readable) < maxReadable {
 		g.readable = append(g.readable, id)
 	}
 }

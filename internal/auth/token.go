@@ -262,6 +262,11 @@ func (s *Service) grant(ctx context.Context, id *Identity, scope Scope) (access,
 	if scope.Pull && (role >= gantry.Read || proxy && rights.Team != "" && id.Has(ScopeRepoRead)) {
 		a.Actions = append(a.Actions, "pull")
 	}
+	if scope.Pull && repo.ID == 0 && !proxy && id.MayCreate(rights) {
+		// Whoever could make the repository may know that it is not there:
+		// clients look whether an image is there before they push it.
+		a.Actions = append(a.Actions, "pull")
+	}
 	if scope.Push && !proxy && repo.ID != 0 {
 		var robot gantry.AccountID
 		if repo.State == gantry.Mirror || repo.State == gantry.OrgMirror {
@@ -566,3 +571,6 @@ func (s *Service) openRefresh(ctx context.Context, token string, actor gantry.Ac
 
 // NewUUID returns a random uuid, for rows that a secret is bound to.
 func NewUUID() string { return uuid.NewString() }
+
+// KeyID is the id of the key that this instance signs with.
+func (s *Service) KeyID() string { return s.signing.kid }

@@ -254,7 +254,7 @@ func TestOldNames(t *testing.T) {
 	for _, p := range ps {
 		fmt.Fprintf(&text, "%s %d %s\n", p.Severity, p.Line, p.Field)
 	}
-	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 5 FEATURE_REPO_MIRROR\nignored 4 FEATURE_ACI_CONVERSION\n"
+	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 2 USER_EVENTS_REDIS\nnot-used-yet 5 FEATURE_REPO_MIRROR\nignored 4 FEATURE_ACI_CONVERSION\n"
 	if text.String() != want || !strings.Contains(s.Warnings[1].Message, "did you mean SERVER_HOSTNAME?") {
 		t.Errorf("got\n%s%v", text.String(), s.Warnings)
 	}

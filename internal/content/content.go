@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
 )
 
 // A Blob is a blob that a repository holds.
 type Blob struct {
 	Digest gantry.Digest
 	Size   int64
+	row    *store.Blob // what the Store that made it knows; shared with a cache
 }
 
 // A Manifest is a manifest that a repository holds and that is visible.

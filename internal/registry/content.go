@@ -10,7 +10,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
-// Content is what this package needs of the repositories. *content.Store will be
+// Content is what this package needs of the repositories. *content.Store is
 // one, and documents the methods; a proxy cache wraps one and fills it from
 // upstream.
 type Content interface {
@@ -60,5 +60,6 @@ type Auth interface {
 }
 
 var (
-	_ Auth = (*auth.Service)(nil)
+	_ Auth    = (*auth.Service)(nil)
+	_ Content = (*content.Store)(nil)
 )

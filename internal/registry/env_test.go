@@ -113,7 +113,10 @@ type maker func(t testing.TB, change ...func(*registry.Options)) *env
 
 // contents are the Contents that the protocol is tested with.
 var contents = map[string]maker{
-	"memory": newEnv,
+	"memory":   newEnv,
+	"sqlite":   realOn(storetest.SQLite),
+	"postgres": realOn(storetest.Postgres),
+	"mariadb":  realOn(storetest.MariaDB),
 }
 
 // identities are the tokens, beside "" for none.

@@ -254,7 +254,7 @@ func (m *memory) PutManifest(_ context.Context, p content.Put) (content.Pushed, 
 		}
 	}
 	for _, tag := range p.Tags {
-		if r.immutable[tag] {
+		if r.immutable[tag] && r.tags[tag] != d {
 			return content.Pushed{}, &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable, Detail: "tag " + tag + " is immutable"}
 		}
 	}

@@ -341,7 +341,9 @@ func testPutManifestRefusals(t *testing.T, newEnv maker) {
 	e.do("writer", "PUT", base+"v1", io.MultiReader(strings.NewReader(large)), "Content-Type: "+typeImage).fails(413, "SIZE_INVALID")
 	e.do("writer", "PUT", base+"frozen", m, "Content-Type: "+typeImage).is(201)
 	e.content.freeze(app, "frozen")
-	doc = e.do("writer", "PUT", base+"frozen", m, "Content-Type: "+typeImage).fails(409, "TAG_IMMUTABLE")
+	e.do("writer", "PUT", base+"frozen", m, "Content-Type: "+typeImage).is(201) // nothing changes
+	other, _ := e.image(app, "two", "")
+	doc = e.do("writer", "PUT", base+"frozen", other, "Content-Type: "+typeImage).fails(409, "TAG_IMMUTABLE")
 	if !strings.Contains(doc.Errors[0].Message, "frozen") {
 		t.Errorf("the message does not name the tag: %+v", doc)
 	}
@@ -451,13 +453,17 @@ func testTagsByDigestParameter(t *testing.T, newEnv maker) {
 
 func testDeleteManifest(t *testing.T, newEnv maker) {
 	e := newEnv(t)
-	_, d := e.pushImage(app, "v1")
+	m, d := e.pushImage(app, "v1")
 	base := "/v2/" + app + "/manifests/"
+	e.do("writer", "PUT", base+"v2", m, "Content-Type: "+typeImage).is(201)
 	e.do("writer", "DELETE", base+"nope", nil).fails(404, "MANIFEST_UNKNOWN")
 	e.do("writer", "DELETE", base+"v1", nil).is(202).has("Content-Length: 0")
 	e.do("reader", "GET", base+"v1", nil).fails(404, "TAG_EXPIRED")
+	e.do("reader", "GET", base+string(d), nil).is(200)
 	e.do("writer", "DELETE", base+string(d), nil).is(202)
 	e.do("writer", "DELETE", base+string(d), nil).fails(404, "MANIFEST_UNKNOWN")
+	e.do("reader", "GET", base+string(d), nil).fails(404, "MANIFEST_UNKNOWN")
+	e.do("reader", "GET", base+"v2", nil).fails(404, "TAG_EXPIRED")
 }
 
 func testBlobs(t *testing.T, newEnv maker) {

@@ -68,13 +68,16 @@ func (db *DB) RepoBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest)
 	return b, err
 }
 
-// RenewBlob prolongs the lease of a blob that no manifest uses yet to at
-// least lease from now.
+// RenewBlob prolongs the lease of a blob to at least lease from now. NotFound
+// on "blob" if the repository does not hold it any more.
 func (db *DB) RenewBlob(ctx context.Context, repo gantry.RepoID, blob gantry.BlobID, lease time.Duration) error {
 	return db.update(ctx, "renew blob", func(ctx context.Context, t *tx) error {
 		until := t.now.Add(lease).UnixMilli()
-		_, err := t.exec(ctx, `UPDATE repo_blobs SET lease_until_ms = ? WHERE repo_id = ? AND blob_id = ? AND lease_until_ms < ?`,
-			until, repo, blob, until)
+		n, err := t.exec(ctx, `UPDATE repo_blobs SET lease_until_ms = CASE WHEN lease_until_ms < ? THEN ? ELSE lease_until_ms END
+			WHERE repo_id = ? AND blob_id = ? AND hidden_ms = 0`, until, until, repo, blob)
+		if err == nil && n == 0 {
+			return errNoBlob
+		}
 		t.touch(repo)
 		return err
 	})

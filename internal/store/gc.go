@@ -287,7 +287,7 @@ type manifestState struct {
 	live      bool  // a tag points at it
 	ended     int64 // when the last tag that did so ended, ms; 0 = none
 	parent    bool  // an index names it
-	subject   bool  // what it refers to is here
+	subject   bool  // what it refers to is here, and nobody deleted it
 	retention int64 // s; negative: the namespace made no choice
 	orphan    bool  // its repository is deleted
 }
@@ -362,7 +362,7 @@ func (t *tx) collectManifests(ctx context.Context, ids []gantry.ManifestID, revi
 		CASE WHEN EXISTS (SELECT 1 FROM tags g WHERE g.manifest_id = m.id AND g.live = 1) THEN 1 ELSE 0 END,
 		COALESCE((SELECT MAX(e.end_ms) FROM tags e WHERE e.manifest_id = m.id AND e.live IS NULL), 0),
 		CASE WHEN EXISTS (SELECT 1 FROM manifest_children p WHERE p.child_id = m.id) THEN 1 ELSE 0 END,
-		CASE WHEN EXISTS (SELECT 1 FROM manifests s WHERE s.repo_id = m.repo_id AND s.digest = m.subject) THEN 1 ELSE 0 END,
+		CASE WHEN m.hidden_ms = 0 AND EXISTS (SELECT 1 FROM manifests s WHERE s.repo_id = m.repo_id AND s.digest = m.subject) THEN 1 ELSE 0 END,
 		COALESCE(a.retention_s, -1), CASE WHEN r.id IS NULL OR r.deleted_ms <> 0 THEN 1 ELSE 0 END
 		FROM manifests m LEFT JOIN repositories r ON r.id = m.repo_id LEFT JOIN accounts a ON a.id = r.ns_id
 		WHERE m.id IN `+in+` ORDER BY m.id`, args...); err != nil {

@@ -57,9 +57,6 @@ type ManifestPut struct {
 	// Expiry reads the value of LabelExpiresAfter; 0 = it says nothing. nil:
 	// labels do not expire tags.
 	Expiry func(value string) time.Duration
-	// MirrorState: the push comes from a mirror, which may write where only
-	// it may.
-	MirrorState bool
 }
 
 // A ManifestPushed says what PutManifest did.
@@ -98,7 +95,7 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 	if err != nil {
 		return err
 	}
-	if err := checkPushState(r.state, p.MirrorState); err != nil {
+	if err := checkPushState(r.state, p.Actor); err != nil {
 		return err
 	}
 	retention := pick(r.retention, p.Retention)
@@ -183,7 +180,11 @@ type ownRow struct {
 	blobsHidden bool
 }
 
-func checkPushState(s gantry.RepoState, mirror bool) error {
+// checkPushState refuses a change that the repository's state does not take. A
+// mirror takes those of robots, one of which fills it: which one is for the
+// caller to say.
+func checkPushState(s gantry.RepoState, by gantry.Actor) error {
+	mirror := actorKind(by) == gantry.ActorRobot || actorKind(by) == gantry.ActorSystem
 	switch {
 	case s == gantry.Normal, mirror && (s == gantry.Mirror || s == gantry.OrgMirror):
 		return nil
@@ -191,7 +192,7 @@ func checkPushState(s gantry.RepoState, mirror bool) error {
 		return errNoRepository
 	}
 	return &gantry.Error{Code: gantry.ReadOnly, Object: "repository",
-		Detail: "the repository is in state " + s.String() + " and takes no pushes"}
+		Detail: "the repository is in state " + s.String() + " and takes no changes"}
 }
 
 func pick(seconds int64, otherwise time.Duration) time.Duration {

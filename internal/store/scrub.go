@@ -216,7 +216,7 @@ var lostChecks = []string{
 	`SELECT '` + reviewManifest + `', m.id, 0, m.lease_until_ms FROM manifests m WHERE
 		NOT EXISTS (SELECT 1 FROM tags g WHERE g.manifest_id = m.id AND g.live = 1) AND
 		NOT EXISTS (SELECT 1 FROM manifest_children p WHERE p.child_id = m.id) AND
-		NOT EXISTS (SELECT 1 FROM manifests s WHERE s.repo_id = m.repo_id AND s.digest = m.subject) AND
+		(m.hidden_ms <> 0 OR NOT EXISTS (SELECT 1 FROM manifests s WHERE s.repo_id = m.repo_id AND s.digest = m.subject)) AND
 		NOT EXISTS (SELECT 1 FROM gc_reviews q WHERE q.kind = '` + reviewManifest + `' AND q.ref = m.id)`,
 	`SELECT '` + reviewRepoBlob + `', rb.repo_id, rb.blob_id, 0 FROM repo_blobs rb WHERE rb.linked > 0 AND
 		NOT EXISTS (SELECT 1 FROM manifest_blobs mb WHERE mb.repo_id = rb.repo_id AND mb.blob_id = rb.blob_id) AND

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -138,7 +139,7 @@ func (db *DB) DeleteTag(ctx context.Context, repo gantry.RepoID, name string, re
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		if len(spans) == 0 || spans[0].end.Valid && spans[0].end.Int64 <= t.now.UnixMilli() {
@@ -158,7 +159,10 @@ func (t *tx) endTag(ctx context.Context, repo gantry.RepoID, r target, s spanRow
 	end := max(t.now.UnixMilli(), s.start+1)
 	var digest []byte
 	var lease int64
-	if err := notFound(t.queryRow(ctx, `SELECT digest, lease_until_ms FROM manifests WHERE id = ?`+t.d.excl, s.manifest).Scan(&digest, &lease), nil); err != nil {
+	err := t.queryRow(ctx, `SELECT digest, lease_until_ms FROM manifests WHERE id = ?`+t.d.excl, s.manifest).Scan(&digest, &lease)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errRaced
+	} else if err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `UPDATE tags SET live = NULL, end_ms = ?, ended_by = '`+endedByDelete+`' WHERE id = ? AND live = 1`, end, s.id)
@@ -194,7 +198,7 @@ func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d
 		if err != nil {
 			return err
 		}
-		if err := checkPushState(r.state, false); err != nil {
+		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
 		gone := &gantry.Error{Code: gantry.NotFound, Object: "tag",

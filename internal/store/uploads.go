@@ -32,9 +32,9 @@ var errNoUpload = &gantry.Error{Code: gantry.NotFound, Object: "upload",
 var errUploadBusy = &gantry.Error{Code: gantry.Conflict, Object: "upload",
 	Detail: "another request is writing this upload"}
 
-// CreateUpload records a new upload of the repository u.Repo and returns its
-// namespace. UUID, Repo, Actor, Location, Path and Algorithm are taken from
-// u. NotFound on "repository" if it is gone.
+// CreateUpload records a new upload of the repository u.Repo, all of u but
+// Namespace, Version, Created and Touched, and returns its namespace. Its
+// Version is 1. NotFound on "repository" if that is gone.
 func (db *DB) CreateUpload(ctx context.Context, u Upload) (ns gantry.AccountID, err error) {
 	err = db.update(ctx, "create upload", func(ctx context.Context, t *tx) error {
 		ms := t.now.UnixMilli()
@@ -42,9 +42,13 @@ func (db *DB) CreateUpload(ctx context.Context, u Upload) (ns gantry.AccountID, 
 		if err != nil {
 			return notFound(err, errNoRepository)
 		}
-		_, err = t.exec(ctx, `INSERT INTO uploads (uuid, repo_id, ns_id, actor_id, location_id, path, algorithm, received, version,
-			holder, created_ms, touched_ms) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 1, '', ?, ?)`,
-			u.UUID, u.Repo, ns, u.Actor, u.Location, u.Path, u.Algorithm, ms, ms)
+		created := ms
+		if !u.Created.IsZero() {
+			created = u.Created.UnixMilli()
+		}
+		_, err = t.exec(ctx, `INSERT INTO uploads (uuid, repo_id, ns_id, actor_id, location_id, path, engine_state, algorithm, hash_state,
+			received, version, holder, created_ms, touched_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)`,
+			u.UUID, u.Repo, ns, u.Actor, u.Location, u.Path, u.EngineState, u.Algorithm, u.HashState, u.Received, u.Holder, created, ms)
 		return err
 	})
 	return ns, err

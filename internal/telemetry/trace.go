@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +32,7 @@ type TraceOptions struct {
 	Headers     map[string]string // sent with each export, for example an API token
 	Excluded    []string          // paths that start no span: a prefix, or a whole path when it ends in "$"
 	Timeout     time.Duration     // of one export; 0 is 10 s
+	RootCAs     *x509.CertPool    // who may sign the collector's certificate; nil is the system's authorities
 }
 
 // A Tracer starts spans. A nil Tracer, as SetupTracing returns when tracing is
@@ -104,6 +107,9 @@ func exporterOptions(o TraceOptions) ([]otlptracehttp.Option, error) {
 			opts = append(opts, otlptracehttp.WithInsecure())
 		}
 	}
+	if plain := strings.HasPrefix(o.Endpoint, "http://") || o.Insecure && !strings.Contains(o.Endpoint, "://"); o.RootCAs != nil && !plain {
+		opts = append(opts, otlptracehttp.WithTLSClientConfig(&tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}))
+	}
 	if len(o.Headers) > 0 {
 		opts = append(opts, otlptracehttp.WithHeaders(o.Headers))
 	}
@@ -125,6 +131,21 @@ func (t *Tracer) Start(ctx context.Context, name string, attrs ...attribute.KeyV
 	ctx, s := t.t.Start(ctx, name, trace.WithAttributes(attrs...))
 	return ctx, Span{s}
 }
+
+// Record adds a span for work under ctx that began at a time and has just
+// ended, well or with err. Outside a sampled trace it does nothing: such work
+// begins no trace of its own.
+func (t *Tracer) Record(ctx context.Context, name string, began time.Time, err error) {
+	if t == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
+		return
+	}
+	_, s := t.t.Start(ctx, name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient))
+	Span{s}.Fail(err)
+	s.End()
+}
+
+// Text is an attribute for Set and Start.
+func Text(key, value string) attribute.KeyValue { return attribute.String(key, value) }
 
 // StartServer starts the span of an incoming request, continuing the trace
 // that the caller's traceparent header names. It does nothing for excluded

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gantry-registry/gantry/internal/app"
+)
+
+func (c *cli) config() *cobra.Command {
+	validate := &cobra.Command{
+		Use:   "validate",
+		Short: "Check a configuration without starting anything",
+		Long: `Check the folder of config.yaml as the server's start does. Each problem names
+file, line and field, says what is allowed and what to do. Errors keep the
+server from starting; warnings and fields without effect do not. The exit code
+is 1 when there is an error.`,
+		Example: "  gantry config validate --config /etc/gantry\n  gantry config validate --config conf/stack --output json",
+		Args:    cobra.NoArgs,
+	}
+	var dir string
+	validate.Flags().StringVar(&dir, "config", "", "`folder` of config.yaml, as Quay's conf/stack; without it the environment alone is checked")
+	validate.RunE = func(*cobra.Command, []string) error {
+		report := app.ValidateConfig(dir, c.environ)
+		err := c.answer(report, func(w io.Writer) { _ = report.WriteText(w) }) // the caller's Flush tells an error
+		if err == nil && !report.Valid {
+			err = errFailed
+		}
+		return err
+	}
+	return group("config", "Look after the configuration",
+		"Check the configuration. Every field is in docs/reference/config.md.",
+		"  gantry config validate --config /etc/gantry", validate)
+}
+
+func (c *cli) db() *cobra.Command {
+	status := &cobra.Command{
+		Use:   "status",
+		Short: "Show where the schema of the database is",
+		Long: `List the steps of the schema and which of them the database has. The exit code
+is 1 when some are missing: "gantry db migrate" makes them.`,
+		Example: "  gantry db status --config /etc/gantry",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.admin().SchemaStatus(cmd.Context())
+			return c.schema(s, err)
+		},
+	}
+	migrate := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the schema of the database up to this program's",
+		Long: `Bring the schema of the database up to this program's; a database that is empty
+gets all of it. "gantry serve" does the same at its start. It may be
+interrupted and repeated, and several may do it at once.`,
+		Example: "  gantry db migrate --config /etc/gantry",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.admin().Migrate(cmd.Context())
+			return c.schema(s, err)
+		},
+	}
+	return group("db", "Look after the database", "Show the schema of the database, and bring it up to date.",
+		"  gantry db status\n  gantry db migrate --config /etc/gantry", c.where(status), c.where(migrate))
+}
+
+func (c *cli) schema(s app.Schema, err error) error {
+	if err != nil {
+		return err
+	}
+	err = c.answer(s, func(w io.Writer) {
+		for _, m := range s.Steps {
+			state := "missing"
+			if m.Applied {
+				state = "applied"
+			}
+			line(w, "%d\t%s\t%s", m.Version, m.Name, state)
+		}
+		if s.Current {
+			line(w, "The %s database is up to date.", s.Dialect)
+		} else {
+			line(w, "The %s database is behind: gantry db migrate brings it up.", s.Dialect)
+		}
+	})
+	if err == nil && !s.Current {
+		err = errFailed
+	}
+	return err
+}
+
+func (c *cli) gc() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Collect garbage now",
+		Long: `Do now what garbage collection would do by itself: end tags whose time is over,
+remove what nothing needs, sweep uploads that nobody went on with, delete what
+has waited long enough in the trash. It never stops pushes and pulls, and
+removes nothing early: what a time machine or a lease keeps stays, and deleted
+objects wait 15 minutes in the trash.`,
+		Example: "  gantry gc\n  gantry gc --data /var/lib/gantry --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := c.admin().GC(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return c.answer(r, func(w io.Writer) {
+				line(w, "tags that ended\t%d", r.Tags)
+				line(w, "manifests removed\t%d", r.Manifests)
+				line(w, "blobs removed\t%d\t%d bytes", r.Blobs, r.Bytes)
+				line(w, "uploads swept\t%d", r.Uploads)
+				line(w, "repositories emptied\t%d", r.Repositories)
+				line(w, "objects deleted\t%d", r.Objects)
+				line(w, "objects in the trash\t%d", r.Trashed)
+				if r.Failed > 0 {
+					line(w, "put off after an error\t%d\tthe server's log has them", r.Failed)
+				}
+			})
+		},
+	}
+	return c.where(cmd)
+}
+
+func (c *cli) verify() *cobra.Command {
+	req := app.VerifyRequest{Rate: -1}
+	var rate string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Read every blob and compare it with its digest",
+		Long: `Prove that every edge of the database leads somewhere and that usage is exact;
+then read every stored blob, those that were verified longest ago first, and
+compare it with its digest. What is damaged or missing is listed with the
+repositories that hold it, and is not served any more; pushing the image again
+heals it. The exit code is 1 when something is wrong.
+
+It reads at the rate of GANTRY_SCRUB_RATE (10 MiB a second) unless told:
+1 TiB takes a day then.`,
+		Example: `  gantry verify --data /var/lib/gantry --rate 200MiB
+  gantry verify --database-only
+  gantry verify --repair --quarantine --output json`,
+		Args: cobra.NoArgs,
+	}
+	c.where(cmd)
+	cmd.Flags().StringVar(&rate, "rate", "", "`bytes` to read a second, such as 50MiB; 0 = as fast as the disk")
+	cmd.Flags().BoolVar(&req.Repair, "repair", false, "replace damaged bytes by good ones of another storage location")
+	cmd.Flags().BoolVar(&req.Quarantine, "quarantine", false, "keep a copy of damaged bytes under damaged/ in the storage")
+	cmd.Flags().BoolVar(&req.DatabaseOnly, "database-only", false, "leave the blobs out")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if rate != "" {
+			n, err := app.ParseRate(rate)
+			if err != nil {
+				return fmt.Errorf("--rate: %w", err)
+			}
+			req.Rate = n
+		}
+		r, err := c.admin().Verify(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		if err := c.answer(r, func(w io.Writer) { showVerified(w, r) }); err != nil {
+			return err
+		}
+		if !r.Sound() {
+			return errFailed
+		}
+		return nil
+	}
+	return cmd
+}
+
+func showVerified(w io.Writer, r app.Verified) {
+	for _, f := range r.Database.Flaws {
+		line(w, "database: %s: %d rows, for example %s", f.Check, f.Count, f.Sample)
+	}
+	if b := r.Blobs; b != nil {
+		for _, d := range b.Damages {
+			what := "damaged"
+			switch {
+			case d.Missing:
+				what = "missing"
+			case d.Repaired:
+				what = "repaired"
+			}
+			if d.Lost {
+				what += ", no good copy is left"
+			}
+			line(w, "%s in %s: %s, needed by %v", d.Digest, d.Location, what, d.Holders)
+		}
+		line(w, "%d objects read, %d bytes; %d damaged, %d repaired, %d lost, %d could not be read", b.Objects, b.Bytes, b.Damaged, b.Repaired, b.Lost, b.Failed)
+	}
+	if r.Sound() {
+		line(w, "Everything is whole.")
+	} else {
+		line(w, "Something is wrong: see above.")
+	}
+}

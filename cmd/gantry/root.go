@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gantry-registry/gantry/internal/app"
+)
+
+// A cli is one run of the program.
+type cli struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+	output   string // text or json
+	opts     app.Options
+}
+
+// errFailed ends the program with code 1 after the command has said all.
+var errFailed = errors.New("failed")
+
+// execute runs the program and returns its exit code: 0 is well, 1 a failure,
+// 2 a command line that cannot be read.
+func execute(args []string, in io.Reader, out, stderr io.Writer, environ []string) int {
+	c := &cli{in: in, out: out, err: stderr, environ: environ}
+	root := c.root()
+	root.SetArgs(args)
+	usage := true // an error before a command runs is one of the command line
+	for _, cmd := range walk(root) {
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				usage = false
+				switch c.output {
+				case "text", "json":
+					return run(cmd, args)
+				}
+				usage = true
+				return fmt.Errorf("--output is text or json, not %q", c.output)
+			}
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errFailed):
+		return 1
+	}
+	text := strings.ReplaceAll(app.Explain(err), "\n", "; ")
+	if usage {
+		_, _ = fmt.Fprintf(stderr, "gantry: %s\nRun '%s --help' for what it takes.\n", text, cmd.CommandPath()) // nowhere else to tell it
+		return 2
+	}
+	_, _ = fmt.Fprintf(stderr, "gantry: %s\n", text) // nowhere else to tell it
+	return 1
+}
+
+func walk(c *cobra.Command) []*cobra.Command {
+	list := []*cobra.Command{c}
+	for _, sub := range c.Commands() {
+		list = append(list, walk(sub)...)
+	}
+	return list
+}
+
+// root returns the command gantry with all that is below it.
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gantry",
+		Short: "A container registry in one program",
+		Long: `Gantry is a container registry: it keeps images, charts, signatures and any
+other OCI artifact, and speaks the API of Red Hat Quay.
+
+"gantry serve" runs it, without any configuration, on files in one folder. The
+other commands look after accounts, the database and the stored bytes; they
+may be used while the server runs.`,
+		Example: `  gantry serve
+  gantry user create ada
+  podman login --tls-verify=false -u ada localhost:8080`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text or json")
+	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version())
+	return root
+}
+
+// group is a command that only holds others.
+func group(use, short, long, example string, subs ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	g.AddCommand(subs...)
+	return g
+}
+
+// where adds the flags that say which registry a command is about.
+func (c *cli) where(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&c.opts.Data, "data", app.DefaultData, "data `folder` of the registry")
+	cmd.Flags().StringVar(&c.opts.Config, "config", "", "`folder` of config.yaml, as Quay's conf/stack; none is the defaults")
+	return cmd
+}
+
+func (c *cli) options() app.Options {
+	o := c.opts
+	o.Environ, o.Version, o.Commit = c.environ, version, commit
+	return o
+}
+
+func (c *cli) admin() *app.Admin { return app.NewAdmin(c.options()) }
+
+// answer writes v as JSON, or has text write it for people.
+func (c *cli) answer(v any, text func(w io.Writer)) error {
+	if c.output == "json" {
+		enc := json.NewEncoder(c.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+// line writes one line; the caller's Flush tells an error.
+func line(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+
+const serveLong = `Run the registry: /v2 for images, /api/v1, background work and garbage
+collection, until SIGTERM or SIGINT. Then it drains: health checks fail,
+running requests finish within 25 seconds, and it ends. A second signal ends
+it at once. SIGHUP reads configuration and certificate again and opens the log
+file anew; changes of the folder are seen without it, too.
+
+Without --config everything has its default: SQLite and files in the data
+folder, plain HTTP. While there is no account, the log says how to make the
+first one, which is a superuser.`
+
+func (c *cli) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the registry",
+		Long:  serveLong,
+		Example: `  gantry serve
+  gantry serve --listen 0.0.0.0:8080 --data /var/lib/gantry --config /etc/gantry
+  gantry serve --role registry,api --metrics off`,
+		Args: cobra.NoArgs,
+	}
+	c.where(cmd)
+	var roles string
+	cmd.Flags().StringVar(&c.opts.Listen, "listen", app.DefaultListen, "`address` of the registry and its API")
+	c.metrics(cmd)
+	cmd.Flags().StringVar(&roles, "role", "", "what this process does, a `list` of registry, api, worker, gc, jobs; all of it unless told")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if c.opts.Roles, err = app.ParseRoles(roles); err != nil {
+			return fmt.Errorf("--role: %w", err)
+		}
+		return c.run(cmd)
+	}
+	return cmd
+}
+
+func (c *cli) metrics(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.opts.Metrics, "metrics", "", "`address` of Prometheus metrics and health checks, or off; 127.0.0.1:9091 if that is free")
+}
+
+func (c *cli) worker() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run background work without serving clients",
+		Long: `Run garbage collection and background jobs beside the instances that serve
+clients. It needs the same config.yaml, a database server (an SQLite file
+belongs to one process) and the same storage. It answers health checks and
+metrics on the address of --metrics, and stops as "gantry serve" does.`,
+		Example: `  gantry worker --config /etc/gantry
+  gantry worker --config /etc/gantry --only gc --metrics 0.0.0.0:9091`,
+		Args: cobra.NoArgs,
+	}
+	c.where(cmd)
+	var only string
+	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc and jobs; all of them unless told")
+	c.metrics(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if c.opts.Roles, err = app.ParseWorkers(only); err != nil {
+			return fmt.Errorf("--only: %w", err)
+		}
+		c.opts.Listen = app.Off
+		return c.run(cmd)
+	}
+	return cmd
+}
+
+// run serves until a signal.
+func (c *cli) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	s, err := app.Start(ctx, c.options())
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	ends := make(chan os.Signal, 2) // the first one ends ctx, too
+	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(ends)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Wait(ctx) }()
+	for {
+		select {
+		case <-hup:
+			s.Reload(ctx)
+			continue
+		case err = <-ended:
+		}
+		break
+	}
+	if ctx.Err() != nil {
+		<-ends
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(context.WithoutCancel(ctx)) }()
+	select {
+	case e := <-stopped:
+		return errors.Join(err, e)
+	case sig := <-ends:
+		return fmt.Errorf("%v came twice: ended without waiting", sig)
+	}
+}
+
+func (c *cli) version() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Long:    "Print the version of this program and the commit that it was built from.",
+		Example: "  gantry version\n  gantry version --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return c.answer(map[string]string{"version": version, "commit": commit}, func(w io.Writer) {
+				line(w, "gantry %s", version)
+				line(w, "commit %s", commit)
+			})
+		},
+	}
+}

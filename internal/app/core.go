@@ -1,0 +1,281 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/content"
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
+	"github.com/gantry-registry/gantry/internal/telemetry"
+)
+
+// A core is everything below the edges: what a server and a command on a
+// stopped registry both need.
+type core struct {
+	live    *config.Live
+	data    string // absolute path of the data folder
+	version string
+	log     *slog.Logger
+	level   *slog.LevelVar
+	metrics *telemetry.Metrics // nil in a command
+	tracer  *telemetry.Tracer  // nil: off
+	db      *store.DB
+	keys    *auth.Keys
+	auth    *auth.Service
+	places  []place
+
+	closers []func(context.Context) error // run in reverse
+}
+
+// coreOptions say how a core is opened.
+type coreOptions struct {
+	Options
+	migrate bool // bring the schema up; otherwise it is only checked
+	server  bool // with metrics and traces
+	bare    bool // the database alone, whatever its schema
+}
+
+// openCore opens what o names. The caller closes the core.
+func openCore(ctx context.Context, o coreOptions) (c *core, err error) {
+	c = &core{level: new(slog.LevelVar), version: o.Version}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close(ctx))
+			c = nil
+		}
+	}()
+	var problems []config.Problem
+	c.live, problems, err = config.OpenLive(config.Options{Dir: o.Config, Environ: o.Environ})
+	if err != nil {
+		return c, err
+	}
+	cfg := c.live.Current()
+	if missing := unbuilt(cfg); len(missing) > 0 {
+		lines := make([]string, 0, len(missing))
+		for _, p := range missing {
+			lines = append(lines, p.String())
+		}
+		return c, fmt.Errorf("%w: %s", config.ErrInvalid, strings.Join(lines, "; "))
+	}
+	if err := c.openLog(o, cfg); err != nil {
+		return c, err
+	}
+	if o.server {
+		c.tell(ctx, problems)
+	}
+	if c.data, err = filepath.Abs(o.data()); err != nil {
+		return c, fmt.Errorf("data folder: %w", err)
+	}
+	uri := databaseURI(cfg, c.data)
+	// A command on a database server works beside the instances that use it.
+	if o.server || sqlitePath(uri) != "" {
+		if err := os.MkdirAll(c.data, 0o700); err != nil {
+			return c, fmt.Errorf("data folder: %w", err)
+		}
+		l, err := lockFolder(c.data, uri)
+		if err != nil {
+			return c, err
+		}
+		c.later(func(context.Context) error { return l.release() })
+	}
+	return c, c.open(ctx, o, cfg, uri)
+}
+
+func (c *core) openLog(o coreOptions, cfg *config.Config) error {
+	c.setLevel(cfg)
+	if !o.server && o.Log == nil { // a command answers; only trouble is worth a line
+		c.level.Set(slog.LevelWarn)
+	}
+	if c.log = o.Log; c.log != nil {
+		return nil
+	}
+	lo := logOptions(cfg)
+	lo.Level = c.level
+	if !o.server {
+		lo.Destination, lo.Format = "stderr", telemetry.LogText
+	}
+	log, out, err := telemetry.NewLogger(lo)
+	if err != nil {
+		return fmt.Errorf("GANTRY_LOG_DESTINATION: %w", err)
+	}
+	c.log = log
+	c.later(func(context.Context) error { return out.Close() })
+	if o.reopen != nil {
+		*o.reopen = out.Reopen
+	}
+	return nil
+}
+
+func (c *core) setLevel(cfg *config.Config) {
+	level := cfg.Log.Slog()
+	if cfg.Env.Debug {
+		level = slog.LevelDebug
+	}
+	c.level.Set(level)
+}
+
+// tell logs what is worth saying of the configuration.
+func (c *core) tell(ctx context.Context, problems []config.Problem) {
+	unused := 0
+	for _, p := range problems {
+		switch p.Severity {
+		case config.NotUsedYet, config.Ignored:
+			unused++
+		default:
+			c.log.WarnContext(ctx, "configuration", "severity", string(p.Severity), "problem", p.String())
+		}
+	}
+	if unused > 0 {
+		c.log.InfoContext(ctx, "some fields of the configuration have no effect in this release; gantry config validate lists them", "fields", unused)
+	}
+}
+
+func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri string) (err error) {
+	if o.server {
+		mo := telemetry.MetricsOptions{}
+		if cfg.Explicit("PROMETHEUS_NAMESPACE") {
+			mo.Job = cfg.Metrics.Namespace
+		}
+		c.metrics = telemetry.NewMetrics(mo)
+		tracer, end, err := telemetry.SetupTracing(ctx, traceOptions(cfg, o.Version))
+		if err != nil {
+			return fmt.Errorf("OTEL_CONFIG: %w", err)
+		}
+		c.tracer = tracer
+		c.later(end)
+	}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg)}
+	if o.server {
+		so.Observe = c.observe
+	}
+	if c.db, err = store.Open(ctx, so); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	c.later(func(context.Context) error { return c.db.Close() })
+	if o.bare {
+		return nil
+	}
+	if o.migrate {
+		err = c.db.Migrate(ctx)
+	} else {
+		err = c.db.CheckSchema(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("schema of the database: %w", err)
+	}
+	c.metrics.DBPool(c.db.Pool)
+	if c.places, err = openPlaces(ctx, c.db, cfg, c.data, c.tracer); err != nil {
+		return err
+	}
+	c.later(func(context.Context) error { return closePlaces(c.places) })
+	if !o.server {
+		return nil // a command that needs more opens it
+	}
+	return c.openAuth(ctx)
+}
+
+// openAuth opens the keys and the service that knows who is who, unless they
+// are open.
+func (c *core) openAuth(ctx context.Context) (err error) {
+	if c.auth != nil {
+		return nil
+	}
+	cfg := c.live.Current()
+	if c.keys, err = openKeys(cfg, c.data); err != nil {
+		return err
+	}
+	key, kid, err := serviceKey(cfg)
+	if err != nil {
+		return err
+	}
+	c.auth, err = auth.New(ctx, auth.Options{
+		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
+		Hostname:  func() string { return c.live.Current().Server.Hostname },
+		TokenLife: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid,
+		Logger: c.log, Metrics: c.metrics,
+	})
+	return err
+}
+
+// maxConns is max_connections of DB_CONNECTION_ARGS; 0 = it is not there.
+func maxConns(cfg *config.Config) int {
+	switch n := cfg.DB.Args["max_connections"].(type) {
+	case int:
+		return n
+	case int64:
+		return int(n)
+	case float64:
+		return int(n)
+	}
+	return 0
+}
+
+// observe makes metrics and spans of what the database did.
+func (c *core) observe(ctx context.Context, op string, took time.Duration, err error) {
+	c.metrics.SQL(ctx, "transaction", took)
+	if _, told := errors.AsType[*gantry.Error](err); told {
+		err = nil // an answer, not a failure
+	}
+	c.tracer.Record(ctx, "sql "+op, time.Now().Add(-took), err)
+}
+
+// collector returns a collector with the configuration of now.
+func (c *core) collector() *content.Collector {
+	o := collectOptions(c.live.Current())
+	o.Store, o.Locations, o.Logger, o.Metrics = c.db, locations(c.places), c.log, c.metrics
+	return content.NewCollector(o)
+}
+
+// later has close run f. What was opened last is closed first.
+func (c *core) later(f func(context.Context) error) { c.closers = append(c.closers, f) }
+
+// close ends everything, in reverse order.
+func (c *core) close(ctx context.Context) error {
+	var errs []error
+	for len(c.closers) > 0 {
+		f := c.closers[len(c.closers)-1]
+		c.closers = c.closers[:len(c.closers)-1]
+		errs = append(errs, f(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// guard runs f until it returns. A panic is logged and counted, and f is
+// started again after a pause, unless ctx is done.
+func (c *core) guard(ctx context.Context, name string, f func(context.Context)) {
+	for ctx.Err() == nil && c.panics(ctx, name, f) {
+		pause(ctx, 5*time.Second)
+	}
+}
+
+func (c *core) panics(ctx context.Context, name string, f func(context.Context)) (panicked bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = true
+			c.metrics.Panicked()
+			c.log.ErrorContext(ctx, "background work panicked; it is started again", "work", name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	f(ctx)
+	return false
+}
+
+// pause waits for d or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,234 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/api"
+	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/content"
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/registry"
+	"github.com/gantry-registry/gantry/internal/telemetry"
+)
+
+// The functions of this file are pure: a configuration in, the options of one
+// room out.
+
+// LoadConfig is config.Load with the checks of this release on top: what a
+// configuration may say and this binary cannot do is an error of the field.
+func LoadConfig(o config.Options) (*config.Config, []config.Problem, error) {
+	c, problems, err := config.Load(o)
+	if err != nil {
+		return nil, problems, err
+	}
+	if missing := unbuilt(c); len(missing) > 0 {
+		return nil, append(missing, problems...), fmt.Errorf("%w: %s", config.ErrInvalid, missing[0])
+	}
+	return c, problems, nil
+}
+
+// unbuilt returns an error for each field that asks for what this release
+// does not have and without which the registry would be another one.
+func unbuilt(c *config.Config) []config.Problem {
+	var problems []config.Problem
+	refuse := func(field, format string, args ...any) {
+		p := config.Problem{Severity: config.Error, Field: field, Message: fmt.Sprintf(format, args...)}
+		p.File, p.Line = c.Where(field)
+		problems = append(problems, p)
+	}
+	if c.Auth.Type != "Database" {
+		refuse("AUTHENTICATION_TYPE", "%s is not built into this release, only Database is", c.Auth.Type)
+	}
+	for _, l := range c.Storage.Locations {
+		if l.Class != localStorage {
+			refuse("DISTRIBUTED_STORAGE_CONFIG", "%s: %s is not built into this release, only %s is", l.ID, l.Class, localStorage)
+		}
+	}
+	if c.Features.StorageReplication && len(c.Storage.Locations) > 1 {
+		refuse("FEATURE_STORAGE_REPLICATION", "replication between locations is not built into this release: set it to false, or name one location")
+	}
+	return problems
+}
+
+func nameRules(c *config.Config) gantry.NameRules {
+	rules := gantry.NameRules{Nested: c.Features.ExtendedRepositoryNames}
+	if c.Features.LibrarySupport {
+		rules.Library = c.Registry.LibraryNamespace
+	}
+	return rules
+}
+
+// linkScheme is the scheme of the URLs that are handed out; "" = as each
+// request came.
+func linkScheme(c *config.Config) string {
+	if c.Explicit("PREFERRED_URL_SCHEME") {
+		return c.Server.Scheme
+	}
+	return ""
+}
+
+func registrySettings(c *config.Config) registry.Settings {
+	return registry.Settings{
+		Names:               nameRules(c),
+		Hostname:            c.Server.Hostname,
+		Scheme:              linkScheme(c),
+		Unadvertised:        !c.Features.AdvertiseV2,
+		BlockedDocker:       c.Registry.BlacklistV2Spec,
+		RecoveryMode:        c.Server.AccountRecoveryMode,
+		ReadOnly:            c.Server.ReadOnly(),
+		PushesDisabled:      c.Server.DisablePushes,
+		NoAnonymous:         !c.Features.AnonymousAccess,
+		NoReferrers:         !c.Features.ReferrersAPI,
+		PublicCatalog:       c.Features.PublicCatalog,
+		SparseIndex:         c.Features.SparseIndex,
+		PageSize:            c.Registry.V2PaginationSize,
+		LooseLogging:        c.DB.AllowPullsWithoutStrictLogging || c.DB.AllowWithoutStrictLogging,
+		AuditPullFailures:   c.Audit.AuditPullFailures,
+		AuditPushFailures:   c.Audit.AuditPushFailures,
+		AuditDeleteFailures: c.Audit.AuditDeleteFailures,
+	}
+}
+
+func authSettings(c *config.Config) auth.Settings {
+	return auth.Settings{
+		AnonymousAccess:           c.Features.AnonymousAccess,
+		SuperUsers:                c.Features.SuperUsers,
+		SuperusersFullAccess:      c.Features.SuperusersFullAccess,
+		Superusers:                c.Auth.SuperUsers,
+		ReadOnlySuperusers:        c.Auth.GlobalReadonlySuperUsers,
+		RestrictedUsers:           c.Features.RestrictedUsers,
+		RestrictedUsersWhitelist:  c.Auth.RestrictedUsersWhitelist,
+		RequireEncryptedBasicAuth: c.Features.RequireEncryptedBasicAuth,
+		AppSpecificTokens:         c.Features.AppSpecificTokens,
+		RobotsDisallow:            c.Auth.RobotsDisallow,
+		RobotsWhitelist:           c.Auth.RobotsWhitelist,
+		CreatePublicRepoOnPush:    !c.Registry.CreatePrivateRepoOnPush,
+		CreateNamespaceOnPush:     c.Registry.CreateNamespaceOnPush,
+		ReadOnly:                  c.Server.ReadOnly(),
+		AuditLogins:               c.Audit.AuditLogins,
+		AuditLoginFailures:        c.Audit.AuditLoginFailures,
+		Names:                     nameRules(c),
+	}
+}
+
+func contentSettings(c *config.Config) content.Settings {
+	return content.Settings{
+		Limits:      content.Limits{Blob: c.Registry.MaxLayerSize, Lease: c.Registry.PushTempTagExpiration},
+		Retention:   retention(c),
+		SparseIndex: c.Features.SparseIndex,
+		ReadOnly:    c.Server.ReadOnly(),
+	}
+}
+
+// retention is DEFAULT_TAG_EXPIRATION as package content has it: there 0
+// means its own default.
+func retention(c *config.Config) time.Duration {
+	return cmp.Or(c.Registry.DefaultTagExpiration, -1)
+}
+
+func collectOptions(c *config.Config) content.CollectOptions {
+	return content.CollectOptions{
+		Retention:  retention(c),
+		Rate:       c.GC.Rate,
+		Interval:   c.GC.Frequency,
+		UploadIdle: c.GC.BlobUploadDeletionDateThreshold,
+	}
+}
+
+// collects reports whether garbage is collected.
+func collects(c *config.Config) bool {
+	return c.Features.GarbageCollection && !c.Server.DisablePushes && maintains(c)
+}
+
+// maintains reports whether background work may change the database.
+func maintains(c *config.Config) bool {
+	return !c.Server.ReadOnly() && !c.Server.AccountRecoveryMode
+}
+
+func apiOptions(c *config.Config) api.Options {
+	return api.Options{
+		UserInitialize: c.Features.UserInitialize,
+		XHROnly:        c.Session.BrowserAPICallsXHROnly,
+		RepoMirror:     c.Features.RepoMirror,
+		CookieSecure:   c.Session.CookieSecure,
+		SessionTimeout: c.Session.Timeout,
+		AppTokenLife:   c.Auth.AppSpecificTokenExpiration,
+		FreshLogin:     c.Session.FreshLoginTimeout,
+	}
+}
+
+func traceOptions(c *config.Config, version string) telemetry.TraceOptions {
+	o := telemetry.TraceOptions{
+		Enabled:     c.Features.OTelTracing,
+		Endpoint:    c.Tracing.OTel.Endpoint,
+		Insecure:    true, // a collector beside us; a URL with https:// says otherwise
+		ServiceName: cmp.Or(c.Tracing.OTel.ServiceName, "gantry"),
+		Version:     version,
+		SampleRate:  c.Tracing.OTel.SampleRate,
+		Excluded:    c.Tracing.ExcludedURLs,
+		RootCAs:     c.RootCAs(),
+	}
+	if c.Tracing.OTel.DTAPIURL != "" {
+		o.Endpoint = c.Tracing.OTel.DTAPIURL
+		o.Headers = map[string]string{"Authorization": "Api-Token " + c.Tracing.OTel.DTAPIToken}
+	}
+	return o
+}
+
+// trustedProxies are the peers whose word on the client's address is taken;
+// an empty TRUSTED_PROXY_CIDR is every peer.
+func trustedProxies(c *config.Config) []netip.Prefix {
+	if list := c.Server.TrustedProxies(); list != nil {
+		return list
+	}
+	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+}
+
+func proxyCount(c *config.Config) int {
+	return cmp.Or(c.Server.ProxyCount, -1) // httpd: 0 is 1, negative is none
+}
+
+// tlsOptions is nil where plain HTTP is served.
+func tlsOptions(c *config.Config) *httpd.TLSOptions {
+	b := c.Bundle
+	if c.Server.ExternalTLSTermination || b.CertFile == "" || b.KeyFile == "" {
+		return nil
+	}
+	return &httpd.TLSOptions{CertFile: b.CertFile, KeyFile: b.KeyFile,
+		Protocols: c.Server.SSLProtocols, Ciphers: c.Server.SSLCiphers, Ciphersuites: c.Server.SSLCipherSuites}
+}
+
+// network is what to listen on: all that the address means, unless
+// FEATURE_LISTEN_IP_VERSION says less.
+func network(c *config.Config) string {
+	if c.Explicit("FEATURE_LISTEN_IP_VERSION") {
+		return c.Server.Network()
+	}
+	return "tcp"
+}
+
+func logOptions(c *config.Config) telemetry.LogOptions {
+	o := telemetry.LogOptions{Format: telemetry.LogFormat(c.Log.Format), Destination: c.Log.Destination}
+	if c.Env.LogToStdout && !c.Explicit("GANTRY_LOG_DESTINATION") {
+		o.Destination = "stdout"
+	}
+	return o
+}
+
+// ValidateConfig checks the configuration in a folder ("" = none: the
+// environment alone) as Start does.
+func ValidateConfig(dir string, environ []string) config.Summary {
+	c, problems, err := LoadConfig(config.Options{Dir: dir, Environ: environ})
+	if err != nil && len(problems) == 0 { // the folder itself
+		problems = []config.Problem{{Severity: config.Error, Message: err.Error()}}
+	}
+	return config.Report(c, problems)
+}
+
+// ParseRate reads bytes a second, such as 50MiB.
+func ParseRate(s string) (int64, error) { return config.ParseSize(s) }

@@ -1,0 +1,242 @@
+package content
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
+)
+
+// maxConfig bounds the image configurations that are read for labels; larger
+// ones carry none for us.
+const maxConfig = 4 << 20
+
+// documentKey names a body and how it was to be read.
+type documentKey struct {
+	digest    gantry.Digest
+	mediaType string
+}
+
+// parsed is what a manifest says, with the labels of its configuration.
+type parsed struct {
+	document
+	labels []store.Label
+}
+
+func (p *parsed) weight() int {
+	n := 200 * (len(p.Blobs) + len(p.Children))
+	for _, l := range p.labels {
+		n += len(l.Key) + len(l.Value) + 64
+	}
+	for k, v := range p.Annotations {
+		n += len(k) + len(v) + 32
+	}
+	return n
+}
+
+// PutManifest stores a manifest and points tags at it, all or nothing. Errors:
+// Invalid on "manifest" (malformed; with Reason UnknownBlob, UnknownManifest,
+// DigestMismatch or MediaTypeRefused), Conflict on "tag" (TagImmutable),
+// TooLarge on "manifest", NotFound on "repository", ReadOnly on "repository"
+// or "registry".
+func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
+	if err := s.writable(); err != nil {
+		return Pushed{}, err
+	}
+	set := s.settings.Load()
+	if int64(len(p.Body)) > set.Limits.Manifest {
+		return Pushed{}, gantry.Errorf(gantry.TooLarge, "manifest", "the manifest has %d bytes; at most %d are taken", len(p.Body), set.Limits.Manifest)
+	}
+	d := gantry.FromBytes(p.Body)
+	if p.Digest != "" && p.Digest != d {
+		h := gantry.NewHash(p.Digest.Algorithm())
+		if h == nil {
+			return Pushed{}, gantry.Errorf(gantry.Invalid, "digest", "the digest algorithm is not supported; use sha256 or sha512")
+		}
+		h.Write(p.Body)
+		if d = gantry.DigestOf(p.Digest.Algorithm(), h); d != p.Digest {
+			return Pushed{}, &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.DigestMismatch,
+				Detail: "manifest digest mismatch: the body has the digest " + string(d)}
+		}
+	}
+	doc, err := s.parse(ctx, p, d)
+	if err != nil {
+		return Pushed{}, err
+	}
+	put := store.ManifestPut{
+		Repo: p.Repo, Digest: d, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType, ConfigType: doc.ConfigType,
+		Subject: doc.Subject, Body: p.Body, LayersSize: doc.LayersSize, Blobs: doc.Blobs, Children: doc.Children,
+		Sparse: set.SparseIndex, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
+		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention,
+	}
+	if !set.NoLabelExpiry {
+		put.Expiry = parseExpiry
+	}
+	done, err := s.db.PutManifest(ctx, put)
+	if err != nil {
+		return Pushed{}, err
+	}
+	return Pushed{ID: done.ID, Digest: d, Subject: doc.Subject, Created: done.Created}, nil
+}
+
+// parse reads a manifest, and the labels of an image's configuration if the
+// repository holds that. If it does not, the store will say so.
+func (s *Store) parse(ctx context.Context, p Put, d gantry.Digest) (*parsed, error) {
+	key := documentKey{d, p.MediaType}
+	if doc, ok := s.cache.documents.GetIfPresent(key); ok {
+		return doc, nil
+	}
+	doc, err := parseDocument(p.MediaType, p.Body)
+	if err != nil {
+		return nil, err
+	}
+	out := &parsed{document: doc}
+	switch {
+	case doc.Index:
+	case doc.Config != nil && isImageConfig(doc.Config.MediaType):
+		config, err := s.config(ctx, p.Repo, doc.Config)
+		if gantry.Is(err, gantry.NotFound) {
+			return out, nil // not kept: the labels are missing
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.labels = configLabels(config)
+	default:
+		out.labels = labelsOf(doc.Annotations)
+	}
+	s.cache.documents.Set(key, out)
+	return out, nil
+}
+
+// config returns the bytes of an image's configuration; nil if it is too
+// large to be one.
+func (s *Store) config(ctx context.Context, repo gantry.RepoID, c *descriptor) ([]byte, error) {
+	b, err := s.Blob(ctx, repo, c.Digest)
+	if err != nil || b.Size > maxConfig {
+		return nil, err
+	}
+	f, err := s.Open(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	data := make([]byte, b.Size)
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", c.Digest, err)
+	}
+	return data, nil
+}
+
+// DeleteManifest deletes a tag (ref.Tag), or all tags of a manifest and the
+// manifest itself (ref.Digest). NotFound on "manifest"; Conflict on "tag"
+// (TagImmutable); Conflict on "manifest" when an index needs it; ReadOnly on
+// "repository" or "registry".
+func (s *Store) DeleteManifest(ctx context.Context, repo gantry.RepoID, ref gantry.Reference, actor gantry.Actor) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	retention := s.settings.Load().Retention
+	if ref.Tag == "" {
+		return s.db.DeleteManifest(ctx, repo, ref.Digest, retention, actor)
+	}
+	return noManifestOf(s.db.DeleteTag(ctx, repo, ref.Tag, retention, actor), "tag")
+}
+
+// noManifestOf turns NotFound on the object into NotFound on "manifest".
+func noManifestOf(err error, object string) error {
+	if e, ok := err.(*gantry.Error); ok && e.Code == gantry.NotFound && e.Object == object { //nolint:errorlint // made by store, not wrapped
+		return &gantry.Error{Code: gantry.NotFound, Object: "manifest", Detail: e.Detail}
+	}
+	return err
+}
+
+// DeleteBlob takes the blob out of the repository at once. NotFound on
+// "blob"; Conflict on "blob" (BlobReferenced) while a manifest that can be
+// read needs it; ReadOnly on "repository" or "registry".
+func (s *Store) DeleteBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest, actor gantry.Actor) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	if err := s.db.DeleteBlob(ctx, repo, d, s.settings.Load().Retention, actor); err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "blob deleted", "repository", repo, "digest", d, "actor", actor.Name)
+	return nil
+}
+
+// Mount links a blob into repo from the first of sources that holds it, or,
+// with public, from any public repository. ok is false when none does: the
+// client then uploads. NotFound on "repository"; ReadOnly on "registry".
+func (s *Store) Mount(ctx context.Context, repo gantry.RepoID, d gantry.Digest, sources []gantry.RepoID, public bool, _ gantry.Actor) (ok bool, err error) {
+	if err := s.writable(); err != nil {
+		return false, err
+	}
+	_, ok, err = s.db.MountBlob(ctx, store.Mount{Repo: repo, Digest: d, Sources: sources, Public: public, Lease: s.Limits().Lease})
+	return ok, err
+}
+
+// Referrers returns the manifests that can be read and whose subject is the
+// digest, whether that is here or not, filtered by artifact type unless "",
+// with those that the fallback tag's index names (OCI distribution 1.1,
+// "Referrers Tag Schema").
+func (s *Store) Referrers(ctx context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]Descriptor, error) {
+	return find(s, s.cache.referrers, referrersKey{digestKey{repo, subject}, artifactType}, s.generation(repo), func() ([]Descriptor, time.Time, error) {
+		all, err := s.referrers(ctx, repo, subject, artifactType)
+		return all, s.db.Now().Add(cacheFor), err
+	})
+}
+
+func (s *Store) referrers(ctx context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]Descriptor, error) {
+	r, err := s.RepositoryByID(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Referrers(ctx, repo, subject, artifactType, s.retention(&r), 0)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Descriptor, 0, len(rows))
+	seen := make(map[gantry.Digest]bool, len(rows))
+	for _, m := range rows {
+		d, err := referrer(m.MediaType, m.Digest, m.Body)
+		if err != nil {
+			return nil, fmt.Errorf("referrer %s: %w", m.Digest, err)
+		}
+		seen[d.Digest] = true
+		all = append(all, d)
+	}
+	index, err := s.Manifest(ctx, repo, gantry.Reference{Tag: fallbackTag(subject)})
+	if gantry.Is(err, gantry.NotFound) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		Manifests []Descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(index.Body, &doc) != nil {
+		return all, nil // some other thing has that tag
+	}
+	for _, d := range doc.Manifests {
+		if !seen[d.Digest] && (artifactType == "" || d.ArtifactType == artifactType) {
+			seen[d.Digest] = true
+			all = append(all, d)
+		}
+	}
+	return all, nil
+}
+
+// fallbackTag is the tag under which a client that does not know the
+// referrers API keeps the index of a subject's referrers.
+func fallbackTag(d gantry.Digest) string {
+	const most = 64
+	hex := d.Hex()
+	return d.Algorithm() + "-" + hex[:min(len(hex), most)]
+}
