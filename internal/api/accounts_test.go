@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,11 @@ func holds(t *testing.T, body string, parts ...string) {
 // TestTeams makes an organization, its teams and default permissions, and
 // holds that they work and that its last admin cannot leave.
 func TestTeams(t *testing.T) {
-	w := newWorld(t)
+	storetest.Each(t, testTeams)
+}
+
+func testTeams(t *testing.T, db *store.DB) {
+	w := newWorldOn(t, db)
 	_, ann := w.user("ann", false)
 	_, bob := w.user("bob", false)
 	w.user("eve", false)
@@ -130,7 +135,11 @@ func TestTeams(t *testing.T) {
 
 // TestListRepositories pages through what each caller may see, and no more.
 func TestListRepositories(t *testing.T) {
-	w := newWorld(t)
+	storetest.Each(t, testListRepositories)
+}
+
+func testListRepositories(t *testing.T, db *store.DB) {
+	w := newWorldOn(t, db)
 	ctx := t.Context()
 	ann, annToken := w.user("ann", false)
 	bob, bobToken := w.user("bob", false)
@@ -261,21 +270,24 @@ func TestSignUp(t *testing.T) {
 
 // TestFreshLogin holds that a stale session must show its password again.
 func TestFreshLogin(t *testing.T) {
-	w := newWorld(t)
+	var now atomic.Int64 // seconds
+	now.Store(time.Now().Unix())
+	w := newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{Now: func() time.Time { return time.Unix(now.Load(), 0) }}))
 	set := *w.svc.Settings()
 	set.AppSpecificTokens = true
 	w.svc.Configure(set)
 	w.user("ann", false)
-	w = w.with(Options{FreshLogin: time.Nanosecond})
+	w = w.with(Options{FreshLogin: time.Minute})
 	jar, csrf := w.signIn("ann")
+	now.Add(61)
 	holds(t, w.want(401, "POST", "/api/v1/user/apptoken", "", `{"title":"x"}`, "Cookie", jar, "X-CSRF-Token", csrf), "fresh_login_required")
 	w.want(403, "POST", "/api/v1/signin/verify", "", `{"password":"ann-password"}`, "Cookie", jar)
 	w.want(403, "POST", "/api/v1/signin/verify", "", `{"password":"wrong"}`, "Cookie", jar, "X-CSRF-Token", csrf)
-	w.want(429, "POST", "/api/v1/signin/verify", "", `{"password":"ann-password"}`, "Cookie", jar, "X-CSRF-Token", csrf)
 	w.user("bob", false)
 	jar, csrf = w.signIn("bob")
+	now.Add(61)
+	holds(t, w.want(401, "POST", "/api/v1/user/apptoken", "", `{"title":"x"}`, "Cookie", jar, "X-CSRF-Token", csrf), "fresh_login_required")
 	w.want(200, "POST", "/api/v1/signin/verify", "", `{"password":"bob-password"}`, "Cookie", jar, "X-CSRF-Token", csrf)
-	w = w.with(Options{FreshLogin: time.Hour})
 	w.want(200, "POST", "/api/v1/user/apptoken", "", `{"title":"x"}`, "Cookie", jar, "X-CSRF-Token", csrf)
 }
 
@@ -293,7 +305,8 @@ func (w *world) signIn(name string, headers ...string) (jar, csrf string) {
 // old one ends at a new sign-in, a changed password and a disabled account end
 // all, and a change without the token is refused on every route.
 func TestSessionAttacks(t *testing.T) {
-	w := newWorld(t)
+	now := time.Now()
+	w := newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{Now: func() time.Time { return now }}))
 	ctx := t.Context()
 	ann, _ := w.user("ann", false)
 	chosen := "session=" + strings.Repeat("A", 52)

@@ -250,7 +250,10 @@ func TestCreateOnPush(t *testing.T) {
 		push("ann", "fresh/app", gantry.NoRole)
 		push("bob", "bob/three", gantry.Write)
 		change(func(c *Settings) { c.ReadOnly = true })
-		push("bob", "bob/four", gantry.NoRole)
+		push("bob", "bob/four", gantry.Read) // he may know that it is not there
+		if _, err := db.Repository(ctx, gantry.RepoName{Namespace: "bob", Name: "four"}); !gantry.Is(err, gantry.NotFound) {
+			t.Fatal("a repository was made in a read-only registry: ", err)
+		}
 	})
 }
 
