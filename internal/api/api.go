@@ -3,6 +3,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -27,6 +29,10 @@ type Options struct {
 	Auth  *auth.Service
 
 	UserInitialize bool          // FEATURE_USER_INITIALIZE
+	UserCreation   bool          // FEATURE_USER_CREATION: anybody may sign up
+	InviteOnly     bool          // FEATURE_INVITE_ONLY_USER_CREATION: but not without an invitation
+	NoDirectLogin  bool          // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
+	OrgBySuperuser bool          // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
 	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
 	RepoMirror     bool          // FEATURE_REPO_MIRROR
 	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
@@ -61,6 +67,7 @@ type access int8
 const (
 	anybody  access = iota
 	signedIn        // with the route's scope
+	nsMember        // in a team of the organization {org}
 	nsAdmin         // admin of the namespace {org}
 	repoRead
 	repoWrite
@@ -115,7 +122,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		return c.json(200, map[string]any{"csrf_token": token})
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
-	if !ok {
+	if !ok || !utf8.ValidString(path) || strings.ContainsRune(path, 0) { // which no name holds
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	if r.Method == http.MethodOptions {
@@ -276,7 +283,7 @@ func (s *server) admit(c *call) error {
 		if c.id.Anonymous() || !c.id.Has(c.route.scope) {
 			return c.refuse()
 		}
-	case nsAdmin:
+	case nsMember, nsAdmin:
 		name.Namespace = c.params["org"]
 	default:
 		ns, repo, _ := strings.Cut(c.params["repo"], "/")
@@ -289,12 +296,14 @@ func (s *server) admit(c *call) error {
 		}
 		c.role = c.id.Role(c.rights, set.AnonymousAccess)
 		switch c.route.access {
-		case nsAdmin:
-			if c.rights.Repository.NamespaceKind != gantry.Organization || !c.id.OrgAdmin(c.rights) {
+		case nsMember, nsAdmin:
+			may := c.id.OrgAdmin(c.rights) || !change && c.id.ReadOnlySuperuser && c.id.Has(auth.ScopeOrgAdmin) || c.route.access == nsMember && c.rights.Team != "" && c.id.Has(auth.ScopeOrgAdmin)
+			if c.rights.Repository.NamespaceKind != gantry.Organization || !may {
 				return c.refuse()
 			}
 		default:
-			if c.role < gantry.Read+gantry.Role(c.route.access-repoRead) {
+			readAll := !change && c.rights.Repository.ID != 0 && c.id.ReadOnlySuperuser && c.id.Has(auth.ScopeRepoAdmin)
+			if !readAll && c.role < gantry.Read+gantry.Role(c.route.access-repoRead) {
 				// Who administers the namespace may know what is not there.
 				if c.rights.Repository.ID == 0 && c.id.OrgAdmin(c.rights) {
 					return gantry.Errorf(gantry.NotFound, "repository", "Not Found")
@@ -324,6 +333,9 @@ func (c *call) body(v any, optional bool) error {
 	}
 	if deep(b) {
 		return gantry.Errorf(gantry.Invalid, "body", "The request's JSON is nested too deeply")
+	}
+	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 { // no database column takes it
+		return gantry.Errorf(gantry.Invalid, "body", "The request's body holds a NUL character")
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -25,7 +26,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db := storetest.Open(t, storetest.SQLite, store.Options{})
+	return newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{}))
+}
+
+func newWorldOn(t *testing.T, db *store.DB) *world {
+	t.Helper()
 	keys, err := auth.NewKeys(auth.KeyOptions{SecretKey: "secret", DatabaseSecretKey: "database"})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +145,8 @@ func TestFirstAccount(t *testing.T) {
 
 // TestSession signs in, needs the CSRF token for a change, and signs out.
 func TestSession(t *testing.T) {
-	w := newWorld(t)
+	now := time.Now() // stands still, so that the back-off does not end meanwhile
+	w := newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{Now: func() time.Time { return now }}))
 	w.user("ann", false)
 	if s, b, _ := w.call("POST", "/api/v1/signin", "", `{"username":"ann","password":"nonsense"}`); s != 403 || !strings.Contains(b, `"invalidCredentials":true`) {
 		t.Fatal(s, b)
@@ -206,6 +212,18 @@ func TestAttack(t *testing.T) {
 	if err := w.db.SetEnabled(ctx, off.ID, false, gantry.Actor{}); err != nil {
 		t.Fatal(err)
 	}
+	member, memberToken := w.user("member", false)
+	team, _, err := w.db.PutTeam(ctx, org.ID, "staff", gantry.TeamMember, nil, gantry.Actor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.db.AddTeamMember(ctx, team, member, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	other, rival := w.user("rival", false) // who administers another organization
+	if _, err := w.db.CreateOrganization(ctx, store.NewAccount{Name: "rivals"}, other.ID, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
 	scoped, err := w.svc.NewOAuthToken(ctx, owner.ID, auth.ScopeUserRead, 1e12)
 	if err != nil {
 		t.Fatal(err)
@@ -214,32 +232,34 @@ func TestAttack(t *testing.T) {
 		name, token string
 		refused     int
 		role        gantry.Role
-		org         bool
+		org, member bool
 	}{
-		{"anonymous", "", 401, 0, false}, {"disabled", offToken, 401, 0, false}, {"bad token", "x", 401, 0, false},
-		{"stranger", stranger, 403, 0, false}, {"reader", readerToken, 403, gantry.Read, false},
-		{"writer", writerToken, 403, gantry.Write, false}, {"scoped owner", scoped, 403, 0, false},
-		{"owner", admin, 0, gantry.Admin, true}, {"superuser", super, 0, gantry.Admin, true},
+		{name: "anonymous", refused: 401}, {name: "disabled", token: offToken, refused: 401}, {name: "bad token", token: "x", refused: 401},
+		{name: "stranger", token: stranger, refused: 403}, {name: "reader", token: readerToken, refused: 403, role: gantry.Read},
+		{name: "writer", token: writerToken, refused: 403, role: gantry.Write}, {name: "scoped owner", token: scoped, refused: 403},
+		{name: "member", token: memberToken, refused: 403, member: true},
+		{name: "other owner", token: rival, refused: 403},
+		{name: "owner", token: admin, role: gantry.Admin, org: true}, {name: "superuser", token: super, role: gantry.Admin, org: true},
 	}
 	for _, rt := range routes {
 		if rt.access == anybody {
 			continue
 		}
-		path := func(app string) string {
-			return "/api/v1/" + strings.NewReplacer("{repo}", "acme/"+app, "{org}", "acme", "{short}", "ci", "{name}", "reader").Replace(rt.path)
+		path := func(org, app string) string {
+			return "/api/v1/" + strings.NewReplacer("{repo}", org+"/"+app, "{org}", org, "{short}", "ci", "{name}", "reader", "{team}", "staff").Replace(rt.path)
 		}
 		for _, x := range who {
 			may := x.role >= gantry.Read+gantry.Role(rt.access-repoRead)
 			switch rt.access {
-			case nsAdmin:
-				may = x.org
+			case nsMember, nsAdmin:
+				may = x.org || x.member && rt.access == nsMember
 			case signedIn:
 				may = x.refused == 0 || x.refused == 403 && (x.name != "scoped owner" || rt.scope == auth.ScopeUserRead)
 			}
 			if may && rt.method != "GET" {
 				continue // it would change what is tested
 			}
-			status, body, _ := w.call(rt.method, path("app"), x.token, "{}")
+			status, body, _ := w.call(rt.method, path("acme", "app"), x.token, "{}")
 			if may {
 				if status == 401 || status == 403 {
 					t.Errorf("%s %s as %s: %d: %s", rt.method, rt.path, x.name, status, body)
@@ -249,9 +269,11 @@ func TestAttack(t *testing.T) {
 			if status != x.refused {
 				t.Errorf("%s %s as %s: %d, want %d: %s", rt.method, rt.path, x.name, status, x.refused, body)
 			}
-			if rt.access >= repoRead && x.role == 0 {
-				if s, b, _ := w.call(rt.method, path("none"), x.token, "{}"); s != status || b != body {
-					t.Errorf("%s %s as %s tells that the repository exists: %d %s, %d %s", rt.method, rt.path, x.name, status, body, s, b)
+			if rt.access >= nsMember && x.role == 0 {
+				for _, none := range []string{path("acme", "none"), path("no-such-org", "app"), path("owner", "app")} {
+					if s, b, _ := w.call(rt.method, none, x.token, "{}"); s != status || b != body {
+						t.Errorf("%s %s as %s tells what exists: %d %s, %d %s", rt.method, none, x.name, status, body, s, b)
+					}
 				}
 			}
 		}

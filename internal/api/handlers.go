@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
-	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -20,6 +20,8 @@ var routes = []route{
 	{method: "POST", path: "signin", readOnlyOK: true, handle: (*server).signIn},
 	{method: "POST", path: "signout", readOnlyOK: true, handle: (*server).signOut},
 	{method: "GET", path: "user", access: signedIn, scope: auth.ScopeUserRead, handle: (*server).me},
+	{method: "POST", path: "user", handle: (*server).signUp},
+	{method: "POST", path: "signin/verify", access: signedIn, scope: auth.ScopeUserAdmin, readOnlyOK: true, handle: (*server).verify},
 	{method: "POST", path: "user/clientkey", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).clientKey},
 	{method: "GET", path: "user/robots", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listRobots},
 	{method: "GET", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).getRobot},
@@ -32,12 +34,29 @@ var routes = []route{
 	{method: "DELETE", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).deleteAppToken},
 	{method: "POST", path: "organization", access: signedIn, scope: auth.ScopeOrgAdmin, handle: (*server).createOrganization},
 	{method: "DELETE", path: "organization/{org}", access: nsAdmin, fresh: true, handle: (*server).deleteOrganization},
-	{method: "GET", path: "organization/{org}/robots", access: nsAdmin, handle: (*server).listRobots},
+	{method: "GET", path: "organization/{org}", handle: (*server).getOrganization},
+	{method: "PUT", path: "organization/{org}/team/{team}", access: nsAdmin, handle: (*server).putTeam},
+	{method: "DELETE", path: "organization/{org}/team/{team}", access: nsAdmin, handle: (*server).deleteTeam},
+	{method: "GET", path: "organization/{org}/team/{team}/members", access: nsMember, handle: (*server).listMembers},
+	{method: "PUT", path: "organization/{org}/team/{team}/members/{name}", access: nsAdmin, handle: (*server).addMember},
+	{method: "DELETE", path: "organization/{org}/team/{team}/members/{name}", access: nsAdmin, handle: (*server).removeMember},
+	{method: "GET", path: "organization/{org}/team/{team}/permissions", access: nsAdmin, handle: (*server).listTeamRepositories},
+	{method: "GET", path: "organization/{org}/prototypes", access: nsAdmin, handle: (*server).listPrototypes},
+	{method: "POST", path: "organization/{org}/prototypes", access: nsAdmin, handle: (*server).createPrototype},
+	{method: "PUT", path: "organization/{org}/prototypes/{id}", access: nsAdmin, handle: (*server).putPrototype},
+	{method: "DELETE", path: "organization/{org}/prototypes/{id}", access: nsAdmin, handle: (*server).deletePrototype},
+	{method: "GET", path: "organization/{org}/robots", access: nsMember, handle: (*server).listRobots},
 	{method: "GET", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).getRobot},
 	{method: "PUT", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).createRobot},
 	{method: "DELETE", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).deleteRobot},
 	{method: "POST", path: "organization/{org}/robots/{short}/regenerate", access: nsAdmin, handle: (*server).regenerateRobot},
 	{method: "POST", path: "repository", access: signedIn, scope: auth.ScopeRepoCreate, handle: (*server).createRepository},
+	{method: "GET", path: "repository", handle: (*server).listRepositories},
+	{method: "GET", path: "repository/{repo}/permissions/user/{name}/transitive", access: repoAdmin, handle: (*server).transitive},
+	{method: "GET", path: "repository/{repo}/permissions/team", access: repoAdmin, handle: (*server).listTeamPermissions},
+	{method: "GET", path: "repository/{repo}/permissions/team/{team}", access: repoAdmin, handle: (*server).getTeamPermission},
+	{method: "PUT", path: "repository/{repo}/permissions/team/{team}", access: repoAdmin, handle: (*server).putTeamPermission},
+	{method: "DELETE", path: "repository/{repo}/permissions/team/{team}", access: repoAdmin, handle: (*server).deleteTeamPermission},
 	{method: "GET", path: "repository/{repo}/permissions/user", access: repoAdmin, handle: (*server).listPermissions},
 	{method: "GET", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).getPermission},
 	{method: "PUT", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).putPermission},
@@ -109,7 +128,7 @@ func (s *server) initialize(c *call) error {
 }
 
 func detail(err error) string {
-	if e, ok := err.(*gantry.Error); ok { //nolint:errorlint // made here, bare
+	if e, ok := errors.AsType[*gantry.Error](err); ok {
 		return e.Detail
 	}
 	return "internal error"
@@ -121,6 +140,12 @@ func checkUsername(name string) error {
 	}
 	return nil
 }
+
+// maxDescription is the size of a description of anything, in bytes: what a
+// long text holds in every database.
+const maxDescription = 64_000
+
+var errDescription = gantry.Errorf(gantry.Invalid, "description", "The description is longer than %d bytes", maxDescription)
 
 // checkEmail takes "" as none.
 func checkEmail(e string) error {
@@ -136,6 +161,9 @@ func (s *server) signIn(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
+	if s.NoDirectLogin {
+		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
+	}
 	ctx := c.r.Context()
 	id, err := s.Auth.Login(ctx, in.Username, in.Password, false, actorOf(c.r))
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
@@ -144,8 +172,7 @@ func (s *server) signIn(c *call) error {
 	if err != nil {
 		return err
 	}
-	value, csrf, err := s.Auth.NewSession(ctx, &id, s.SessionTimeout)
-	if err != nil {
+	if err := s.startSession(c, &id); err != nil {
 		return err
 	}
 	if set := s.Auth.Settings(); set.AuditLogins && !set.ReadOnly {
@@ -153,9 +180,6 @@ func (s *server) signIn(c *call) error {
 			return err
 		}
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: cookie, Value: value, Path: "/", MaxAge: int(s.SessionTimeout / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
-	c.w.Header().Set("X-Next-CSRF-Token", csrf)
 	return c.json(200, map[string]bool{"success": true})
 }
 
@@ -174,12 +198,27 @@ func (s *server) signOut(c *call) error {
 	return c.json(200, map[string]bool{"success": true})
 }
 
+// me is the caller. What is private to the account, such as the e-mail
+// address, needs no more than user:read, as in Quay.
 func (s *server) me(c *call) error {
 	a := &c.id.Account
-	return c.json(200, map[string]any{"anonymous": false, "username": a.Name, "email": a.Email, "verified": a.Verified, "is_me": true,
-		"can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": []any{}, "logins": []any{}, "prompts": []any{},
-		"super_user": c.id.Superuser, "global_readonly_super_user": c.id.ReadOnlySuperuser, "is_free_account": true,
-		"has_password_set": a.PasswordHash != ""})
+	all, err := s.Store.Organizations(c.r.Context(), a.ID)
+	if err != nil {
+		return err
+	}
+	orgs := []any{}
+	for _, m := range all {
+		orgs = append(orgs, map[string]any{"name": m.Name, "avatar": accountAvatar(m.Name, gantry.Organization), "can_create_repo": m.Create,
+			"public": false, "is_org_admin": m.Admin, "preferred_namespace": false})
+	}
+	v := map[string]any{"anonymous": false, "username": a.Name, "avatar": accountAvatar(a.Name, a.Kind), "email": a.Email, "verified": a.Verified,
+		"is_me": true, "can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": orgs, "logins": []any{}, "prompts": []any{},
+		"invoice_email": false, "invoice_email_address": nil, "tag_expiration_s": max(0, int64(a.Retention/time.Second)),
+		"company": nil, "family_name": nil, "given_name": nil, "location": nil, "is_free_account": true, "has_password_set": a.PasswordHash != ""}
+	if s.Auth.Settings().SuperUsers {
+		v["super_user"], v["global_readonly_super_user"] = c.id.Superuser, c.id.ReadOnlySuperuser
+	}
+	return c.json(200, v)
 }
 
 func (s *server) clientKey(c *call) error {
@@ -246,7 +285,7 @@ func (s *server) listRobots(c *call) error {
 		if err != nil {
 			return err
 		}
-		if c.r.URL.Query().Get("token") == "false" {
+		if c.r.URL.Query().Get("token") == "false" || c.params["org"] != "" && !c.id.OrgAdmin(c.rights) {
 			delete(v, "token")
 		}
 		list = append(list, v)
@@ -266,6 +305,9 @@ func (s *server) answerRobot(c *call, status int, a store.Account, err error) er
 }
 
 func (s *server) getRobot(c *call) error {
+	if c.params["org"] != "" && !c.id.OrgAdmin(c.rights) { // a read-only superuser: the token would let him write
+		return errDenied
+	}
 	a, err := s.robot(c)
 	return s.answerRobot(c, 200, a, err)
 }
@@ -342,7 +384,7 @@ func (s *server) createOrganization(c *call) error {
 	if err := checkEmail(in.Email); err != nil {
 		return err
 	}
-	if c.id.Account.Kind != gantry.User || c.id.Restricted || c.id.ReadOnlySuperuser {
+	if c.id.Account.Kind != gantry.User || c.id.Restricted || c.id.ReadOnlySuperuser || s.OrgBySuperuser && !c.id.Superuser {
 		return errDenied
 	}
 	_, err := s.Store.CreateOrganization(c.r.Context(), store.NewAccount{Name: in.Name, Email: in.Email, Verified: true, UniqueEmail: true},
@@ -370,6 +412,9 @@ func (s *server) createRepository(c *call) error {
 	}
 	if in.Namespace == "" {
 		in.Namespace = c.id.Account.Name
+	}
+	if len(in.Description) > maxDescription {
+		return errDescription
 	}
 	v, err := visibility(in.Visibility)
 	if err != nil {
@@ -425,6 +470,9 @@ func (s *server) describeRepository(c *call) error {
 	if in.Description == nil {
 		return gantry.Errorf(gantry.Invalid, "body", "description is required")
 	}
+	if len(*in.Description) > maxDescription {
+		return errDescription
+	}
 	return c.success(s.Store.SetDescription(c.r.Context(), c.rights.Repository, *in.Description, c.id.Actor))
 }
 
@@ -465,7 +513,8 @@ func (s *server) changeState(c *call) error {
 }
 
 func permissionView(p store.Permission) map[string]any {
-	return map[string]any{"role": p.Role.String(), "name": p.Name, "is_robot": p.Kind == gantry.Robot}
+	return map[string]any{"role": p.Role.String(), "name": p.Name, "is_robot": p.Kind == gantry.Robot,
+		"avatar": accountAvatar(p.Name, p.Kind)}
 }
 
 func (s *server) listPermissions(c *call) error {
@@ -503,11 +552,7 @@ func (s *server) grantee(c *call) (store.Account, error) {
 }
 
 func (s *server) putPermission(c *call) error {
-	var in struct{ Role string }
-	if err := c.body(&in, false); err != nil {
-		return err
-	}
-	role, err := gantry.ParseRole(in.Role)
+	role, err := c.roleOf()
 	if err != nil {
 		return err
 	}

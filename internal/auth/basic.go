@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -106,7 +107,7 @@ func (s *Service) Basic(ctx context.Context, username, password string, actor ga
 }
 
 func (s *Service) basic(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
-	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) {
+	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) || !utf8.ValidString(username) {
 		return Identity{}, denied("Invalid Username or Password")
 	}
 	switch {
@@ -154,6 +155,9 @@ var errDisabled = gantry.Errorf(gantry.Unauthenticated, "credentials", "This use
 // that a client uses them in place of a person at the sign-in page: then an
 // encrypted password is taken too, and may be required.
 func (s *Service) Login(ctx context.Context, username, password string, client bool, actor gantry.Actor) (Identity, error) {
+	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) || !utf8.ValidString(username) {
+		return Identity{}, denied("Invalid Username or Password")
+	}
 	if client {
 		if plain, ok := s.keys.DecryptPassword(password); ok {
 			password = plain
@@ -309,7 +313,7 @@ const appNameLen = 60
 
 func (s *Service) appToken(ctx context.Context, code string, actor gantry.Actor) (Identity, error) {
 	wrong := denied("Invalid token")
-	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen {
+	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen || !utf8.ValidString(code) {
 		return Identity{}, wrong
 	}
 	k, a, err := s.store.AppToken(ctx, code[:appNameLen])
@@ -338,7 +342,7 @@ const oauthNameLen = 20
 // of $oauthtoken.
 func (s *Service) OAuth(ctx context.Context, token string, actor gantry.Actor) (Identity, error) {
 	wrong := denied("OAuth access token could not be validated")
-	if len(token) != 2*oauthNameLen {
+	if len(token) != 2*oauthNameLen || !utf8.ValidString(token) || strings.ContainsRune(token, 0) {
 		return Identity{}, wrong
 	}
 	o, a, err := s.store.OAuthToken(ctx, token[:oauthNameLen])

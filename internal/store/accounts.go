@@ -274,7 +274,7 @@ func (db *DB) SetPassword(ctx context.Context, id gantry.AccountID, hash string,
 		n, err := t.exec(ctx, `UPDATE accounts SET password_hash = ?, failed_logins = 0, failed_login_ms = 0
 			WHERE id = ? AND kind = 'user' AND deleted_ms = 0`, hash, id)
 		if err != nil || n == 0 {
-			return errors.Join(err, asError(errNoAccount("user"), n == 0))
+			return errors.Join(err, asError(errNoAccount("user"), err == nil && n == 0))
 		}
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE account_id = ? AND id <> ?`, id, keep); err != nil {
 			return err
