@@ -40,7 +40,8 @@ const maxReadable = 20
 // the role that the token carries: pull is Read, push is Write, * is Admin. A
 // repository that is now there under the name but has another id is not the
 // one that was granted. It is 0, NoRole when the token says nothing of the
-// name.
+// name, and 0, Read for a name without a repository of a namespace that the
+// caller administers: they may know that it is not there.
 func (g *Grants) Repo(name gantry.RepoName) (gantry.RepoID, gantry.Role) {
 	r := g.repos[name]
 	return r.id, r.role
@@ -53,20 +54,21 @@ func (g *Grants) Readable() []gantry.RepoID { return g.readable }
 // Expires is when the token ends.
 func (g *Grants) Expires() time.Time { return g.expires }
 
-// add notes a grant; of two for the same name the higher role stays.
+// add notes a grant; of two for the same name the higher role stays, and one
+// of a repository that is there.
 func (g *Grants) add(name gantry.RepoName, id gantry.RepoID, role gantry.Role) {
-	if id == 0 || role == gantry.NoRole {
+	if role == gantry.NoRole || id == 0 && role != gantry.Read {
 		return
 	}
-	old, there := g.repos[name]
-	if there && old.role >= role {
+	old := g.repos[name]
+	if old.role >= role && (old.id != 0 || id == 0) || old.id != 0 && id == 0 {
 		return
 	}
 	if g.repos == nil {
 		g.repos = map[gantry.RepoName]grant{}
 	}
 	g.repos[name] = grant{id, role}
-	if !there && len(g.readable) < maxReadable {
+	if id != 0 && old.id == 0 && len(g.readable) < maxReadable {
 		g.readable = append(g.readable, id)
 	}
 }
