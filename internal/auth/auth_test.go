@@ -236,6 +236,20 @@ func TestBackoff(t *testing.T) {
 	if _, err := s.Basic(t.Context(), "ann", secret, gantry.Actor{}); err != nil {
 		t.Fatal(err)
 	}
+	// Who was in a moment ago is not locked out by somebody who guesses, and
+	// does not help them.
+	for range 3 {
+		if _, err := s.Basic(t.Context(), "ann", "guess", gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {
+			t.Fatal(err)
+		}
+		if _, err := s.Basic(t.Context(), "ann", "ann-password", gantry.Actor{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Basic(t.Context(), "ann", "guess", gantry.Actor{}); gantry.ReasonOf(err) != gantry.LoginBackoff {
+			t.Fatalf("a guess right after another: %v", err)
+		}
+		now = now.Add(time.Minute)
+	}
 }
 
 // FuzzParseScopes holds that no text makes the parser panic or grant a name

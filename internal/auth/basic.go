@@ -184,11 +184,15 @@ func (s *Service) Login(ctx context.Context, username, password string, client b
 	if err != nil {
 		return Identity{}, err
 	}
-	if err := backoff(a.FailedLogins, a.FailedLogin, now); err != nil {
-		return Identity{}, err
-	}
 	key := s.proofOf(a.ID, password, a.PasswordHash)
-	if _, ok := s.proven.get(key, now); !ok {
+	_, proven := s.proven.get(key, now)
+	early := backoff(a.FailedLogins, a.FailedLogin, now)
+	if early != nil && !proven {
+		return Identity{}, early
+	}
+	// A client whose password was right of late goes on while somebody else
+	// guesses; it does not make the guesser's wait shorter.
+	if !proven {
 		good, err := s.compare(ctx, a.PasswordHash, password)
 		if err != nil {
 			return Identity{}, err
@@ -206,7 +210,7 @@ func (s *Service) Login(ctx context.Context, username, password string, client b
 	if !a.Enabled {
 		return Identity{}, errDisabled
 	}
-	if a.FailedLogins > 0 && !s.Settings().ReadOnly {
+	if a.FailedLogins > 0 && early == nil && !s.Settings().ReadOnly {
 		if err := s.store.LoginSucceeded(ctx, a.ID); err != nil {
 			return Identity{}, err
 		}
