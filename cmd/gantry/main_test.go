@@ -318,9 +318,9 @@ func TestSecondSignal(t *testing.T) {
 	for began := time.Now(); ; {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // once is a drain, which waits for 25 s; twice ends it
 		select {
-		case <-ended:
+		case err := <-ended:
 			if code := cmd.ProcessState.ExitCode(); code != 1 {
-				t.Errorf("code %d", code)
+				t.Errorf("code %d: %v", code, err)
 			}
 			return
 		case <-tick.C:

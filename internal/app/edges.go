@@ -123,7 +123,7 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p == "/":
 		httpd.SetRoute(r.Context(), "web.index")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprintf(w, "This is the container registry %s.\n\n  podman login %s\n\n", //nolint:gosec // plain text
+		_, _ = fmt.Fprintf(w, "This is the container registry %s.\n\n  podman login %s\n\n",
 			h.cfg.UI.Title, cmp.Or(h.cfg.Server.Hostname, httpd.Host(r))) // a client that left is not told
 	default:
 		httpd.SetRoute(r.Context(), "web.unknown")
