@@ -25,7 +25,7 @@ import (
 // DefaultListen is the address of a server that was told none.
 const DefaultListen = "127.0.0.1:8080"
 
-// Off, as an address, is no listener.
+// Off is the address of no listener.
 const Off = "off"
 
 // Options say what to run and on what. The zero value is a whole registry
