@@ -65,20 +65,20 @@ func (s *site) push(auth, repo, tag string, i image) reply {
 	return send(s.t, "PUT", s.base+"/v2/"+repo+"/manifests/"+tag, string(i.manifest), "Authorization", auth, "Content-Type", manifestType)
 }
 
-// pull pulls an image and compares it; it returns the first answer that is no
+// pull pulls the image of tag v1 and compares it; it returns the first answer that is no
 // success, or the last one.
-func (s *site) pull(auth, repo, tag string, i image) reply {
+func (s *site) pull(auth, repo string, i image) reply {
 	s.t.Helper()
 	var header []string
 	if auth != "" {
 		header = []string{"Authorization", auth}
 	}
-	r := send(s.t, "GET", s.base+"/v2/"+repo+"/manifests/"+tag, "", append(header, "Accept", manifestType)...)
+	r := send(s.t, "GET", s.base+"/v2/"+repo+"/manifests/v1", "", append(header, "Accept", manifestType)...)
 	if r.status != 200 {
 		return r
 	}
 	if r.body != string(i.manifest) {
-		s.t.Errorf("%s:%s has other bytes", repo, tag)
+		s.t.Errorf("%s:v1 has other bytes", repo)
 	}
 	for _, b := range [][]byte{i.config, i.layer} {
 		if r = send(s.t, "GET", s.base+"/v2/"+repo+"/blobs/"+digestOf(b), "", header...); r.status != 200 {
@@ -102,7 +102,7 @@ func (s *site) both(repo string) (first reply) {
 	if r := s.push(auth, repo, "v1", i); r.status != 201 {
 		return r
 	}
-	return s.pull(auth, repo, "v1", i)
+	return s.pull(auth, repo, i)
 }
 
 // TestFeaturesOff switches each feature off that is on unless told, alone:
@@ -201,16 +201,16 @@ func TestSwitches(t *testing.T) {
 		check  func(t *testing.T, s *site)
 	}{
 		{map[string]any{}, func(t *testing.T, s *site) {
-			if auth, _ := s.bearer("", "", "repository:ada/public:pull"); s.pull(auth, "ada/public", "v1", public).status != 200 {
+			if auth, _ := s.bearer("", "", "repository:ada/public:pull"); s.pull(auth, "ada/public", public).status != 200 {
 				t.Error("anybody may not pull what is public")
 			}
-			if auth, _ := s.bearer("", "", "repository:ada/app:pull"); s.pull(auth, "ada/app", "v1", app).status != 401 {
+			if auth, _ := s.bearer("", "", "repository:ada/app:pull"); s.pull(auth, "ada/app", app).status != 401 {
 				t.Error("anybody may pull what is private")
 			}
 		}},
 		{map[string]any{"REGISTRY_STATE": "readonly"}, func(t *testing.T, s *site) {
 			auth, _ := s.bearer("ada", password, "repository:ada/app:pull,push")
-			if r := s.pull(auth, "ada/app", "v1", app); r.status != 200 {
+			if r := s.pull(auth, "ada/app", app); r.status != 200 {
 				t.Errorf("pull: %d %s", r.status, r.body)
 			}
 			if r := s.push(auth, "ada/app", "v2", newImage("v2")); r.status != 405 || !strings.Contains(r.body, "is_readonly") {
@@ -219,7 +219,7 @@ func TestSwitches(t *testing.T) {
 		}},
 		{map[string]any{"DISABLE_PUSHES": true}, func(t *testing.T, s *site) {
 			auth, _ := s.bearer("ada", password, "repository:ada/app:pull,push")
-			if r := s.pull(auth, "ada/app", "v1", app); r.status != 200 {
+			if r := s.pull(auth, "ada/app", app); r.status != 200 {
 				t.Errorf("pull: %d %s", r.status, r.body)
 			}
 			if r := s.push(auth, "ada/app", "v2", newImage("v2")); r.status != 405 {
@@ -257,7 +257,7 @@ func TestSwitches(t *testing.T) {
 				t.Fatalf("push: %d %s", r.status, r.body)
 			}
 			auth, _ := s.bearer("", "", "repository:ada/open:pull")
-			if r := s.pull(auth, "ada/open", "v1", newImage("ada/open")); r.status != 200 {
+			if r := s.pull(auth, "ada/open", newImage("ada/open")); r.status != 200 {
 				t.Errorf("anybody: %d %s", r.status, r.body)
 			}
 		}},
@@ -275,7 +275,7 @@ func TestSwitches(t *testing.T) {
 		}},
 		{map[string]any{"LIBRARY_NAMESPACE": "ada"}, func(t *testing.T, s *site) {
 			auth, _ := s.bearer("ada", password, "repository:app:pull")
-			if r := s.pull(auth, "app", "v1", app); r.status != 200 {
+			if r := s.pull(auth, "app", app); r.status != 200 {
 				t.Errorf("a name without a namespace: %d %s", r.status, r.body)
 			}
 		}},
