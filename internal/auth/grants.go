@@ -39,9 +39,9 @@ const maxReadable = 20
 // Repo returns the repository's id as it was when the token was issued, and
 // the role that the token carries: pull is Read, push is Write, * is Admin. A
 // repository that is now there under the name but has another id is not the
-// one that was granted. It is 0, NoRole when the token says nothing of the
-// name, and 0, Read for a name without a repository of a namespace that the
-// caller administers: they may know that it is not there.
+// one that was granted. The id is 0 with a role for a repository that was not
+// there, and that the holder may know of. It is 0, NoRole when the token says nothing of the
+// name.
 func (g *Grants) Repo(name gantry.RepoName) (gantry.RepoID, gantry.Role) {
 	r := g.repos[name]
 	return r.id, r.role
@@ -54,21 +54,20 @@ func (g *Grants) Readable() []gantry.RepoID { return g.readable }
 // Expires is when the token ends.
 func (g *Grants) Expires() time.Time { return g.expires }
 
-// add notes a grant; of two for the same name the higher role stays, and one
-// of a repository that is there.
+// add notes a grant; of two for the same name the higher role stays.
 func (g *Grants) add(name gantry.RepoName, id gantry.RepoID, role gantry.Role) {
-	if role == gantry.NoRole || id == 0 && role != gantry.Read {
+	if role == gantry.NoRole {
 		return
 	}
-	old := g.repos[name]
-	if old.role >= role && (old.id != 0 || id == 0) || old.id != 0 && id == 0 {
+	old, there := g.repos[name]
+	if there && old.role >= role {
 		return
 	}
 	if g.repos == nil {
 		g.repos = map[gantry.RepoName]grant{}
 	}
 	g.repos[name] = grant{id, role}
-	if id != 0 && old.id == 0 && len(g.readable) < maxReadable {
+	if !there && id != 0 && len(g.readable) < maxReadable {
 		g.readable = append(g.readable, id)
 	}
 }

@@ -266,6 +266,11 @@ func (s *Service) grant(ctx context.Context, id *Identity, scope Scope) (access,
 	if scope.Pull && (role >= gantry.Read || proxy && rights.Team != "" && id.Has(ScopeRepoRead)) {
 		a.Actions = append(a.Actions, "pull")
 	}
+	if scope.Pull && repo.ID == 0 && !proxy && id.MayCreate(rights) {
+		// Whoever could make the repository may know that it is not there:
+		// clients look whether an image is there before they push it.
+		a.Actions = append(a.Actions, "pull")
+	}
 	if scope.Push && !proxy && repo.ID != 0 {
 		var robot gantry.AccountID
 		if repo.State == gantry.Mirror || repo.State == gantry.OrgMirror {
