@@ -258,10 +258,6 @@ func (s *Service) grant(ctx context.Context, id *Identity, scope Scope) (access,
 		}
 		repo = &rights.Repository
 	}
-	if scope.Pull && repo.ID == 0 && id.OrgAdmin(rights) && id.Has(ScopeRepoRead) {
-		a.Actions = append(a.Actions, "pull") // may know that it is not there: tools look before they push
-		return a, 0, nil
-	}
 	role := id.Role(rights, set.AnonymousAccess)
 	if scope.Pull && (role >= gantry.Read || proxy && rights.Team != "" && id.Has(ScopeRepoRead)) {
 		a.Actions = append(a.Actions, "pull")
