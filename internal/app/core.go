@@ -154,7 +154,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		c.tracer = tracer
 		c.later(end)
 	}
-	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg)}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs()}
 	if o.server {
 		so.Observe = c.observe
 	}
