@@ -28,6 +28,7 @@ import (
 type edges struct {
 	s       *Server
 	now     atomic.Pointer[handlers]
+	active  atomic.Int64   // requests that run
 	limiter *httpd.Limiter // of the configuration of now; set by configure alone
 	exempt  []string       // that limiter was made with
 }
@@ -88,6 +89,8 @@ func (e *edges) outer(cfg *config.Config) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.active.Add(1)
+	defer e.active.Add(-1)
 	h := e.now.Load()
 	p := r.URL.Path
 	switch {

@@ -387,6 +387,51 @@ func TestDrainPush(t *testing.T) {
 	}
 }
 
+// TestCutUpload cuts an upload at the end of the drain; it goes on where it
+// was after the restart.
+func TestCutUpload(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	s, log, err := launch(t, Options{Data: data, Metrics: "127.0.0.1:0", DrainTimeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := &site{Server: s, t: t, base: "http://" + s.Addr().String(), log: log}
+	one.initialize("ada")
+	auth, _ := one.bearer("ada", password, "repository:ada/app:pull,push")
+	start := send(t, "POST", one.base+"/v2/ada/app/blobs/uploads/", "", "Authorization", auth)
+	path := start.header.Get("Location")
+	if i := strings.Index(path, "/v2/"); i >= 0 {
+		path = path[i:]
+	}
+	layer := bytes.Repeat([]byte("drain"), 100_000)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	head := "PATCH " + path + " HTTP/1.1\r\nHost: " + s.Addr().String() + "\r\nAuthorization: " + auth +
+		"\r\nContent-Type: application/octet-stream\r\nContent-Length: " + strconv.Itoa(len(layer)) + "\r\n\r\n"
+	if _, err := io.WriteString(conn, head+string(layer[:300_000])); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the upload runs", func() bool { return inFlight(t, one) > 0 })
+	if err := s.Stop(t.Context()); err == nil {
+		t.Error("a drain that cut a request says nothing")
+	}
+	again := open(t, Options{Data: data})
+	auth, _ = again.bearer("ada", password, "repository:ada/app:pull,push")
+	r := send(t, "GET", again.base+path, "", "Authorization", auth)
+	_, last, _ := strings.Cut(r.header.Get("Range"), "-")
+	had, err := strconv.Atoi(last)
+	if r.status != 204 || err != nil || had == 0 {
+		t.Fatalf("the upload after the restart: %d %v %v\n%s", r.status, r.header, err, log)
+	}
+	r = send(t, "PUT", again.base+path+"?digest="+digestOf(layer), string(layer[had+1:]), "Authorization", auth, "Content-Type", "application/octet-stream")
+	if r.status != 201 {
+		t.Errorf("the rest of the upload: %d %s", r.status, r.body)
+	}
+}
+
 // TestNothingLeft holds that a server ends its background work when it stops.
 func TestNothingLeft(t *testing.T) {
 	s, _, err := launch(t, Options{})
