@@ -52,7 +52,8 @@ type Options struct {
 	// 0 = config.DefaultPoll.
 	Poll time.Duration
 
-	reopen *func() error // set to what opens the log file anew
+	reopen     *func() error // set to what opens the log file anew
+	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
 }
 
 func (o *Options) data() string { return cmp.Or(o.Data, DefaultData) }
