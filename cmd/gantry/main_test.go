@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -299,18 +300,15 @@ func TestProcess(t *testing.T) {
 // TestSecondSignal ends a drain that waits.
 func TestSecondSignal(t *testing.T) {
 	cmd, ready := process(t, "serve", "--data", filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0", "--metrics", "off")
-	body, hold := io.Pipe() // a request that does not end
-	defer func() { _ = hold.Close() }()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", ready["address"].(string)+"/api/v1/user/initialize", body)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(ready["address"].(string), "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		if res, err := http.DefaultClient.Do(req); err == nil {
-			_ = res.Body.Close()
-		}
-	}()
-	if _, err := io.WriteString(hold, "{"); err != nil {
+	defer func() { _ = conn.Close() }() // a request that does not end
+	if _, err := io.WriteString(conn, "POST /api/v1/user/initialize HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 12)); err != nil { // "HTTP/1.1 100": the handler reads
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -320,9 +318,9 @@ func TestSecondSignal(t *testing.T) {
 	for began := time.Now(); ; {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // once is a drain, which waits for 25 s; twice ends it
 		select {
-		case <-ended:
+		case err := <-ended:
 			if code := cmd.ProcessState.ExitCode(); code != 1 {
-				t.Errorf("code %d", code)
+				t.Errorf("code %d: %v", code, err)
 			}
 			return
 		case <-tick.C:

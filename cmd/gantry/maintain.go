@@ -110,7 +110,7 @@ objects wait 15 minutes in the trash.`,
 				line(w, "manifests removed\t%d", r.Manifests)
 				line(w, "blobs removed\t%d\t%d bytes", r.Blobs, r.Bytes)
 				line(w, "uploads swept\t%d", r.Uploads)
-				line(w, "repositories emptied\t%d", r.Repositories)
+				line(w, "repositories purged\t%d", r.Repositories)
 				line(w, "objects deleted\t%d", r.Objects)
 				line(w, "objects in the trash\t%d", r.Trashed)
 				if r.Failed > 0 {

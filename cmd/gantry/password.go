@@ -59,13 +59,13 @@ func firstLine(r io.Reader) (string, error) {
 }
 
 func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS) //nolint:gosec // a descriptor fits
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 
 // prompt reads a line from the terminal, which does not show it.
 func (c *cli) prompt(in *os.File, text string) (string, error) {
-	fd := int(in.Fd()) //nolint:gosec // a descriptor fits
+	fd := int(in.Fd())
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)

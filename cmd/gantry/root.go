@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gantry-registry/gantry/internal/app"
+	"github.com/gantry-registry/gantry/internal/config"
 )
 
 // A cli is one run of the program.
@@ -58,7 +59,10 @@ func execute(args []string, in io.Reader, out, stderr io.Writer, environ []strin
 	case errors.Is(err, errFailed):
 		return 1
 	}
-	text := strings.ReplaceAll(app.Explain(err), "\n", "; ")
+	text := app.Explain(err)
+	if !errors.Is(err, config.ErrInvalid) { // which has a line for each field
+		text = strings.ReplaceAll(text, "\n", "; ")
+	}
 	if usage {
 		_, _ = fmt.Fprintf(stderr, "gantry: %s\nRun '%s --help' for what it takes.\n", text, cmd.CommandPath()) // nowhere else to tell it
 		return 2
@@ -208,13 +212,13 @@ metrics on the address of --metrics, and stops as "gantry serve" does.`,
 // run serves until a signal.
 func (c *cli) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
+	hup := make(chan os.Signal, 1) // before the start, which one must not end
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	s, err := app.Start(ctx, c.options())
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	ends := make(chan os.Signal, 2) // the first one ends ctx, too
 	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(ends)

@@ -149,7 +149,7 @@ func (b *box) runImage(t *testing.T, image string) string {
 func TestPodman(t *testing.T) {
 	b := newBox(t, "podman", "runc", "conmon")
 	image := reg.host + "/" + repo(t) + ":v1"
-	if _, errs, err := b.try(t.Context(), "wrong", "podman", "login", "--tls-verify=false", "-u", reg.user, "--password-stdin", reg.host); err == nil {
+	if _, errs, err := b.try(t.Context(), "wrong", "podman", "login", "--tls-verify=false", "-u", "mallory", "--password-stdin", reg.host); err == nil {
 		t.Errorf("podman login with a wrong password works: %s", errs)
 	}
 	b.login(t, "podman")

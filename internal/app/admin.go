@@ -17,7 +17,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
-// An account as commands show it.
+// An Account is a user or a robot as commands show it.
 type Account struct {
 	Name      string     `json:"name"`
 	Email     string     `json:"email,omitempty"`

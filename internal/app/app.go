@@ -25,8 +25,12 @@ import (
 // DefaultListen is the address of a server that was told none.
 const DefaultListen = "127.0.0.1:8080"
 
-// Off, as an address, is no listener.
+// Off is the address of no listener.
 const Off = "off"
+
+// lastWords is how long a request has to end whose connection was cut by the
+// end of the drain.
+const lastWords = 5 * time.Second
 
 // Options say what to run and on what. The zero value is a whole registry
 // with embedded defaults on gantry-data, at DefaultListen.
@@ -48,7 +52,8 @@ type Options struct {
 	// 0 = config.DefaultPoll.
 	Poll time.Duration
 
-	reopen *func() error // set to what opens the log file anew
+	reopen     *func() error // set to what opens the log file anew
+	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
 }
 
 func (o *Options) data() string { return cmp.Or(o.Data, DefaultData) }
@@ -295,6 +300,10 @@ func (s *Server) end(ctx context.Context) error {
 	}
 	if s.front != nil {
 		errs = append(errs, s.front.Shutdown(ctx))
+		// Requests that were cut off write down how far they came.
+		for end := time.Now().Add(lastWords); s.edges.active.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
+			pause(ctx, 5*time.Millisecond)
+		}
 	}
 	done := make(chan struct{})
 	go func() { s.workers.Wait(); close(done) }()

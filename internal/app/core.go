@@ -61,11 +61,11 @@ func openCore(ctx context.Context, o coreOptions) (c *core, err error) {
 	}
 	cfg := c.live.Current()
 	if missing := unbuilt(cfg); len(missing) > 0 {
-		lines := make([]string, 0, len(missing))
+		var lines strings.Builder
 		for _, p := range missing {
-			lines = append(lines, p.String())
+			lines.WriteString("\n  " + p.String())
 		}
-		return c, fmt.Errorf("%w: %s", config.ErrInvalid, strings.Join(lines, "; "))
+		return c, fmt.Errorf("%w%s", config.ErrInvalid, lines.String())
 	}
 	if err := c.openLog(o, cfg); err != nil {
 		return c, err
@@ -154,7 +154,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		c.tracer = tracer
 		c.later(end)
 	}
-	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg)}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs()}
 	if o.server {
 		so.Observe = c.observe
 	}

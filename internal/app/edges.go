@@ -28,6 +28,7 @@ import (
 type edges struct {
 	s       *Server
 	now     atomic.Pointer[handlers]
+	active  atomic.Int64   // requests that run
 	limiter *httpd.Limiter // of the configuration of now; set by configure alone
 	exempt  []string       // that limiter was made with
 }
@@ -88,6 +89,8 @@ func (e *edges) outer(cfg *config.Config) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.active.Add(1)
+	defer e.active.Add(-1)
 	h := e.now.Load()
 	p := r.URL.Path
 	switch {
@@ -123,7 +126,7 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p == "/":
 		httpd.SetRoute(r.Context(), "web.index")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprintf(w, "This is the container registry %s.\n\n  podman login %s\n\n", //nolint:gosec // plain text
+		_, _ = fmt.Fprintf(w, "This is the container registry %s.\n\n  podman login %s\n\n",
 			h.cfg.UI.Title, cmp.Or(h.cfg.Server.Hostname, httpd.Host(r))) // a client that left is not told
 	default:
 		httpd.SetRoute(r.Context(), "web.unknown")

@@ -36,7 +36,7 @@ func override(t *testing.T, fields map[string]any) []string {
 func TestFleet(t *testing.T) {
 	for _, dialect := range []string{storetest.Postgres, storetest.MariaDB} {
 		t.Run(dialect, func(t *testing.T) {
-			o := Options{Environ: override(t, map[string]any{
+			o := Options{leaseRetry: 20 * time.Millisecond, Environ: override(t, map[string]any{
 				"DB_URI":     storetest.EmptyURI(t, dialect),
 				"SECRET_KEY": strings.Repeat("s", 32), "DATABASE_SECRET_KEY": strings.Repeat("d", 32),
 				"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"shared": []any{"LocalStorage", map[string]any{"storage_path": t.TempDir()}}},
@@ -76,17 +76,25 @@ func TestFleet(t *testing.T) {
 				all, err := a.db.Instances(t.Context(), time.Now().Add(-time.Minute))
 				return err == nil && len(all) == 2
 			})
-			until(t, "one collects", func() bool {
-				l, err := a.db.TakeLease(t.Context(), gcLease, "test", time.Second)
+			collecting := func() bool {
+				l, err := b.db.TakeLease(t.Context(), gcLease, "test", time.Second)
 				if err == nil {
-					err = a.db.ReleaseLease(t.Context(), l)
+					err = b.db.ReleaseLease(t.Context(), l)
 				}
 				return gantry.Is(err, gantry.Conflict)
-			})
+			}
+			until(t, "one collects", collecting)
 			until(t, "the journal is numbered", func() bool {
 				e, err := a.db.Events(t.Context(), 0, 10)
 				return err == nil && len(e) > 0
 			})
+			if err := a.Stop(t.Context()); err != nil { // whoever of the two it was
+				t.Error(err)
+			}
+			until(t, "the other collects", collecting)
+			if all, err := b.db.Instances(t.Context(), time.Now().Add(-time.Minute)); err != nil || len(all) != 1 {
+				t.Errorf("instances after one has stopped: %+v, %v", all, err)
+			}
 		})
 	}
 }

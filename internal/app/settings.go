@@ -27,7 +27,7 @@ func LoadConfig(o config.Options) (*config.Config, []config.Problem, error) {
 		return nil, problems, err
 	}
 	if missing := unbuilt(c); len(missing) > 0 {
-		return nil, append(missing, problems...), fmt.Errorf("%w: %s", config.ErrInvalid, missing[0])
+		return nil, append(missing, problems...), fmt.Errorf("%w\n  %s", config.ErrInvalid, missing[0])
 	}
 	return c, problems, nil
 }

@@ -144,7 +144,7 @@ func peer(c net.Conn) (uint32, error) {
 	var cred *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor fits
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil || failed != nil {
 		return 0, errors.Join(err, failed)
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -190,7 +191,7 @@ func (s *Server) collects(ctx context.Context) {
 			if !gantry.Is(err, gantry.Conflict) && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "take the lease of the collector", "error", err)
 			}
-			pause(ctx, gcLeaseRetry)
+			pause(ctx, cmp.Or(s.opts.leaseRetry, gcLeaseRetry))
 		}
 	})
 }

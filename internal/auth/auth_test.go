@@ -88,6 +88,13 @@ func TestTokens(t *testing.T) {
 			}
 			return g
 		}
+		// Who owns the namespace may know that nothing is there, which is no
+		// right to what somebody may put there.
+		early := role("ann", "ann-password", "repository:ann/app:pull", gantry.Read)
+		if id, _ := early.Repo(app); id != 0 || len(early.Readable()) != 0 {
+			t.Fatalf("a grant of a repository that is not there: %d, %v", id, early.Readable())
+		}
+		role("", "", "repository:ann/app:pull", gantry.NoRole)
 		role("bob", "bob-password", "repository:ann/app:pull,push", gantry.NoRole)
 		if r, err := db.Repository(ctx, app); !gantry.Is(err, gantry.NotFound) {
 			t.Fatalf("a stranger made %v, %v", r, err)

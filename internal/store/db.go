@@ -10,6 +10,7 @@ package store
 
 import (
 	"context"
+	"crypto/x509"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type Options struct {
 	// Args are Quay's DB_CONNECTION_ARGS; those that a driver does not know
 	// are left out.
 	Args map[string]any
+	// RootCAs are the authorities that may sign a PostgreSQL server's
+	// certificate where Args name none (sslrootcert); nil = the system's.
+	RootCAs *x509.CertPool
 	// MaxConns bounds the connections for PostgreSQL and MySQL; 0 = 20.
 	MaxConns int
 	// Readers is the number of connections that read, for SQLite; 0 = 4.

@@ -78,7 +78,7 @@ func (db *DB) openServer(ctx context.Context, u *uri) error {
 	var pool *sql.DB
 	var err error
 	if u.dialect == "postgres" {
-		pool, err = openPostgres(u)
+		pool, err = openPostgres(u, db.opts.RootCAs)
 	} else {
 		pool, err = openMySQL(u)
 	}
@@ -120,7 +120,17 @@ func (u *uri) seconds(name string) time.Duration {
 	return time.Duration(f * float64(time.Second))
 }
 
-func openPostgres(u *uri) (*sql.DB, error) {
+func openPostgres(u *uri, roots *x509.CertPool) (*sql.DB, error) {
+	cfg, err := u.postgres(roots)
+	if err != nil {
+		return nil, err
+	}
+	return stdlib.OpenDB(*cfg), nil
+}
+
+// postgres returns how to connect. roots are the authorities that are
+// believed where sslrootcert names none; nil = those of the system.
+func (u *uri) postgres(roots *x509.CertPool) (*pgx.ConnConfig, error) {
 	q := u.url.Query()
 	for _, name := range []string{"sslmode", "sslrootcert", "sslcert", "sslkey", "sslsni"} {
 		if v := u.arg(name); v != "" {
@@ -145,7 +155,16 @@ func openPostgres(u *uri) (*sql.DB, error) {
 	cfg.RuntimeParams["statement_timeout"] = "60000"
 	cfg.RuntimeParams["lock_timeout"] = "20000"
 	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
-	return stdlib.OpenDB(*cfg), nil
+	all := []*tls.Config{cfg.TLSConfig}
+	for _, f := range cfg.Fallbacks {
+		all = append(all, f.TLSConfig)
+	}
+	for _, c := range all {
+		if c != nil && c.RootCAs == nil {
+			c.RootCAs = roots
+		}
+	}
+	return cfg, nil
 }
 
 func openMySQL(u *uri) (*sql.DB, error) {
