@@ -527,9 +527,8 @@ func (w *worker) push() op {
 				return func() op {
 					d := gantry.FromBytes(w.blobs[i])
 					b, err := w.db.RepoBlob(w.ctx(), repo, d)
-					if err == nil {
-						w.must(w.db.RenewBlob(w.ctx(), repo, b.ID, modelLease))
-						_, err = w.db.RepoBlob(w.ctx(), repo, d) // it may have gone just before
+					if err == nil { // it may go between the two
+						err = w.db.RenewBlob(w.ctx(), repo, b.ID, modelLease)
 					}
 					if gantry.Is(err, gantry.NotFound) {
 						return w.upload(repo, w.blobs[i], promise, next)
