@@ -39,10 +39,10 @@ type kept[V any] struct {
 
 type cacheOf[K comparable, V any] = otter.Cache[K, kept[V]]
 
-// A referrersKey is what Referrers was asked.
-type referrersKey struct {
-	digestKey
-	artifactType string
+// A referrersPage is what Referrers answered.
+type referrersPage struct {
+	list  []Descriptor
+	after gantry.ManifestID
 }
 
 type caches struct {
@@ -51,7 +51,7 @@ type caches struct {
 	blobs     *cacheOf[digestKey, *store.Blob]
 	manifests *cacheOf[digestKey, *Manifest]
 	tags      *cacheOf[tagKey, *Manifest]
-	referrers *cacheOf[referrersKey, []Descriptor]
+	referrers *cacheOf[ReferrersQuery, referrersPage]
 	// documents that were parsed once, by the digest of the body: what they
 	// say does not change.
 	documents *otter.Cache[documentKey, *parsed]
@@ -73,7 +73,7 @@ func (c *caches) start() (err error) {
 	if c.tags, err = byWeight(bodyBudget/2, func(_ tagKey, m kept[*Manifest]) int { return len(m.v.Body) }); err != nil {
 		return err
 	}
-	if c.referrers, err = byWeight(4<<20, func(_ referrersKey, d kept[[]Descriptor]) int { return weightOf(d.v) }); err != nil {
+	if c.referrers, err = byWeight(4<<20, func(_ ReferrersQuery, p kept[referrersPage]) int { return weightOf(p.v.list) }); err != nil {
 		return err
 	}
 	c.documents, err = byWeight(8<<20, func(_ documentKey, p *parsed) int { return p.weight() })

@@ -42,6 +42,9 @@ type Pushed struct {
 	Digest  gantry.Digest
 	Subject gantry.Digest // of the manifest, or ""
 	Created bool          // false: the repository had it already
+	// Warnings are what the client should know although the push succeeded,
+	// each one sentence of printable ASCII.
+	Warnings []string
 }
 
 // An UploadStatus is how far an upload is.
@@ -58,6 +61,16 @@ type Descriptor struct {
 	Size         int64             `json:"size"`
 	ArtifactType string            `json:"artifactType,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
+}
+
+// A ReferrersQuery asks which manifests of a repository have Subject as their
+// subject.
+type ReferrersQuery struct {
+	Repo         gantry.RepoID
+	Subject      gantry.Digest
+	ArtifactType string            // "" = any
+	After        gantry.ManifestID // where the page before said that it goes on; 0 = from the first
+	N            int               // at most so many; 0 = as many as fit a page
 }
 
 // Limits of what is taken.

@@ -41,8 +41,8 @@ type descriptor struct {
 	MediaType    string
 	Digest       gantry.Digest
 	Size         int64
-	URLs         bool // there are some: the bytes may be elsewhere
 	ArtifactType string
+	Annotations  []byte // JSON as it stands in the body, nil = none; few need it
 }
 
 // A document is what a manifest's body says.
@@ -538,9 +538,11 @@ func (r *reader) descriptor(where string) (*descriptor, error) {
 			}
 		case "artifactType":
 			d.ArtifactType, err = r.mediaType(where + ".artifactType")
-		case "urls":
-			d.URLs = true
+		case "annotations":
+			r.space()
+			start := r.i
 			r.skip()
+			d.Annotations = r.b[start:r.i:r.i]
 		default:
 			r.skip()
 		}

@@ -11,7 +11,9 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
-func digestText(n int) string { return string(gantry.FromBytes([]byte{byte(n), byte(n >> 8), byte(n >> 16)})) }
+func digestText(n int) string {
+	return string(gantry.FromBytes([]byte{byte(n), byte(n >> 8), byte(n >> 16)}))
+}
 
 func descriptorText(mediaType string, n int, more string) string {
 	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, mediaType, digestText(n), n, more)

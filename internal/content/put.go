@@ -2,7 +2,6 @@ package content
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -181,56 +180,98 @@ func (s *Store) Mount(ctx context.Context, repo gantry.RepoID, d gantry.Digest, 
 	return ok, err
 }
 
-// Referrers returns the manifests that can be read and whose subject is the
-// digest, whether that is here or not, filtered by artifact type unless "",
-// with those that the fallback tag's index names (OCI distribution 1.1,
+// What a page of referrers holds at most. Clients that do not follow a Link
+// see the first page only, and many stop reading at 4 MiB.
+const (
+	maxReferrers     = 1000
+	maxReferrerBytes = 3 << 20 // of the manifests' bodies, which are longer than their descriptors
+)
+
+// Referrers returns a page of the manifests that can be read and have the
+// subject, whether that is here or not, in the order in which they were
+// pushed, and where the next page begins, 0 if there is none. The first page
+// has also what only the fallback tag's index names (OCI distribution 1.1,
 // "Referrers Tag Schema").
-func (s *Store) Referrers(ctx context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]Descriptor, error) {
-	return find(s, s.cache.referrers, referrersKey{digestKey{repo, subject}, artifactType}, s.generation(repo), func() ([]Descriptor, time.Time, error) {
-		all, err := s.referrers(ctx, repo, subject, artifactType)
-		return all, s.db.Now().Add(cacheFor), err
+func (s *Store) Referrers(ctx context.Context, q ReferrersQuery) (list []Descriptor, after gantry.ManifestID, err error) {
+	if q.N <= 0 || q.N > maxReferrers {
+		q.N = maxReferrers
+	}
+	p, err := find(s, s.cache.referrers, q, s.generation(q.Repo), func() (referrersPage, time.Time, error) {
+		p, err := s.referrers(ctx, q)
+		return p, s.db.Now().Add(cacheFor), err
 	})
+	return p.list, p.after, err
 }
 
-func (s *Store) referrers(ctx context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]Descriptor, error) {
-	r, err := s.RepositoryByID(ctx, repo)
+func (s *Store) referrers(ctx context.Context, q ReferrersQuery) (p referrersPage, err error) {
+	r, err := s.RepositoryByID(ctx, q.Repo)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	rows, err := s.db.Referrers(ctx, repo, subject, artifactType, s.retention(&r), 0)
+	rows, after, err := s.db.Referrers(ctx, store.ReferrersQuery{Repo: q.Repo, Subject: q.Subject, ArtifactType: q.ArtifactType,
+		After: q.After, N: q.N, Bytes: maxReferrerBytes, Retention: s.retention(&r)})
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	all := make([]Descriptor, 0, len(rows))
-	seen := make(map[gantry.Digest]bool, len(rows))
+	named, err := s.fallbackIndex(ctx, q)
+	if err != nil {
+		return p, err
+	}
+	known := make(map[gantry.Digest]bool, len(named))
+	if q.After != 0 {
+		for _, d := range named { // the first page had them
+			known[d.Digest] = true
+		}
+	}
+	p = referrersPage{make([]Descriptor, 0, len(rows)), after}
 	for _, m := range rows {
+		if known[m.Digest] {
+			continue
+		}
 		d, err := referrer(m.MediaType, m.Digest, m.Body)
 		if err != nil {
-			return nil, fmt.Errorf("referrer %s: %w", m.Digest, err)
+			return p, fmt.Errorf("referrer %s: %w", m.Digest, err)
 		}
-		seen[d.Digest] = true
-		all = append(all, d)
+		known[d.Digest] = true
+		p.list = append(p.list, d)
 	}
-	index, err := s.Manifest(ctx, repo, gantry.Reference{Tag: fallbackTag(subject)})
-	if gantry.Is(err, gantry.NotFound) {
-		return all, nil
+	for _, d := range named {
+		if !known[d.Digest] {
+			known[d.Digest] = true
+			p.list = append(p.list, d)
+		}
 	}
+	return p, nil
+}
+
+// fallbackIndex returns what the index under the fallback tag names, if there
+// is one: clients keep it where they do not know the referrers API.
+func (s *Store) fallbackIndex(ctx context.Context, q ReferrersQuery) ([]Descriptor, error) {
+	index, err := s.Manifest(ctx, q.Repo, gantry.Reference{Tag: fallbackTag(q.Subject)})
 	if err != nil {
+		if gantry.Is(err, gantry.NotFound) {
+			err = nil
+		}
 		return nil, err
 	}
-	var doc struct {
-		Manifests []Descriptor `json:"manifests"`
+	m, err := readMembers(index.Body)
+	if err != nil || !m.has["manifests"] {
+		return nil, nil // some other thing has that tag
 	}
-	if json.Unmarshal(index.Body, &doc) != nil {
-		return all, nil // some other thing has that tag
-	}
-	for _, d := range doc.Manifests {
-		if !seen[d.Digest] && (artifactType == "" || d.ArtifactType == artifactType) {
-			seen[d.Digest] = true
-			all = append(all, d)
+	list := make([]Descriptor, 0, len(m.manifests))
+	for _, d := range m.manifests {
+		if q.ArtifactType != "" && d.ArtifactType != q.ArtifactType {
+			continue
 		}
+		out := Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: d.ArtifactType}
+		if d.Annotations != nil {
+			if texts, err := (&reader{b: d.Annotations}).texts("annotations"); err == nil {
+				out.Annotations = texts
+			}
+		}
+		list = append(list, out)
 	}
-	return all, nil
+	return list, nil
 }
 
 // fallbackTag is the tag under which a client that does not know the

@@ -28,7 +28,7 @@ type Reader interface {
 	Open(ctx context.Context, b content.Blob) (io.ReadSeekCloser, error)
 	Manifest(ctx context.Context, repo gantry.RepoID, ref gantry.Reference) (*content.Manifest, error)
 	Tags(ctx context.Context, repo gantry.RepoID, last string, n int) (names []string, more bool, err error)
-	Referrers(ctx context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]content.Descriptor, error)
+	Referrers(ctx context.Context, q content.ReferrersQuery) (page []content.Descriptor, after gantry.ManifestID, err error)
 }
 
 // Writer is what changes a repository in one step.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
 )
+
+var errPageToken = gantry.Errorf(gantry.Invalid, "page", "the page token does not belong to this request; start from the first page")
 
 // maxLast bounds the position parameter of a page.
 const maxLast = 1024
@@ -71,12 +74,14 @@ func nonNil[T any](s []T) []T {
 
 // sendJSON answers 200 with a document.
 func (c *call) sendJSON(contentType []string, doc any) error {
-	b, err := json.Marshal(doc)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // it would make six bytes of one, and nobody takes this for HTML
+	if err := e.Encode(doc); err != nil {
 		return err
 	}
 	c.w.Header()["Content-Type"] = contentType
-	c.sendBody(http.StatusOK, b)
+	c.sendBody(http.StatusOK, bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 	return nil
 }
 
@@ -110,7 +115,7 @@ func (c *call) catalog() error {
 		}
 		id, err := strconv.ParseInt(last, 10, 64)
 		if err != nil {
-			return gantry.Errorf(gantry.Invalid, "page", "the page token does not belong to this request")
+			return errPageToken
 		}
 		query.After = gantry.RepoID(id)
 	}
@@ -133,8 +138,15 @@ func (c *call) catalog() error {
 	}{names})
 }
 
+// referrersRoute is what page tokens of referrers are bound to.
+const referrersRoute = "v2/referrers"
+
+// maxArtifactType is the longest media type that there is (RFC 6838).
+const maxArtifactType = 255
+
 // listReferrers answers GET /v2/<name>/referrers/<digest>. A digest that
-// nobody refers to, here or not, has an empty list.
+// nobody refers to, here or not, has an empty list. What does not fit one page
+// is behind a Link; n asks for smaller pages.
 func (c *call) listReferrers() error {
 	d, err := gantry.ParseDigest(c.route.ref)
 	if err != nil {
@@ -144,13 +156,44 @@ func (c *call) listReferrers() error {
 	if err != nil {
 		return err
 	}
-	artifactType := q.Get("artifactType")
-	list, err := c.s.content.Referrers(c.r.Context(), c.repo.ID, d, artifactType)
+	query := content.ReferrersQuery{Repo: c.repo.ID, Subject: d, ArtifactType: q.Get("artifactType")}
+	if len(query.ArtifactType) > maxArtifactType {
+		return gantry.Errorf(gantry.Invalid, "", "the parameter artifactType is longer than a media type can be (%d characters)", maxArtifactType)
+	}
+	if s := firstOf(q, "n"); s != "" {
+		if query.N, err = c.page(q); err != nil {
+			return err
+		}
+		query.N = max(query.N, 1)
+	}
+	filter := itoa(int64(c.repo.ID)) + " " + string(d) + " " + query.ArtifactType
+	if token := firstOf(q, "next_page"); token != "" {
+		last, err := c.s.pages.Open(referrersRoute, filter, "", token)
+		if err != nil {
+			return err
+		}
+		id, err := strconv.ParseInt(last, 10, 64)
+		if err != nil {
+			return errPageToken
+		}
+		query.After = gantry.ManifestID(id)
+	}
+	list, after, err := c.s.content.Referrers(c.r.Context(), query)
 	if err != nil {
 		return err
 	}
-	if artifactType != "" {
+	if query.ArtifactType != "" {
 		c.w.Header()["Oci-Filters-Applied"] = headerFiltersType
+	}
+	if after != 0 {
+		link := c.url("/v2/"+c.name.String()+"/referrers/"+string(d)) + "?"
+		if query.ArtifactType != "" {
+			link += "artifactType=" + url.QueryEscape(query.ArtifactType) + "&"
+		}
+		if query.N != 0 {
+			link += "n=" + strconv.Itoa(query.N) + "&"
+		}
+		c.w.Header()["Link"] = []string{"<" + link + "next_page=" + c.s.pages.Seal(referrersRoute, filter, "", itoa(int64(after))) + `>; rel="next"`}
 	}
 	return c.sendJSON(headerIndex, struct {
 		SchemaVersion int                  `json:"schemaVersion"`

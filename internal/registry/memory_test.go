@@ -324,17 +324,22 @@ func (m *memory) Tags(_ context.Context, repo gantry.RepoID, last string, n int)
 	return all, false, nil
 }
 
-func (m *memory) Referrers(_ context.Context, repo gantry.RepoID, subject gantry.Digest, artifactType string) ([]content.Descriptor, error) {
+func (m *memory) Referrers(_ context.Context, q content.ReferrersQuery) ([]content.Descriptor, gantry.ManifestID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []content.Descriptor
-	for d, man := range m.repos[repo].manifests {
+	for d, man := range m.repos[q.Repo].manifests {
 		var doc memDoc
-		if json.Unmarshal(man.Body, &doc) == nil && doc.Subject != nil && doc.Subject.Digest == subject && (artifactType == "" || doc.ArtifactType == artifactType) {
+		if json.Unmarshal(man.Body, &doc) == nil && doc.Subject != nil && doc.Subject.Digest == q.Subject && (q.ArtifactType == "" || doc.ArtifactType == q.ArtifactType) {
 			list = append(list, content.Descriptor{MediaType: man.MediaType, Digest: d, Size: int64(len(man.Body)), ArtifactType: doc.ArtifactType})
 		}
 	}
-	return list, nil
+	slices.SortFunc(list, func(a, b content.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	list = list[min(int(q.After), len(list)):]
+	if q.N > 0 && len(list) > q.N {
+		return list[:q.N], q.After + gantry.ManifestID(q.N), nil
+	}
+	return list, 0, nil
 }
 
 func (m *memory) Mount(_ context.Context, repo gantry.RepoID, d gantry.Digest, sources []gantry.RepoID, public bool, _ gantry.Actor) (bool, error) {

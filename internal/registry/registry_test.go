@@ -42,6 +42,7 @@ func TestProtocol(t *testing.T) {
 		"Mount":                          testMount,
 		"TagsList":                       testTagsList,
 		"Referrers":                      testReferrers,
+		"ReferrersPages":                 testReferrersPages,
 		"WhoMayWhat":                     testWhoMayWhat,
 		"NothingTellsPrivateFromMissing": testNothingTellsPrivateFromMissing,
 		"States":                         testStates,
@@ -965,6 +966,93 @@ func testReferrers(t *testing.T, newEnv maker) {
 	}
 	off := newEnv(t, func(o *registry.Options) { o.NoReferrers = true })
 	off.do("reader", "GET", path, nil).fails(404, "NOT_FOUND")
+}
+
+// testReferrersPages walks over the pages of a long list, and tries what does
+// not belong to it.
+func testReferrersPages(t *testing.T, newEnv maker) {
+	e := newEnv(t)
+	_, subject := e.pushImage(app, "v1")
+	path := "/v2/" + app + "/referrers/" + string(subject)
+	var want, odd []string
+	for i := range 7 {
+		kind := []string{"application/x.even", "application/x.odd+v&1"}[i%2]
+		m, d := e.image(app, "signature", fmt.Sprintf(`,"annotations":{"n":"%d","html":"<&>"},"artifactType":%q,"subject":{"mediaType":%q,"digest":%q,"size":1}`, i, kind, typeImage, subject))
+		e.do("writer", "PUT", "/v2/"+app+"/manifests/"+string(d), m, "Content-Type: "+typeImage).is(201).has("Oci-Subject: " + string(subject))
+		if want = append(want, string(d)); i%2 == 1 {
+			odd = append(odd, string(d))
+		}
+	}
+	var second string
+	walk := func(query string, size int, want []string) {
+		t.Helper()
+		var got []string
+		for next := e.url + path + query; next != ""; {
+			a := e.do("reader", "GET", next, nil).is(200).has("Content-Type: " + typeIndex)
+			var doc struct {
+				SchemaVersion int
+				MediaType     string
+				Manifests     []struct{ Digest string }
+			}
+			if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Manifests) > size || doc.SchemaVersion != 2 || doc.MediaType != typeIndex {
+				t.Fatalf("page %s: %v", a.body, err)
+			}
+			if strings.Contains(query, "artifactType") {
+				a.has("Oci-Filters-Applied: artifactType")
+			}
+			for _, m := range doc.Manifests {
+				got = append(got, m.Digest)
+			}
+			next = ""
+			if link := a.header.Get("Link"); link != "" {
+				inner, rel, _ := strings.Cut(strings.TrimPrefix(link, "<"), ">")
+				if rel != `; rel="next"` || !strings.HasPrefix(inner, e.url+path+"?") {
+					t.Fatalf("Link %q", link)
+				}
+				next, second = inner, inner
+			}
+		}
+		want = slices.Clone(want)
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	walk("", 7, want)
+	walk("?artifactType=application%2Fx.odd%2Bv%261&n=2", 2, odd)
+	walk("?n=0", 1, want)
+	walk("?n=3", 3, want)
+	token := second[strings.Index(second, "next_page=")+len("next_page="):]
+	for what, target := range map[string]string{
+		"another subject":    "/v2/" + app + "/referrers/" + digestZero + "?next_page=" + token,
+		"another repository": "/v2/" + public + "/referrers/" + string(subject) + "?next_page=" + token,
+		"another filter":     path + "?artifactType=application%2Fx.even&next_page=" + token,
+		"changed":            path + "?next_page=A" + token[1:] + "A",
+		"cut":                path + "?next_page=" + token[:len(token)/2],
+		"another listing":    "/v2/_catalog?next_page=" + token,
+		"not a number":       path + "?n=x",
+		"a long type":        path + "?artifactType=" + strings.Repeat("x", 256),
+	} {
+		if a := e.do("reader", "GET", target, nil); a.status != 400 {
+			t.Errorf("%s: status %d: %s", what, a.status, a.body)
+		}
+	}
+	if e.mem != nil {
+		return
+	}
+	// What only the fallback tag's index names is on the first page alone, and
+	// nothing is there twice.
+	other, d := e.image(app, "fallback", "")
+	e.do("writer", "PUT", "/v2/"+app+"/manifests/"+string(d), other, "Content-Type: "+typeImage).is(201)
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"Digest":"x","size":%d,"artifactType":"application/x.even","annotations":{"a":"b"}},{"mediaType":%q,"digest":%q,"size":1,"artifactType":"application/x.even","annotations":{"a":7}}]}`,
+		typeIndex, typeImage, d, len(other), typeImage, want[6])
+	e.do("writer", "PUT", "/v2/"+app+"/manifests/"+strings.Replace(string(subject), ":", "-", 1), index, "Content-Type: "+typeIndex).is(201)
+	walk("", 8, append(want, string(d)))
+	walk("?n=2", 4, append(want, string(d)))
+	if a := e.do("reader", "GET", path, nil).is(200); !strings.Contains(string(a.body), `"annotations":{"a":"b"}`) || !strings.Contains(string(a.body), `"html":"<&>"`) {
+		t.Errorf("annotations: %s", a.body)
+	}
 }
 
 // routes are one request for each thing that the protocol does; %s is the

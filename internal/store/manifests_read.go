@@ -204,36 +204,28 @@ func (t *tx) visible(ctx context.Context, ids []gantry.ManifestID, retention tim
 	return shown, nil
 }
 
-// Referrers returns the manifests that can be read and whose subject is d,
-// whether that is here or not, in the order in which they were pushed; at
-// most n, all of them if n is 0. artifactType filters unless "".
-func (db *DB) Referrers(ctx context.Context, repo gantry.RepoID, d gantry.Digest, artifactType string, retention time.Duration, n int) (all []Manifest, err error) {
+// A ReferrersQuery asks for a page of the manifests whose subject is Subject,
+// in the order in which they were pushed.
+type ReferrersQuery struct {
+	Repo         gantry.RepoID
+	Subject      gantry.Digest
+	ArtifactType string            // "" = any
+	After        gantry.ManifestID // the last of the page before; 0 = from the first
+	N            int               // at most so many; not 0
+	Bytes        int64             // bodies of at most so many bytes, but one at least; not 0
+	Retention    time.Duration     // how long a tag of the repository can be restored
+}
+
+// Referrers returns the manifests that can be read and whose subject is the
+// one asked for, whether that is here or not. after is where the next page
+// begins, 0 if there is none. No more than a page is in memory. One statement
+// where nobody refers to the subject, four or five for a page of up to 500.
+func (db *DB) Referrers(ctx context.Context, q ReferrersQuery) (page []Manifest, after gantry.ManifestID, err error) {
 	err = db.read(ctx, "referrers", func(ctx context.Context, t *tx) error {
-		all = nil
-		args := []any{repo, d.Bytes()}
-		where := ""
-		if artifactType != "" {
-			where, args = " AND m.artifact_type = ?", append(args, artifactType)
-		}
-		var ids []gantry.ManifestID
-		if err := t.each(ctx, func(rows *sql.Rows) error {
-			var id gantry.ManifestID
-			err := rows.Scan(&id)
-			ids = append(ids, id)
-			return err
-		}, `SELECT m.id FROM manifests m WHERE m.repo_id = ? AND m.subject = ?`+where+` ORDER BY m.id LIMIT `+limit(maxVisible), args...); err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		shown, err := t.visible(ctx, ids, retention)
+		page, after = nil, 0
+		ids, next, err := t.referrers(ctx, &q)
 		if err != nil {
 			return err
-		}
-		ids = slices.DeleteFunc(ids, func(id gantry.ManifestID) bool { return !shown[id] })
-		if n > 0 && len(ids) > n {
-			ids = ids[:n]
 		}
 		for chunk := range slices.Chunk(ids, 500) {
 			in, args := list(chunk, nil)
@@ -242,14 +234,60 @@ func (db *DB) Referrers(ctx context.Context, repo gantry.RepoID, d gantry.Digest
 				var digest []byte
 				err := rows.Scan(&m.ID, &digest, &m.MediaType, &m.ArtifactType, &m.Body)
 				m.Digest = gantry.DigestFromBytes(digest)
-				all = append(all, m)
+				page = append(page, m)
 				return err
 			}, `SELECT m.id, m.digest, m.media_type, m.artifact_type, b.body FROM manifests m
 				JOIN manifest_bodies b ON b.manifest_id = m.id WHERE m.id IN `+in+` ORDER BY m.id`, args...); err != nil {
 				return err
 			}
 		}
+		after = next
 		return nil
 	})
-	return all, err
+	return page, after, err
+}
+
+// referrers finds the ids of a page, looking at as many as it takes.
+func (t *tx) referrers(ctx context.Context, q *ReferrersQuery) (ids []gantry.ManifestID, after gantry.ManifestID, err error) {
+	const batch = 1000
+	where, args := "", []any{q.Repo, q.Subject.Bytes()}
+	if q.ArtifactType != "" {
+		where, args = " AND m.artifact_type = ?", append(args, q.ArtifactType)
+	}
+	var bytes int64
+	for at := q.After; ; {
+		var found []gantry.ManifestID
+		size := map[gantry.ManifestID]int64{}
+		if err := t.each(ctx, func(rows *sql.Rows) error {
+			var id gantry.ManifestID
+			var n int64
+			err := rows.Scan(&id, &n)
+			found, size[id] = append(found, id), n
+			return err
+		}, `SELECT m.id, m.size FROM manifests m WHERE m.repo_id = ? AND m.subject = ?`+where+` AND m.id > ? ORDER BY m.id LIMIT `+limit(batch),
+			append(args[:len(args):len(args)], at)...); err != nil {
+			return nil, 0, err
+		}
+		if len(found) == 0 {
+			return ids, 0, nil
+		}
+		shown, err := t.visible(ctx, found, q.Retention)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, id := range found {
+			if !shown[id] {
+				continue
+			}
+			if len(ids) > 0 && (len(ids) == q.N || bytes+size[id] > q.Bytes) {
+				return ids, ids[len(ids)-1], nil
+			}
+			bytes += size[id]
+			ids = append(ids, id)
+		}
+		if len(found) < batch {
+			return ids, 0, nil
+		}
+		at = found[len(found)-1]
+	}
 }

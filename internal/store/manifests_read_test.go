@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -31,12 +33,17 @@ func (w *gcWorld) deleteManifest(d gantry.Digest) error {
 
 func (w *gcWorld) referrers(d gantry.Digest) (all []gantry.Digest) {
 	w.t.Helper()
-	list, err := w.Referrers(w.t.Context(), w.repo, d, "", gcRetention, 0)
-	w.must(err)
-	for _, m := range list {
-		all = append(all, m.Digest)
+	q := store.ReferrersQuery{Repo: w.repo, Subject: d, N: 1000, Bytes: 1 << 20, Retention: gcRetention}
+	for {
+		list, after, err := w.Referrers(w.t.Context(), q)
+		w.must(err)
+		for _, m := range list {
+			all = append(all, m.Digest)
+		}
+		if q.After = after; after == 0 {
+			return all
+		}
 	}
-	return all
 }
 
 func isCode(t *testing.T, err error, code gantry.Code, reason gantry.Reason) {
@@ -133,6 +140,54 @@ func TestVisibleByDigest(t *testing.T) {
 		w.must(w.RestoreTag(t.Context(), w.repo, "top", top, gcRetention, gantry.Actor{}))
 		for _, d := range []gantry.Digest{top, middle, leaf} {
 			w.sees(d, true)
+		}
+	})
+}
+
+func TestReferrersArePaged(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		subject := randomDigest()
+		var all []gantry.Digest
+		for i := range 7 {
+			kind := "application/odd"
+			if i%2 == 0 {
+				kind = "application/even"
+			}
+			all = append(all, w.manifest(w.repo, store.ManifestPut{Subject: subject, ArtifactType: kind, Tags: []string{"t" + strconv.Itoa(i)}}))
+		}
+		w.must(w.DeleteTag(t.Context(), w.repo, "t3", gcRetention, gantry.Actor{}))
+		all = slices.Delete(all, 3, 4) // it cannot be read any more
+		for _, tt := range []struct {
+			what  string
+			q     store.ReferrersQuery
+			pages []int
+			want  []gantry.Digest
+		}{
+			{"all", store.ReferrersQuery{N: 100, Bytes: 1 << 20}, []int{6}, all},
+			{"by two", store.ReferrersQuery{N: 2, Bytes: 1 << 20}, []int{2, 2, 2}, all},
+			{"by four", store.ReferrersQuery{N: 4, Bytes: 1 << 20}, []int{4, 2}, all},
+			{"by bytes", store.ReferrersQuery{N: 100, Bytes: 7}, []int{3, 3}, all}, // bodies are "{}"
+			{"one at least", store.ReferrersQuery{N: 100, Bytes: 1}, []int{1, 1, 1, 1, 1, 1}, all},
+			{"filtered", store.ReferrersQuery{N: 2, Bytes: 1 << 20, ArtifactType: "application/even"}, []int{2, 2}, []gantry.Digest{all[0], all[2], all[3], all[5]}},
+			{"no such type", store.ReferrersQuery{N: 2, Bytes: 1 << 20, ArtifactType: "application/none"}, []int{0}, nil},
+		} {
+			tt.q.Repo, tt.q.Subject, tt.q.Retention = w.repo, subject, gcRetention
+			var got []gantry.Digest
+			var pages []int
+			for {
+				page, after, err := w.Referrers(t.Context(), tt.q)
+				w.must(err)
+				for _, m := range page {
+					got = append(got, m.Digest)
+				}
+				pages = append(pages, len(page))
+				if tt.q.After = after; after == 0 || len(pages) > 10 {
+					break
+				}
+			}
+			if !slices.Equal(got, tt.want) || !slices.Equal(pages, tt.pages) {
+				t.Errorf("%s: pages of %v: %v, want %v: %v", tt.what, pages, got, tt.pages, tt.want)
+			}
 		}
 	})
 }
