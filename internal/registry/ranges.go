@@ -66,7 +66,8 @@ func parseRanges(header string, size int64) ([]byteRange, rangeResult) {
 }
 
 // parseRange reads "a-b", "a-" or "-n"; fits is false for one that begins
-// after the end.
+// after the end, or after its own: RFC 9110 allows to reject that, and the OCI
+// suite wants it.
 func parseRange(spec string, size int64) (r byteRange, fits, ok bool) {
 	first, last, found := strings.Cut(spec, "-")
 	if !found {
@@ -87,12 +88,12 @@ func parseRange(spec string, size int64) (r byteRange, fits, ok bool) {
 	end := size - 1
 	if last != "" {
 		e, ok := parseDecimal(last)
-		if !ok || e < start {
+		if !ok {
 			return r, false, false
 		}
 		end = min(end, e)
 	}
-	if start >= size {
+	if start >= size || start > end {
 		return r, false, true
 	}
 	return byteRange{start, end - start + 1}, true, true
