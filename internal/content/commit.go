@@ -78,7 +78,7 @@ func (s *Store) checked(ctx context.Context, ses *session, want gantry.Digest) e
 	if got != want {
 		s.drop(ctx, ses)
 		return &gantry.Error{Code: gantry.Invalid, Object: "digest", Reason: gantry.DigestMismatch,
-			Detail: "the bytes that were received have the digest " + string(got) + ", not " + string(want)}
+			Detail: "the bytes that were received have the digest " + string(got) + ", not " + string(want) + "; start a new upload"}
 	}
 	return s.commit(ctx, ses, want)
 }

@@ -76,6 +76,7 @@ func refusedType(detail string) error {
 // Names of members are compared exactly, and none that matters may be there
 // twice: what we check is what every client will see.
 func parseDocument(mediaType string, body []byte) (document, error) {
+	mediaType = canonical(mediaType)
 	if err := checkManifestType(mediaType); err != nil {
 		return document{}, err
 	}
@@ -97,6 +98,16 @@ func checkManifestType(t string) error {
 		return refusedType("manifest schema version not supported: " + printable(t) + " is not the media type of a manifest")
 	}
 	return nil
+}
+
+// canonical lowers the media types that have rules of their own; letters of
+// both cases mean the same.
+func canonical(t string) string {
+	switch l := strings.ToLower(t); l {
+	case typeOCIManifest, typeOCIIndex, typeDockerManifest, typeDockerList, typeOCIArtifact, typeSchema1, typeSchema1Signed:
+		return l
+	}
+	return t
 }
 
 // wellFormed reports whether t is a media type without parameters.
@@ -185,11 +196,11 @@ func readMembers(body []byte) (*members, error) {
 func (m *members) document(mediaType string) (document, error) {
 	switch {
 	case mediaType == "":
-		mediaType = m.mediaType
+		mediaType = canonical(m.mediaType)
 		if err := checkManifestType(mediaType); err != nil {
 			return document{}, err
 		}
-	case m.mediaType != "" && m.mediaType != mediaType:
+	case m.mediaType != "" && !strings.EqualFold(m.mediaType, mediaType):
 		return document{}, badManifest("its mediaType is %s, but the Content-Type is %s; they must be the same", printable(m.mediaType), printable(mediaType))
 	}
 	if m.schemaVersion == 1 {

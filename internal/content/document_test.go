@@ -50,6 +50,9 @@ var goodManifests = []struct {
 	{"null members", typeOCIIndex, `{"schemaVersion":2,"manifests":null,"subject":null,"annotations":null}`, typeOCIIndex + "||||"},
 	{"other type", "application/vnd.example.wasm+json", `{"schemaVersion":2,"config":` + descriptorText("application/wasm", 1, "") + `}`,
 		"application/vnd.example.wasm+json|application/wasm|1||"},
+	{"upper case", "Application/vnd.OCI.image.index.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.INDEX.v1+json","manifests":[]}`, typeOCIIndex + "||||"},
+	{"upper case without a Content-Type", "", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.INDEX.v1+json","manifests":[]}`, typeOCIIndex + "||||"},
+	{"upper case of others", "application/vnd.Example.Thing+json", `{"schemaVersion":2,"mediaType":"application/vnd.example.thing+json"}`, "application/vnd.Example.Thing+json||||"},
 	{"unknown members", typeOCIIndex, " {\t\"x\" : [1, -2.5e3, true, null, {\"layers\":[]}, \"\\\"}\"] ,\n\"schemaVersion\":2,\"manifests\": [ ] , \"Manifests\":7}\r\n", typeOCIIndex + "||||"},
 	{"escapes", typeOCIIndex, `{"schemaVersion":2,"manifests":[],"mediaType":"application\/vnd.oci.image.index.v1+json","x\u0022":"\\"}`, typeOCIIndex + "||||"},
 }
@@ -107,6 +110,8 @@ func TestParseDocumentRefuses(t *testing.T) {
 		{"", `{"schemaVersion":2}`, "neither", ""},
 		{"", `{"schemaVersion":1,"fsLayers":[]}`, "schema 1", gantry.MediaTypeRefused},
 		{typeSchema1Signed, `{}`, "schema 1", gantry.MediaTypeRefused},
+		{strings.ToUpper(typeOCIManifest), `{"schemaVersion":2,"layers":[]}`, "config is missing", ""},
+		{"", `{"schemaVersion":2,"mediaType":"` + strings.ToUpper(typeSchema1) + `"}`, "schema 1", gantry.MediaTypeRefused},
 		{"text/html", image(""), "text/html", gantry.MediaTypeRefused},
 		{"application/octet-stream", image(""), "octet-stream", gantry.MediaTypeRefused},
 		{typeOCIManifest, image(`,"mediaType":"` + typeDockerManifest + `"`), "must be the same", ""},

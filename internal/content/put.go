@@ -49,7 +49,7 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 	}
 	set := s.settings.Load()
 	if int64(len(p.Body)) > set.Limits.Manifest {
-		return Pushed{}, gantry.Errorf(gantry.TooLarge, "manifest", "the manifest has %d bytes; at most %d are taken", len(p.Body), set.Limits.Manifest)
+		return Pushed{}, gantry.Errorf(gantry.TooLarge, "manifest", "the manifest has %d bytes; at most %d are taken, so make it smaller", len(p.Body), set.Limits.Manifest)
 	}
 	d := gantry.FromBytes(p.Body)
 	if p.Digest != "" && p.Digest != d {
@@ -60,7 +60,7 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 		h.Write(p.Body)
 		if d = gantry.DigestOf(p.Digest.Algorithm(), h); d != p.Digest {
 			return Pushed{}, &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.DigestMismatch,
-				Detail: "manifest digest mismatch: the body has the digest " + string(d)}
+				Detail: "manifest digest mismatch: the body has the digest " + string(d) + "; push it under that one, or under a tag"}
 		}
 	}
 	doc, err := s.parse(ctx, p, d)

@@ -59,7 +59,7 @@ type session struct {
 }
 
 func errBusy() error {
-	return &gantry.Error{Code: gantry.Conflict, Object: "upload", Retry: time.Second, Detail: "another request is writing this upload"}
+	return &gantry.Error{Code: gantry.Conflict, Object: "upload", Retry: time.Second, Detail: "another request is writing this upload; wait for its end"}
 }
 
 func errNoUpload() error {
@@ -295,7 +295,7 @@ func (s *Store) Append(ctx context.Context, repo gantry.RepoID, uuid string, off
 // receive takes a chunk in.
 func (s *Store) receive(ctx context.Context, ses *session, offset, length int64, body io.Reader) error {
 	if offset >= 0 && offset != ses.received {
-		return gantry.Errorf(gantry.Range, "upload", "the chunk begins at byte %d; the next byte of this upload is %d", offset, ses.received)
+		return gantry.Errorf(gantry.Range, "upload", "the chunk begins at byte %d; the next byte of this upload is %d; go on from there", offset, ses.received)
 	}
 	limit := s.Limits().Blob
 	before := ses.received
@@ -308,13 +308,13 @@ func (s *Store) receive(ctx context.Context, ses *session, offset, length int64,
 		s.drop(ctx, ses)
 		return err
 	case err == nil && length >= 0 && n != length:
-		return gantry.Errorf(gantry.Invalid, "size", "the chunk has %d bytes, not %d", n, length)
+		return gantry.Errorf(gantry.Invalid, "size", "the chunk has %d bytes, not %d; go on from where the upload stands now", n, length)
 	}
 	return err
 }
 
 func errTooLarge(limit int64) error {
-	return gantry.Errorf(gantry.TooLarge, "blob", "the blob is larger than allowed (%d bytes)", limit)
+	return gantry.Errorf(gantry.TooLarge, "blob", "the blob is larger than allowed (%d bytes); split it, or ask the administrator to raise MAXIMUM_LAYER_SIZE", limit)
 }
 
 // keep puts what was received on stable storage, row and bytes. An upload

@@ -102,6 +102,7 @@ func choose(headers []string, stored string) choice {
 	if len(headers) == 0 {
 		return asStored
 	}
+	stored = lower(stored)
 	listed, named, refused, image := false, false, false, false
 	eachAccept(headers, func(t string, no bool) bool {
 		switch {
@@ -135,6 +136,7 @@ func choose(headers []string, stored string) choice {
 // accepts reports whether the headers list t by name.
 func accepts(headers []string, t string) bool {
 	found := false
+	t = lower(t)
 	eachAccept(headers, func(got string, refused bool) bool {
 		found = got == t && !refused
 		return !found

@@ -149,7 +149,7 @@ func (c *call) open(repo store.Repository) error {
 		return errNoRepository
 	}
 	if c.act.access == accessWrite && !mayPushTo(repo.State, c.grants.Actor.Kind) {
-		return &gantry.Error{Code: gantry.Denied, Detail: "the repository is in state " + repo.State.String() + ": it takes no pushes"}
+		return &gantry.Error{Code: gantry.Denied, Detail: "the repository is in state " + repo.State.String() + ": it takes no pushes; its administrator can change that"}
 	}
 	c.repo = repo
 	return nil

@@ -148,7 +148,7 @@ func (c *call) rangeFailed() error {
 		delete(h, k)
 	}
 	h["Content-Type"] = headerJSON
-	body := errorBody(codeInvalidRequest, "no part of the range is within the blob", nil, false)
+	body := errorBody(codeInvalidRequest, "no part of the range is within the blob; Content-Range has its size", nil, false)
 	c.sendBody(http.StatusRequestedRangeNotSatisfiable, body)
 	return nil
 }

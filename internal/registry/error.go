@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -98,31 +99,32 @@ var answers = map[cause]answer{
 	{gantry.Unsupported, "", ""}:                          {405, codeUnsupported},
 }
 
-// messages are said when an error has no text of its own.
+// messages are said when an error has no text of its own, or a text that says
+// less. Each says what is wrong and what to do.
 var messages = map[string]string{
-	codeBlobUnknown:         "blob unknown to registry",
-	codeBlobUploadInvalid:   "blob upload invalid",
-	codeBlobUploadUnknown:   "blob upload unknown to registry",
-	codeDenied:              "requested access to the resource is denied",
-	codeDigestInvalid:       "provided digest did not match uploaded content",
-	codeInvalidRequest:      "invalid request",
-	codeManifestBlobUnknown: "manifest blob unknown to registry",
-	codeManifestInvalid:     "manifest invalid",
-	codeManifestUnknown:     "manifest unknown",
-	codeNameInvalid:         "invalid repository name",
-	codeNameUnknown:         "repository name not known to registry",
-	codeNotFound:            "there is nothing at this address",
-	codeSizeInvalid:         "provided length did not match content length",
-	codeTagAlreadyExists:    "tag was already pushed",
+	codeBlobUnknown:         "blob unknown to registry: this repository does not hold it; push it here, or mount it",
+	codeBlobUploadInvalid:   "blob upload invalid: ask for its state with GET, or start a new one",
+	codeBlobUploadUnknown:   "blob upload unknown to registry: start a new one",
+	codeDenied:              "requested access to the resource is denied; ask the administrator",
+	codeDigestInvalid:       "provided digest did not match uploaded content; push it again",
+	codeInvalidRequest:      "invalid request: a parameter or header is malformed; mend it and try again",
+	codeManifestBlobUnknown: "manifest blob unknown to registry: push what the manifest names first",
+	codeManifestInvalid:     "manifest invalid: it is not what its media type promises; mend it and push again",
+	codeManifestUnknown:     "manifest unknown: the repository has no such tag or digest; look at the list of its tags",
+	codeNameInvalid:         "invalid repository name; use lower-case letters, digits, '.', '_', '-' and '/'",
+	codeNameUnknown:         "repository name not known to registry; check the spelling, or push to it first",
+	codeNotFound:            "there is nothing at this address; check the URL",
+	codeSizeInvalid:         "provided length did not match content length; send it again",
+	codeTagAlreadyExists:    "tag was already pushed; push under another one",
 	codeTagExpired:          "the tag was deleted or has expired; to pull it, restore it in the time machine",
-	codeTagImmutable:        "the tag is immutable",
-	codeTagInvalid:          "manifest tag did not match URI",
-	codeTooManyRequests:     "too many requests",
-	codeTooManyTags:         "too many tags requested",
-	codeUnauthorized:        "access to the requested resource is not authorized",
+	codeTagImmutable:        "the tag is immutable; push under another one",
+	codeTagInvalid:          "the tag is malformed; use letters, digits, '_', '.' and '-'",
+	codeTooManyRequests:     "too many requests; wait as long as Retry-After says",
+	codeTooManyTags:         "too many tags requested; name fewer of them at a time",
+	codeUnauthorized:        "access to the requested resource is not authorized; log in, or ask the repository's administrator for access",
 	codeUnavailable:         "the registry cannot do this right now; try again later",
-	codeUnknown:             "internal error",
-	codeUnsupported:         "the operation is unsupported",
+	codeUnknown:             "internal error; its cause is in the registry's log, under this answer's X-Request-Id",
+	codeUnsupported:         "the operation is unsupported; errors.md of the documentation says what is",
 }
 
 // An explained error carries what the answer's detail object says beside its
@@ -146,7 +148,7 @@ func answerFor(err error) (answer, string) {
 	}
 	for _, c := range [...]cause{{e.Code, e.Object, e.Reason}, {e.Code, "", e.Reason}, {e.Code, e.Object, ""}, {e.Code, "", ""}} {
 		if a, ok := answers[c]; ok {
-			if e.Detail != "" {
+			if e.Detail != "" && !strings.HasPrefix(messages[a.code], e.Detail) {
 				return a, e.Detail
 			}
 			return a, messages[a.code]

@@ -26,7 +26,7 @@ func (c *call) page(q url.Values) (int, error) {
 	}
 	n, ok := parseDecimal(s)
 	if !ok {
-		return 0, gantry.Errorf(gantry.Invalid, "", "the parameter n is not a number of entries")
+		return 0, gantry.Errorf(gantry.Invalid, "", "the parameter n must be a whole number of entries, from 0 on")
 	}
 	return int(min(n, int64(c.set.page))), nil
 }
@@ -48,7 +48,7 @@ func (c *call) listTags() error {
 	}
 	last := q.Get("last")
 	if len(last) > maxLast {
-		return gantry.Errorf(gantry.Invalid, "", "the parameter last is no tag")
+		return gantry.Errorf(gantry.Invalid, "", "the parameter last is longer than a tag can be; take it from the Link header of the page before")
 	}
 	tags, more := []string(nil), false
 	if n > 0 {

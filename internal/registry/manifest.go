@@ -22,7 +22,7 @@ const maxTags = 100
 func (c *call) reference() (gantry.Reference, error) {
 	ref, err := gantry.ParseReference(c.route.ref)
 	if err != nil && !isDigest(c.route.ref) && c.r.Method != http.MethodPut {
-		return ref, &gantry.Error{Code: gantry.NotFound, Object: "manifest", Detail: "there is no tag of that name: it breaks the rules for tags", Err: err}
+		return ref, &gantry.Error{Code: gantry.NotFound, Object: "manifest", Detail: "manifest unknown: no tag can have that name; use letters, digits, '_', '.' and '-', at most 128", Err: err}
 	}
 	return ref, err
 }
@@ -107,7 +107,7 @@ func (c *call) negotiate(m *content.Manifest) (*content.Manifest, error) {
 	case nothing:
 	}
 	return nil, gantry.Errorf(gantry.NotFound, "manifest",
-		"the manifest is of type %s, which the Accept header does not list, and there is no form of it that it lists", m.MediaType)
+		"the manifest is of type %s, which the Accept header does not list, and there is no form of it that it lists; pull with a newer client, or by digest", m.MediaType)
 }
 
 // putManifest answers PUT /v2/<name>/manifests/<reference>. With a digest,
@@ -158,10 +158,14 @@ func contentType(header string) (string, error) {
 	t, _, err := mime.ParseMediaType(header)
 	if err != nil && t == "" {
 		return "", &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.MediaTypeRefused, Err: err,
-			Detail: "the Content-Type header is malformed"}
+			Detail: "the Content-Type header is malformed; send the media type of the manifest"}
 	}
 	if t == "application/json" {
 		return "", nil
+	}
+	spelled, _, _ := strings.Cut(header, ";")
+	if spelled = strings.TrimSpace(spelled); strings.EqualFold(spelled, t) {
+		return spelled, nil // media types are the same in any case, but what is in the body may be spelled so
 	}
 	return t, nil
 }
@@ -181,36 +185,50 @@ func tagParameters(query string) ([]string, error) {
 			tags = append(tags, tag)
 		}
 		if len(tags) > maxTags {
-			return nil, gantry.Errorf(gantry.TooLarge, "tags", "one push sets at most %d tags", maxTags)
+			return nil, gantry.Errorf(gantry.TooLarge, "tags", "one push sets at most %d tags; name the others in another one", maxTags)
 		}
 	}
 	return tags, nil
 }
 
 func badQuery(err error) error {
-	return &gantry.Error{Code: gantry.Invalid, Detail: "the parameters are malformed", Err: err}
+	return &gantry.Error{Code: gantry.Invalid, Detail: "the parameters of the URL or form are malformed; encode them as UTF-8 text", Err: err}
 }
+
+// firstRead is how many bytes of a body get memory before they are there: a
+// length is easily claimed.
+const firstRead = 16 << 10
 
 // readBody reads the request's body up to limit bytes.
 func (c *call) readBody(limit int64, object string) ([]byte, error) {
-	tooLarge := gantry.Errorf(gantry.TooLarge, object, "the %s is larger than the limit of %d bytes", object, limit)
-	n := c.r.ContentLength
-	if n > limit {
+	tooLarge := gantry.Errorf(gantry.TooLarge, object, "the %s is larger than the limit of %d bytes; make it smaller", object, limit)
+	size := c.r.ContentLength
+	if size > limit {
 		return nil, tooLarge
 	}
-	if n >= 0 {
-		b := make([]byte, n)
-		_, err := io.ReadFull(&c.body, b)
-		if err != nil && !errors.Is(err, io.EOF) {
+	if size < 0 {
+		size = limit + 1
+	}
+	b := make([]byte, min(size, firstRead))
+	for n := 0; ; {
+		if int64(n) == size {
+			if size > limit {
+				return nil, tooLarge
+			}
+			return b, nil
+		}
+		if n == len(b) {
+			b = append(b, make([]byte, min(int64(n), size-int64(n)))...)
+		}
+		m, err := c.body.Read(b[n:])
+		n += m
+		if err == io.EOF {
+			return b[:n], nil
+		}
+		if err != nil {
 			return nil, err
 		}
-		return b, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(&c.body, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, tooLarge
-	}
-	return b, err
 }
 
 // deleteManifest answers DELETE /v2/<name>/manifests/<reference>.

@@ -163,10 +163,10 @@ func (s *Server) newCall(w http.ResponseWriter, r *http.Request) *call {
 
 var (
 	errNoRoute  = &gantry.Error{Code: gantry.NotFound}
-	errMethod   = &gantry.Error{Code: gantry.Unsupported, Detail: "this method is not supported here"}
-	errRecovery = &gantry.Error{Code: gantry.Unsupported, Detail: "the registry is in account recovery mode: it serves no images"}
+	errMethod   = &gantry.Error{Code: gantry.Unsupported, Detail: "this method is not supported here; the Allow header names those that are"}
+	errRecovery = &gantry.Error{Code: gantry.Unsupported, Detail: "the registry is in account recovery mode: it serves no images until its administrator ends that"}
 	errReadOnly = &gantry.Error{Code: gantry.ReadOnly, Detail: "System is currently read-only. Pulls will succeed but all write operations are currently suspended."}
-	errNoPushes = &gantry.Error{Code: gantry.ReadOnly, Reason: gantry.PushesDisabled, Detail: "pushes to this registry are disabled; pulls work"}
+	errNoPushes = &gantry.Error{Code: gantry.ReadOnly, Reason: gantry.PushesDisabled, Detail: "pushes to this registry are disabled; pulls work. Ask its administrator when they come back"}
 )
 
 func (c *call) serve() error {
@@ -339,12 +339,12 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // cause is what to tell of a body that could not be read: err, if it tells
 // something itself.
 func (b *bodyReader) cause(err error) error {
-	e := &gantry.Error{Code: gantry.Invalid, Object: "size", Err: err, Detail: "the request body ended before its announced length"}
+	e := &gantry.Error{Code: gantry.Invalid, Object: "size", Err: err, Detail: "the request body ended before its announced length; send it again"}
 	switch {
 	case errors.Is(b.err, httpd.ErrStalled):
-		e.Object, e.Detail, e.Err = "", "the request body did not arrive in time", b.err
+		e.Object, e.Detail, e.Err = "", "the request body did not arrive in time; send it again", b.err
 	case errors.Is(b.err, errLongBody):
-		e.Detail = errLongBody.Error()
+		e.Detail = errLongBody.Error() + "; send what it says"
 	}
 	return e
 }

@@ -498,7 +498,7 @@ func testBlobs(t *testing.T, newEnv maker) {
 		{"bytes=0-0", 0, 1}, {"bytes=5-14", 5, 15}, {"bytes=99990-", 99990, 100000}, {"bytes=99990-200000", 99990, 100000},
 		{"bytes=-10", 99990, 100000}, {"bytes=-200000", 0, 100000}, {"bytes= 3-4 ", 3, 5}, {"BYTES=3-4", 3, 5}, {"bytes=3-4,", 3, 5},
 		{"bytes=0-1,200000-", 0, 2},
-		{"bytes=4-3", 0, 0}, {"bytes=a-b", 0, 0}, {"bytes=-", 0, 0}, {"lines=1-2", 0, 0}, {"bytes", 0, 0}, {"bytes=", 0, 0}, {"bytes=+1-2", 0, 0},
+		{"bytes=0-1,4-3", 0, 2}, {"bytes=a-b", 0, 0}, {"bytes=-", 0, 0}, {"lines=1-2", 0, 0}, {"bytes", 0, 0}, {"bytes=", 0, 0}, {"bytes=+1-2", 0, 0},
 		{"bytes=0-99999,0-99999", 0, 0}, {"bytes=" + strings.Repeat("0-0,", 17), 0, 0},
 	} {
 		a := e.do("reader", "GET", path, nil, "Range: "+tt.header)
@@ -513,7 +513,7 @@ func testBlobs(t *testing.T, newEnv maker) {
 			t.Errorf("%s: wrong bytes", tt.header)
 		}
 	}
-	for _, bad := range []string{"bytes=100000-", "bytes=-0", "bytes=100000-100001,200000-"} {
+	for _, bad := range []string{"bytes=100000-", "bytes=-0", "bytes=4-3", "bytes=500-0", "bytes=100000-100001,200000-"} {
 		e.do("reader", "GET", path, nil, "Range: "+bad).has("Content-Range: bytes */100000").fails(416, "INVALID_REQUEST")
 	}
 	e.do("reader", "GET", path, nil, "Range: bytes=1-2", `If-Range: "`+string(d)+`"`).is(206)
@@ -1373,7 +1373,7 @@ func TestPanicked(t *testing.T) {
 	e.mem.repos[1].manifests = nil
 	m, _ := e.image(app, "x", "")
 	doc := e.do("writer", "PUT", "/v2/"+app+"/manifests/x", m, "Content-Type: "+typeImage).fails(500, "UNKNOWN") // writes to a nil map, holding the lock
-	if doc.Errors[0].Message != "internal error" {
+	if !strings.HasPrefix(doc.Errors[0].Message, "internal error") {
 		t.Errorf("message %q", doc.Errors[0].Message)
 	}
 }

@@ -94,7 +94,7 @@ func (c *call) sendToken(req auth.TokenRequest, a tokenAnswer) error {
 	h := c.w.Header()
 	h["Cache-Control"] = headerNoStore
 	if len(req.Scopes) > maxScopes {
-		return gantry.Errorf(gantry.TooLarge, "scope", "a token is for at most %d scopes", maxScopes)
+		return gantry.Errorf(gantry.TooLarge, "scope", "a token is for at most %d scopes; ask for several tokens", maxScopes)
 	}
 	c.limitNamespace(req.Scopes)
 	if err := c.limit(httpd.ClassAuth, req.Authorization); err != nil {

@@ -172,7 +172,7 @@ func (c *call) chunk() (chunk, error) {
 	}
 	start, length, ok := parseContentRange(values[0])
 	if !ok || len(values) > 1 {
-		return ch, gantry.Errorf(gantry.Invalid, "", "the Content-Range header is not of the form <first byte>-<last byte>")
+		return ch, gantry.Errorf(gantry.Invalid, "", "the Content-Range header must be of the form <first byte>-<last byte>, both included")
 	}
 	ch.offset = start
 	switch {
@@ -180,7 +180,7 @@ func (c *call) chunk() (chunk, error) {
 		ch.length = length
 		c.body.r = &exactReader{r: c.body.r, left: length}
 	case c.r.ContentLength != length:
-		return ch, gantry.Errorf(gantry.Invalid, "size", "Content-Range says %d bytes, Content-Length %d", length, c.r.ContentLength)
+		return ch, gantry.Errorf(gantry.Invalid, "size", "Content-Range says %d bytes, Content-Length %d; they must be the same", length, c.r.ContentLength)
 	}
 	return ch, nil
 }
@@ -216,7 +216,7 @@ func (c *call) finishUpload() error {
 		return err
 	}
 	if q.Get("digest") == "" {
-		return gantry.Errorf(gantry.Invalid, "digest", "the digest parameter is missing")
+		return gantry.Errorf(gantry.Invalid, "digest", "the digest parameter is missing; name the digest of the whole blob in the URL")
 	}
 	want, err := gantry.ParseDigest(q.Get("digest"))
 	if err != nil {
