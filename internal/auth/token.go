@@ -43,7 +43,8 @@ type Token struct {
 	Token        string
 	ExpiresIn    time.Duration
 	IssuedAt     time.Time
-	RefreshToken string // "" unless one was asked for and is allowed
+	RefreshToken string   // "" unless one was asked for and is allowed
+	Scopes       []string // that were granted, cut down to what is allowed
 }
 
 const (
@@ -144,6 +145,19 @@ type private struct {
 	Catalog bool             `json:"c,omitempty"`
 }
 
+// scopes are the grants in the words of a scope parameter.
+func (c *claims) scopes() (all []string) {
+	for _, a := range c.Access {
+		if len(a.Actions) > 0 {
+			all = append(all, a.Type+":"+a.Name+":"+strings.Join(a.Actions, ","))
+		}
+	}
+	if c.Gantry.Catalog {
+		all = append(all, "registry:catalog:*")
+	}
+	return all
+}
+
 const anonymousName = "(anonymous)"
 
 // Token issues a registry token, as registry-protocol.md §2 says: what may not
@@ -191,7 +205,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{ExpiresIn: s.opts.TokenLife, IssuedAt: now}
+	t := Token{ExpiresIn: s.opts.TokenLife, IssuedAt: now, Scopes: c.scopes()}
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}

@@ -80,7 +80,21 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 	if err != nil {
 		return Pushed{}, err
 	}
-	return Pushed{ID: done.ID, Digest: d, Subject: doc.Subject, Created: done.Created}, nil
+	return Pushed{ID: done.ID, Digest: d, Subject: doc.Subject, Created: done.Created, Warnings: doc.warnings(len(p.Tags) > 0 && put.Expiry != nil)}, nil
+}
+
+// warnings are about what was taken but will not be what the client means.
+// expires tells whether a label may end the tags.
+func (p *parsed) warnings(expires bool) (all []string) {
+	if p.MediaType == typeOCIArtifact {
+		all = append(all, typeOCIArtifact+" was withdrawn from the OCI specification; push an image manifest with an artifactType instead")
+	}
+	for _, l := range p.labels {
+		if expires && l.Key == store.LabelExpiresAfter && parseExpiry(l.Value) == 0 {
+			all = append(all, "the label "+store.LabelExpiresAfter+" is "+printable(l.Value)+", so the tag does not expire; write a number and one of s, m, h, d, w, y, such as 3d")
+		}
+	}
+	return all
 }
 
 // parse reads a manifest, and the labels of an image's configuration if the

@@ -43,7 +43,7 @@ func (a *tokens) Token(_ context.Context, r auth.TokenRequest) (auth.Token, erro
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.last = r
-	return auth.Token{Token: "issued", ExpiresIn: time.Hour, IssuedAt: time.Unix(1e9, 0)}, a.err
+	return auth.Token{Token: "issued", ExpiresIn: time.Hour, IssuedAt: time.Unix(1e9, 0), Scopes: []string{"repository:a/b:pull"}}, a.err
 }
 
 // asked is the last request for a token.

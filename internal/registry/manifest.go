@@ -144,10 +144,16 @@ func (c *call) putManifest() error {
 	if ref.Digest != "" && len(put.Tags) > 0 {
 		h["Oci-Tag"] = put.Tags
 	}
+	for _, w := range done.Warnings { // OCI distribution 1.1, "Warnings"
+		h["Warning"] = append(h["Warning"], `299 - "`+quotedText.Replace(w)+`"`)
+	}
 	h["Content-Type"] = headerText
 	c.sendBody(http.StatusCreated, []byte("OK"))
 	return nil
 }
+
+// quotedText escapes what stands between quotes in a header.
+var quotedText = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // contentType takes the media type out of a Content-Type header.
 // application/json is what clients say who say nothing.

@@ -43,6 +43,8 @@ func TestProtocol(t *testing.T) {
 		"TagsList":                       testTagsList,
 		"Referrers":                      testReferrers,
 		"ReferrersPages":                 testReferrersPages,
+		"Warnings":                       testWarnings,
+		"Conformance":                    testConformance,
 		"WhoMayWhat":                     testWhoMayWhat,
 		"NothingTellsPrivateFromMissing": testNothingTellsPrivateFromMissing,
 		"States":                         testStates,
@@ -115,7 +117,10 @@ func TestToken(t *testing.T) {
 		t.Errorf("request %+v", r)
 	}
 	form := "Content-Type: application/x-www-form-urlencoded"
-	e.do("", "POST", "/v2/auth", "grant_type=password&username=u&password=p%2F&service=s&client_id=c&access_type=offline&scope=repository:a/b:pull+repository:c/d:push", form).is(200)
+	a = e.do("", "POST", "/v2/auth", "grant_type=password&username=u&password=p%2F&service=s&client_id=c&access_type=offline&scope=repository:a/b:pull+repository:c/d:push", form).is(200)
+	if !strings.Contains(string(a.body), `"scope":"repository:a/b:pull"`) || !strings.Contains(string(a.body), `"token_type":"Bearer"`) { // not what was asked for
+		t.Errorf("token document %s", a.body)
+	}
 	if r := e.auth.asked(); r.Username != "u" || r.Password != "p/" || !r.Offline || len(r.Scopes) != 2 {
 		t.Errorf("request %+v", r)
 	}
@@ -1426,4 +1431,259 @@ func TestSlowPushIs408(t *testing.T) {
 	go func() { _, _ = pw.Write([]byte("{")) }()
 	e.url = "http://" + addr.String()
 	e.do("writer", "PUT", "/v2/"+app+"/manifests/v1", pr, "Content-Type: "+typeImage).fails(408, "INVALID_REQUEST")
+}
+
+// A push that succeeds says what will not be as the client means it.
+func testWarnings(t *testing.T, newEnv maker) {
+	e := newEnv(t)
+	if e.mem != nil {
+		return // content finds them
+	}
+	push := func(label, tag string) *answer {
+		t.Helper()
+		config := fmt.Sprintf(`{"config":{"Labels":{"quay.expires-after":%q}}}`, label)
+		d := e.pushBlob(app, []byte(config))
+		m := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[]}`, typeImage, d, len(config))
+		ref := tag
+		if ref == "" {
+			ref = string(gantry.FromBytes([]byte(m)))
+		}
+		return e.do("writer", "PUT", "/v2/"+app+"/manifests/"+ref, m, "Content-Type: "+typeImage).is(201)
+	}
+	for range 2 { // again too
+		push("3 weeks", "a").has(`Warning: 299 - "the label quay.expires-after is \"3 weeks\", so the tag does not expire; write a number and one of s, m, h, d, w, y, such as 3d"`)
+	}
+	push("3d", "b").has("Warning:")
+	push("never", "").has("Warning:") // there is no tag
+	for _, v := range push("\x00\r\nX: y\u00e9"+strings.Repeat("\\", 500), "c").header.Values("Warning") {
+		if len(v) > 1000 || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("Warning %q", v)
+		}
+	}
+	draft := `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","artifactType":"application/x","blobs":[]}`
+	a := e.do("writer", "PUT", "/v2/"+app+"/manifests/draft", draft, "Content-Type: application/vnd.oci.artifact.manifest.v1+json").is(201)
+	if !strings.Contains(a.header.Get("Warning"), "withdrawn") {
+		t.Errorf("Warning %q", a.header.Get("Warning"))
+	}
+}
+
+// testConformance does what the suite of the OCI distribution specification
+// does, which is not to be had here as a module: each workflow with both
+// digest algorithms, each kind of data through its whole life, all in one
+// repository, as the suite has it.
+func testConformance(t *testing.T, newEnv maker) {
+	e := newEnv(t)
+	base := "/v2/" + app
+	sum := func(algorithm string, b []byte) string {
+		h := gantry.NewHash(algorithm)
+		h.Write(b)
+		return string(gantry.DigestOf(algorithm, h))
+	}
+	whole := func(loc string, b []byte) {
+		t.Helper()
+		if a := e.do("reader", "GET", loc, nil).is(200).has("Content-Length: " + strconv.Itoa(len(b))); !bytes.Equal(a.body, b) {
+			t.Fatalf("%s: other bytes", loc)
+		}
+	}
+	for _, algorithm := range []string{"sha256", "sha512"} {
+		n := 0
+		fresh := func(size int) ([]byte, string) {
+			n++
+			b := bytes.Repeat([]byte{byte(n), byte(len(algorithm)), algorithm[4]}, size/3+1)[:size]
+			return b, sum(algorithm, b)
+		}
+		begin := func() string {
+			t.Helper()
+			return e.do("writer", "POST", base+"/blobs/uploads/", nil).is(202).header.Get("Location")
+		}
+		finish := func(loc, d string, body any, headers ...string) *answer {
+			t.Helper()
+			return e.do("writer", "PUT", loc+"?digest="+d, body, headers...)
+		}
+		done := func(a *answer, b []byte, d string) {
+			t.Helper()
+			a.is(201).has("Docker-Content-Digest: " + d)
+			whole(a.header.Get("Location"), b)
+			e.do("reader", "HEAD", base+"/blobs/"+d, nil).is(200).has("Docker-Content-Digest: "+d, "Content-Length: "+strconv.Itoa(len(b)))
+			whole(base+"/blobs/"+d, b)
+			e.do("writer", "DELETE", base+"/blobs/"+d, nil).is(202)
+			e.do("reader", "HEAD", base+"/blobs/"+d, nil).is(404)
+		}
+		b, d := fresh(512)
+		e.do("reader", "GET", base+"/blobs/"+d, nil).fails(404, "BLOB_UNKNOWN")
+		done(e.do("writer", "POST", base+"/blobs/uploads/?digest="+d, b), b, d)
+		b, d = fresh(512)
+		done(finish(begin(), d, b), b, d)
+		chunks := func(b []byte, d string, outOfOrder, putLast bool) *answer {
+			t.Helper()
+			loc := begin()
+			const size = 1024
+			for at := 0; at < len(b); at += size {
+				end := min(at+size, len(b))
+				last := putLast && end == len(b)
+				send := func(from, to int) *answer {
+					r := fmt.Sprintf("Content-Range: %d-%d", from, to-1)
+					if last {
+						return finish(loc, d, b[from:to], r)
+					}
+					return e.do("writer", "PATCH", loc, b[from:to], r)
+				}
+				if outOfOrder {
+					from := at + size
+					if from >= len(b) {
+						from = 0
+					}
+					if from != at {
+						loc = send(from, min(from+size, len(b))).is(416).header.Get("Location")
+						a := e.do("writer", "GET", loc, nil).is(204)
+						if want := fmt.Sprintf("0-%d", max(at-1, 0)); a.header.Get("Range") != want {
+							t.Fatalf("Range %q, want %q", a.header.Get("Range"), want)
+						}
+						loc = a.header.Get("Location")
+					}
+				}
+				a := send(at, end)
+				if last {
+					return a
+				}
+				loc = a.is(202).has(fmt.Sprintf("Range: 0-%d", end-1)).header.Get("Location")
+			}
+			return finish(loc, d, nil)
+		}
+		for _, size := range []int{512, 3067} {
+			for _, outOfOrder := range []bool{false, true} {
+				for _, putLast := range []bool{false, true} {
+					b, d = fresh(size)
+					done(chunks(b, d, outOfOrder, putLast), b, d)
+				}
+			}
+		}
+		b, d = fresh(512)
+		loc := e.do("writer", "PATCH", begin(), io.MultiReader(bytes.NewReader(b))).is(202).header.Get("Location")
+		done(finish(loc, d, nil), b, d)
+		for _, query := range []string{"&from=" + public, ""} {
+			b, d = fresh(512)
+			e.do("writer", "POST", "/v2/"+public+"/blobs/uploads/?digest="+d, b).is(201)
+			done(e.do("writer", "POST", base+"/blobs/uploads/?mount="+d+query, nil), b, d)
+			e.do("writer", "DELETE", "/v2/"+public+"/blobs/"+d, nil).is(202)
+		}
+		b, d = fresh(512)
+		loc = e.do("writer", "POST", base+"/blobs/uploads/?mount="+d+"&from="+public, nil).is(202).header.Get("Location")
+		done(finish(loc, d, b), b, d)
+		loc = begin()
+		e.do("writer", "DELETE", loc, nil).is(204)
+		finish(loc, d, b).fails(404, "BLOB_UPLOAD_UNKNOWN")
+		for _, b := range [][]byte{nil, []byte("{}")} {
+			d := sum(algorithm, b)
+			done(finish(begin(), d, b), b, d)
+		}
+		b, d = fresh(3067)
+		bad := append(bytes.Clone(b), "oh no"...)
+		e.do("writer", "POST", base+"/blobs/uploads/?digest="+d, bad).fails(400, "DIGEST_INVALID")
+		finish(begin(), d, bad).fails(400, "DIGEST_INVALID")
+		chunks(bad, d, false, false).fails(400, "DIGEST_INVALID")
+		chunks(bad, d, false, true).fails(400, "DIGEST_INVALID")
+		loc = e.do("writer", "PATCH", begin(), io.MultiReader(bytes.NewReader(bad))).is(202).header.Get("Location")
+		finish(loc, d, nil).fails(400, "DIGEST_INVALID")
+		e.do("reader", "HEAD", base+"/blobs/"+d, nil).is(404)
+	}
+
+	// Manifests: pushed by digest and tags, listed, pulled, deleted.
+	const annotation = `"annotations":{"org.opencontainers.conformance":"hello"}`
+	empty := []byte("{}")
+	layer := []byte("a layer")
+	one := func(mediaType string, b []byte, more string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, mediaType, sum("sha256", b), len(b), more)
+	}
+	image := func(name, more string, layers ...string) string {
+		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s],"x-name":%q%s}`, typeImage, one("application/vnd.oci.empty.v1+json", empty, `,"data":"e30="`), strings.Join(layers, ","), name, more)
+	}
+	index := func(name, more string, children ...string) string {
+		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s],"x-name":%q%s}`, typeIndex, strings.Join(children, ","), name, more)
+	}
+	of := func(m string) string {
+		if strings.Contains(m, `"manifests":`) {
+			return one(typeIndex, []byte(m), "")
+		}
+		return one(typeImage, []byte(m), `,"platform":{"os":"linux","architecture":"arm64"}`)
+	}
+	l := one("application/vnd.oci.image.layer.v1.tar+gzip", layer, "")
+	far := one("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", []byte("elsewhere"), `,"urls":["https://store.example.com/x"]`)
+	subject := func(m string) string { return `,"subject":` + of(m) }
+	amd, arm := image("amd", "", l), image("arm", "", l)
+	multi := index("multi", "", of(amd), of(arm))
+	target := image("target", "", l)
+	for name, list := range map[string][]string{ // in the order of the push
+		"image": {image("image", "", l)}, "index": {amd, arm, multi}, "nested": {amd, arm, multi, index("nested", "", of(multi))}, "empty index": {index("empty", "")},
+		"artifact": {image("artifact", `,"artifactType":"application/vnd.example+type"`, l)}, "no layers": {image("none", "")},
+		"data field": {image("data", "", one("application/x", empty, `,"data":"e30="`))}, "nondistributable": {image("far", "", far, l)},
+		"custom fields": {image("custom", `,"org.example.x":{"y":[1,2.5,"z"]}`, l)},
+		"large":         {image("large", `,"annotations":{"a":"`+strings.Repeat("A", 60_000)+`"}`, l)},
+		"subject":       {target, image("s1", subject(target)+`,"artifactType":"application/vnd.example+one",`+annotation, l), image("s2", subject(target)+`,"artifactType":"application/vnd.example+two"`, l)},
+		"subject index": {amd, arm, multi, index("s3", `,"artifactType":"application/vnd.example+one"`+subject(multi), of(amd))},
+		"missing":       {image("s4", subject(image("never pushed", ""))+`,"artifactType":"application/vnd.example+one"`, l)},
+	} {
+		for _, algorithm := range []string{"sha256", "sha512"} {
+			if algorithm == "sha512" && name != "image" && name != "artifact" {
+				continue
+			}
+			for _, b := range [][]byte{empty, layer} {
+				e.do("writer", "POST", base+"/blobs/uploads/?digest="+sum("sha256", b), b).is(201)
+			}
+			accept := []string{"Accept: " + typeIndex, "Accept: " + typeImage}
+			for i, m := range list {
+				d := sum(algorithm, []byte(m))
+				mediaType := typeImage
+				if strings.Contains(m, `"manifests":`) {
+					mediaType = typeIndex
+				}
+				tag := fmt.Sprintf("tag-%d", i)
+				a := e.do("writer", "PUT", base+"/manifests/"+d+"?tag="+tag+"&tag="+tag+"b", m, "Content-Type: "+mediaType).is(201).has("Docker-Content-Digest: "+d, "Oci-Tag: "+tag+" | "+tag+"b")
+				var doc struct{ Subject struct{ Digest string } }
+				if err := json.Unmarshal([]byte(m), &doc); err != nil {
+					t.Fatal(err)
+				}
+				a.has("Oci-Subject: " + doc.Subject.Digest)
+				if algorithm == "sha256" {
+					e.do("writer", "PUT", base+"/manifests/"+tag, m, "Content-Type: "+mediaType).is(201).has("Docker-Content-Digest: "+d, "Oci-Subject: "+doc.Subject.Digest)
+				}
+				for _, ref := range []string{e.url + a.header.Get("Location"), base + "/manifests/" + d, base + "/manifests/" + tag} {
+					headers := []string{"Content-Type: " + mediaType, "Content-Length: " + strconv.Itoa(len(m)), "Docker-Content-Digest: " + d}
+					if got := e.do("reader", "GET", ref, nil, accept...).is(200).has(headers...); string(got.body) != m {
+						t.Errorf("%s: %s came back as %.200s", name, ref, got.body)
+					}
+					e.do("reader", "HEAD", ref, nil, accept...).is(200).has(headers...)
+				}
+				e.do("writer", "PUT", base+"/manifests/"+d, m+"  ", "Content-Type: "+mediaType).fails(400, "MANIFEST_INVALID")
+				if doc.Subject.Digest != "" {
+					if got := e.do("reader", "GET", base+"/referrers/"+doc.Subject.Digest+"?artifactType=application%2Fvnd.example%2B"+map[bool]string{true: "two", false: "one"}[i == 2], nil).is(200).has("Oci-Filters-Applied: artifactType"); !strings.Contains(string(got.body), d) {
+						t.Errorf("%s: referrers %s", name, got.body)
+					}
+				}
+			}
+			tags := string(e.do("reader", "GET", base+"/tags/list?last=tag", nil).is(200).body)
+			for i, m := range slices.Backward(list) {
+				for _, tag := range []string{fmt.Sprintf("tag-%d", i), fmt.Sprintf("tag-%db", i)} {
+					if !strings.Contains(tags, `"`+tag+`"`) {
+						t.Errorf("%s: %s is not in %s", name, tag, tags)
+					}
+					e.do("writer", "DELETE", base+"/manifests/"+tag, nil).is(202)
+					e.do("reader", "HEAD", base+"/manifests/"+tag, nil).is(404)
+				}
+				d := sum(algorithm, []byte(m))
+				if a := e.do("writer", "DELETE", base+"/manifests/"+d, nil); a.status != 202 && a.status != 404 { // gone with its tags
+					t.Errorf("%s: delete: %d %s", name, a.status, a.body)
+				}
+				e.do("reader", "HEAD", base+"/manifests/"+d, nil).is(404)
+			}
+			for _, b := range [][]byte{empty, layer} {
+				e.do("writer", "DELETE", base+"/blobs/"+sum("sha256", b), nil).is(202)
+				e.do("reader", "HEAD", base+"/blobs/"+sum("sha256", b), nil).is(404)
+			}
+		}
+	}
+	e.do("writer", "PUT", base+"/manifests/sha256:baddigeststring", "{}", "Content-Type: "+typeImage).fails(400, "DIGEST_INVALID")
+	e.do("reader", "GET", base+"/manifests/sha256:baddigeststring", nil).fails(400, "DIGEST_INVALID")
+	e.do("reader", "GET", base+"/manifests/"+sum("sha256", []byte("missing")), nil).fails(404, "MANIFEST_UNKNOWN")
+	e.do("reader", "GET", base+"/manifests/missing", nil).fails(404, "MANIFEST_UNKNOWN")
 }

@@ -71,7 +71,7 @@ func (c *call) postToken() error {
 	default:
 		return gantry.Errorf(gantry.Invalid, "", "grant_type must be password or refresh_token")
 	}
-	return c.sendToken(req, tokenAnswer{Type: "Bearer", Scope: strings.Join(req.Scopes, " ")})
+	return c.sendToken(req, tokenAnswer{Type: "Bearer"})
 }
 
 // tokenRequest reads what both forms share.
@@ -106,6 +106,9 @@ func (c *call) sendToken(req auth.TokenRequest, a tokenAnswer) error {
 		return err
 	}
 	a.Token, a.AccessToken, a.RefreshToken = t.Token, t.Token, t.RefreshToken
+	if a.Type != "" { // what was granted, which may be less than was asked for
+		a.Scope = strings.Join(t.Scopes, " ")
+	}
 	a.ExpiresIn = int(t.ExpiresIn / time.Second)
 	a.IssuedAt = t.IssuedAt.UTC().Format(time.RFC3339)
 	return c.sendJSON(headerJSON, a)

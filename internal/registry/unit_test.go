@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/httpd"
 )
 
 func TestEveryCodeHasAnAnswer(t *testing.T) {
@@ -207,6 +211,93 @@ func FuzzAccept(f *testing.F) {
 		_, _ = bearer(s)
 		if tags, err := tagParameters(s); err == nil && len(tags) > maxTags {
 			t.Errorf("%q: %d tags", s, len(tags))
+		}
+	})
+}
+
+// What is taken for a name, a tag or a digest is exactly what the rules say,
+// and reads as itself.
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{"latest", "sha256:" + strings.Repeat("a", 64), "sha512:" + strings.Repeat("0", 128), "SHA256:x", ":", "a:b", ".a", "a/b", "acme/app", "acme/a//b", "a.b-c_d/e", "a--b/c", "\x00", "é/é"} {
+		f.Add(s)
+	}
+	tag := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	digest := regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
+	name := regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*/[a-z0-9][.a-z0-9_-]*(/[a-z0-9][.a-z0-9_-]*)*$`)
+	f.Fuzz(func(t *testing.T, s string) {
+		ref, err := gantry.ParseReference(s)
+		switch {
+		case err != nil:
+			if tag.MatchString(s) || digest.MatchString(s) {
+				t.Errorf("%q is refused: %v", s, err)
+			}
+			if !gantry.Is(err, gantry.Invalid) {
+				t.Errorf("%q: %v", s, err)
+			}
+		case ref.Digest != "":
+			if !digest.MatchString(string(ref.Digest)) || !strings.EqualFold(s, string(ref.Digest)) || ref.Tag != "" || gantry.DigestFromBytes(ref.Digest.Bytes()) != ref.Digest {
+				t.Errorf("%q is the digest %q", s, ref.Digest)
+			}
+			if d, ok := gantry.DigestFromKey(ref.Digest.Key()); !ok || d != ref.Digest {
+				t.Errorf("%q has the key %q", s, ref.Digest.Key())
+			}
+		case !tag.MatchString(ref.Tag) || ref.Tag != s:
+			t.Errorf("%q is the tag %q", s, ref.Tag)
+		}
+		for _, rules := range []gantry.NameRules{{}, {Nested: true}, {Nested: true, Library: "library"}} {
+			n, err := rules.ParseRepoName(s)
+			whole := s
+			if rules.Library != "" && !strings.Contains(s, "/") {
+				whole = rules.Library + "/" + s
+			}
+			want := name.MatchString(whole) && len(n.Namespace) <= 255 && len(n.Name) <= 255 && (rules.Nested || strings.Count(s, "/") == 1)
+			if ns, rest, _ := strings.Cut(whole, "/"); len(ns) < 2 || len(ns) > 255 || len(rest) > 255 {
+				want = false
+			}
+			if (err == nil) != want || err == nil && n.String() != whole {
+				t.Errorf("%q with %+v: %q, %v", s, rules, n, err)
+			}
+		}
+	})
+}
+
+// A position opens for the listing that it was made for, and nowhere else;
+// what is not ours opens nowhere. A Link's target reads as what was put in.
+func FuzzPageToken(f *testing.F) {
+	keys, err := auth.NewKeys(auth.KeyOptions{SecretKey: strings.Repeat("0123456789abcdef", 4), DatabaseSecretKey: strings.Repeat("fedcba9876543210", 4)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	pages := keys.Pages()
+	f.Add("v2/_catalog", "", "1", "7", 3, byte(1))
+	f.Add("v2/referrers", "a/b&c", "", "\x00\xff", 0, byte(0))
+	f.Fuzz(func(t *testing.T, route, filter, subject, last string, at int, flip byte) {
+		token := pages.Seal(route, filter, subject, last)
+		if got, err := pages.Open(route, filter, subject, token); err != nil || got != last {
+			t.Fatalf("%q: %q, %v", last, got, err)
+		}
+		for _, other := range [][3]string{{route + "x", filter, subject}, {route, filter + "x", subject}, {route, filter, subject + "x"}, {"", route + filter, subject}} {
+			if _, err := pages.Open(other[0], other[1], other[2], token); err == nil && other != [3]string{route, filter, subject} {
+				t.Fatalf("%q opens for %q", token, other)
+			}
+		}
+		b := []byte(token)
+		if at = at % len(b); at >= 0 && flip != 0 {
+			b[at] ^= flip
+			if got, err := pages.Open(route, filter, subject, string(b)); err == nil && got != last {
+				t.Fatalf("%q opens as %q", b, got)
+			}
+		}
+		if _, err := pages.Open(route, filter, subject, last); err == nil {
+			t.Fatalf("%q opens", last)
+		}
+		w := httptest.NewRecorder()
+		c := &call{w: w, info: &httpd.Info{Host: "quay.example.com", Scheme: "https"}, set: &settings{}}
+		c.next("/v2/a/b/tags/list", 7, "last", last)
+		inner, rel, ok := strings.Cut(strings.TrimPrefix(w.Header().Get("Link"), "<"), ">")
+		u, err := url.Parse(inner)
+		if !ok || rel != `; rel="next"` || err != nil || u.Host != "quay.example.com" || u.Path != "/v2/a/b/tags/list" || u.Query().Get("last") != last || u.Query().Get("n") != "7" {
+			t.Fatalf("Link %q", w.Header().Get("Link"))
 		}
 	})
 }
