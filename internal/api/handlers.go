@@ -165,7 +165,7 @@ func (s *server) signIn(c *call) error {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	ctx := c.r.Context()
-	id, err := s.Auth.Login(ctx, in.Username, in.Password, false, actorOf(c.r))
+	id, err := s.Auth.Login(ctx, in.Username, in.Password, actorOf(c.r))
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
 		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
 	}
@@ -226,7 +226,7 @@ func (s *server) clientKey(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, false, actorOf(c.r)); err != nil {
+	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, actorOf(c.r)); err != nil {
 		if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) == "" {
 			return gantry.Errorf(gantry.Invalid, "password", "Invalid Username or Password")
 		}

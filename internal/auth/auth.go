@@ -90,7 +90,8 @@ type Service struct {
 	proven   *expiring[[32]byte, struct{}] // credentials that were right
 	strange  *expiring[string, failures]   // failed logins of names that are no account
 	proof    []byte                        // key of the hashes in proven
-	hashing  chan struct{}                 // a slot for each bcrypt that may run
+	tries    turns                         // of passwords, one at a time for each name
+	hashing  *hasher
 	accounts accountCache
 
 	usedMu sync.Mutex

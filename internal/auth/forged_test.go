@@ -333,7 +333,7 @@ func testDisabled(t *testing.T, db *store.DB) {
 		}
 	}
 	for _, name := range []string{"ann\x00", "\xff\xfe", strings.Repeat("a", 10_000), "ann@\x00", "+", "a+b+c", ""} {
-		if _, err := s.Login(ctx, name, "x", false, gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {
+		if _, err := s.Login(ctx, name, "x", gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {
 			t.Errorf("%.20q: %v", name, err)
 		}
 		if _, err := s.Basic(ctx, name, "x", gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {

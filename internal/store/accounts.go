@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -318,9 +319,15 @@ func (db *DB) SetEnabled(ctx context.Context, id gantry.AccountID, enabled bool,
 	})
 }
 
-// LoginFailed counts a wrong password.
+// LoginFailed counts a wrong password. With id 0, of a name that is nobody's,
+// it only writes as much, so that the time it takes does not tell.
 func (db *DB) LoginFailed(ctx context.Context, id gantry.AccountID) error {
 	return db.update(ctx, "count failed login", func(ctx context.Context, t *tx) error {
+		if id == 0 {
+			_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ('failed login of nobody', ?)`+
+				t.d.upsert("name", "value = "+t.d.fresh("value")), strconv.FormatInt(t.now.UnixMilli(), 10))
+			return err
+		}
 		_, err := t.exec(ctx, `UPDATE accounts SET failed_logins = failed_logins + 1, failed_login_ms = ? WHERE id = ?`,
 			t.now.UnixMilli(), id)
 		t.who = true
