@@ -438,7 +438,7 @@ func TestReadOnlySuperuser(t *testing.T) {
 	w.want(403, "PUT", "/api/v1/repository/acme/app", auditor, `{"description":"x"}`)
 	w.want(403, "DELETE", "/api/v1/repository/acme/app", auditor, "")
 	w.want(403, "PUT", "/api/v1/organization/acme/team/x1", auditor, `{"role":"admin"}`)
-	narrow, err := w.svc.NewOAuthToken(t.Context(), who.ID, auth.ScopeUserRead, time.Hour)
+	narrow, err := w.svc.NewOAuthToken(t.Context(), who.ID, auth.ScopeUserRead, time.Hour, gantry.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}

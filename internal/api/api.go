@@ -197,7 +197,8 @@ func match(pattern, path string) (map[string]string, bool) {
 
 func actorOf(r *http.Request) gantry.Actor {
 	agent := r.UserAgent()
-	a := gantry.Actor{Kind: gantry.ActorAnonymous, Request: telemetry.RequestID(r.Context()), Agent: agent[:min(len(agent), 256)]}
+	a := gantry.Actor{Kind: gantry.ActorAnonymous, Request: telemetry.RequestID(r.Context()),
+		Agent: strings.ToValidUTF8(agent[:min(len(agent), 250)], "?")} // a database would refuse others
 	if ip := httpd.ClientIP(r.Context()); ip.IsValid() {
 		a.IP = ip.String()
 	}

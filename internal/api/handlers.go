@@ -76,18 +76,14 @@ func checkPassword(p string) error {
 	return nil
 }
 
+// initialTokenLife is how long the token of user/initialize lives, as Quay's.
+const initialTokenLife = 150 * time.Minute
+
 // initialize makes the first account. Its errors are {"message"} alone.
 func (s *server) initialize(c *call) error {
 	refuse := func(text string) error { return c.json(400, map[string]string{"message": text}) }
 	if !s.UserInitialize {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
-	}
-	var in struct {
-		Username, Password, Email string
-		Token                     bool `json:"access_token"`
-	}
-	if err := c.body(&in, false); err != nil {
-		return err
 	}
 	there, err := s.Store.HasUsers(c.r.Context())
 	if err != nil {
@@ -95,6 +91,13 @@ func (s *server) initialize(c *call) error {
 	}
 	if there {
 		return refuse("Cannot initialize user in a non-empty database")
+	}
+	var in struct {
+		Username, Password, Email string
+		Token                     bool `json:"access_token"`
+	}
+	if err := c.body(&in, false); err != nil {
+		return err
 	}
 	for _, err := range []error{checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)} {
 		if err != nil {
@@ -106,24 +109,26 @@ func (s *server) initialize(c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.Store.CreateUser(ctx, store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true,
-		Superuser: len(s.Auth.Settings().Superusers) == 0, First: true, UniqueEmail: true}, c.id.Actor)
+	secret, err := s.Auth.Keys().EncryptPassword(in.Password)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"encrypted_password": secret}
+	n := store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true,
+		Superuser: len(s.Auth.Settings().Superusers) == 0, First: true, UniqueEmail: true}
+	if in.Token { // with the account or not at all: a second try is refused
+		var row store.OAuthToken
+		out["access_token"], row = s.Auth.MakeOAuthToken(auth.AllScopes, initialTokenLife)
+		n.Token = &row
+	}
+	a, err := s.Store.CreateUser(ctx, n, c.id.Actor)
 	if gantry.Is(err, gantry.Conflict) {
 		return refuse(detail(err))
 	}
 	if err != nil {
 		return err
 	}
-	secret, err := s.Auth.Keys().EncryptPassword(in.Password)
-	if err != nil {
-		return err
-	}
-	out := map[string]any{"username": a.Name, "email": a.Email, "encrypted_password": secret}
-	if in.Token {
-		if out["access_token"], err = s.Auth.NewOAuthToken(ctx, a.ID, auth.AllScopes, 150*time.Minute); err != nil {
-			return err
-		}
-	}
+	out["username"], out["email"] = a.Name, a.Email
 	return c.json(200, out)
 }
 

@@ -470,11 +470,19 @@ func oauthHash(secret string) string {
 	return "s1$" + hex.EncodeToString(sum[:])
 }
 
-// NewOAuthToken makes an access token for an account.
-func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, scope string, life time.Duration) (string, error) {
-	token := randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-	return token, s.store.CreateOAuthToken(ctx, store.OAuthToken{Account: account, Name: token[:oauthNameLen],
-		SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope, Expires: s.now().Add(life)})
+// MakeOAuthToken makes an access token and the row that it is checked with,
+// which the caller stores. It ends after life.
+func (s *Service) MakeOAuthToken(scope string, life time.Duration) (token string, row store.OAuthToken) {
+	token = randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	return token, store.OAuthToken{Name: token[:oauthNameLen], SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope,
+		Expires: s.now().Add(life)}
+}
+
+// NewOAuthToken makes and stores an access token for an account.
+func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, scope string, life time.Duration, actor gantry.Actor) (string, error) {
+	token, row := s.MakeOAuthToken(scope, life)
+	row.Account = account
+	return token, s.store.CreateOAuthToken(ctx, row, actor)
 }
 
 // NewRobotToken makes a robot's token: 64 of A-Z0-9, and its sealed form for

@@ -275,7 +275,7 @@ func testDisabled(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	oauth, err := s.NewOAuthToken(ctx, ann.ID, AllScopes, time.Hour)
+	oauth, err := s.NewOAuthToken(ctx, ann.ID, AllScopes, time.Hour, gantry.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}

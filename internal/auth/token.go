@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ type Token struct {
 
 const (
 	maxTokenLife = time.Hour
-	maxFresh     = 3660 * time.Second // REGISTRY_JWT_AUTH_MAX_FRESH_S
+	maxFresh     = 3660 * time.Second
 	leeway       = 30 * time.Second
 	keyLife      = 2 * time.Hour    // INSTANCE_SERVICE_KEY_EXPIRATION
 	keyRefresh   = 55 * time.Minute // INSTANCE_SERVICE_KEY_REFRESH
@@ -101,7 +102,7 @@ func (s *Service) renew(ctx context.Context) error {
 	s.signing.mu.Lock()
 	defer s.signing.mu.Unlock()
 	now := s.now()
-	if s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
+	if s.opts.NoTokens || s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
 		return nil
 	}
 	until := now.Add(keyLife)
@@ -171,7 +172,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	}
 	now := s.now()
 	c := claims{Issuer: keyService, Audience: r.Service, Subject: id.Account.Name, IssuedAt: now.Unix(), NotBefore: now.Unix(),
-		Expires: now.Add(s.opts.TokenLife).Unix(), Access: []access{}, Context: tokenContext(&id),
+		Expires: now.Add(s.tokenLife()).Unix(), Access: []access{}, Context: tokenContext(&id),
 		Gantry: &private{Account: id.Account.ID, Kind: id.Actor.Kind, Super: id.Superuser, Full: id.FullAccess,
 			ReadAll: id.ReadOnlySuperuser, Catalog: catalog}}
 	if id.Anonymous() {
@@ -191,7 +192,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{ExpiresIn: s.opts.TokenLife, IssuedAt: now}
+	t := Token{ExpiresIn: s.tokenLife(), IssuedAt: now}
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}
@@ -334,7 +335,13 @@ func tokenContext(id *Identity) map[string]any {
 	return c
 }
 
+// tokenLife is how long a new token lives.
+func (s *Service) tokenLife() time.Duration { return min(maxTokenLife, s.opts.MaxFresh) }
+
 func (s *Service) sign(ctx context.Context, c claims) (string, error) {
+	if s.opts.NoTokens {
+		return "", errors.New("auth: made with NoTokens")
+	}
 	if err := s.renew(ctx); err != nil { // a signature that nobody can check is no use
 		return "", err
 	}
@@ -409,7 +416,7 @@ func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Gra
 	switch {
 	case c.Issuer != keyService || c.Subject == "" || c.Audience == "":
 		return nil, badToken("a claim is missing or wrong", nil)
-	case c.Expires-c.IssuedAt > int64(maxFresh/time.Second) || c.Expires <= c.IssuedAt:
+	case c.Expires-c.IssuedAt > int64(s.opts.MaxFresh/time.Second) || c.Expires <= c.IssuedAt:
 		return nil, badToken("it lives too long", nil)
 	case now.After(exp.Add(leeway)):
 		return nil, badToken("it has expired", nil)

@@ -156,6 +156,9 @@ type NewAccount struct {
 	First bool
 	// UniqueEmail refuses an address that another user or organization has.
 	UniqueEmail bool
+	// Token is a user's first OAuth token, for the account that is made; nil =
+	// none.
+	Token *OAuthToken
 }
 
 // CreateUser makes a user. A name that is taken, by any account, is Conflict
@@ -174,8 +177,13 @@ func (db *DB) CreateUser(ctx context.Context, n NewAccount, actor gantry.Actor) 
 		if by.Account == 0 { // signed up
 			by.Account, by.Name, by.Kind = a.ID, a.Name, gantry.ActorUser
 		}
-		return t.event(ctx, Event{Kind: "user_create", Namespace: a.ID, Actor: by,
-			Payload: map[string]any{"username": a.Name, "email": a.Email}})
+		if err := t.event(ctx, Event{Kind: "user_create", Namespace: a.ID, Actor: by,
+			Payload: map[string]any{"username": a.Name, "email": a.Email}}); err != nil || n.Token == nil {
+			return err
+		}
+		token := *n.Token
+		token.Account = a.ID
+		return t.createOAuthToken(ctx, token, by)
 	})
 	return a, err
 }
@@ -282,6 +290,25 @@ func (db *DB) SetPassword(ctx context.Context, id gantry.AccountID, hash string,
 		}
 		t.who = true
 		return t.event(ctx, Event{Kind: "account_change_password", Namespace: id, Actor: actor})
+	})
+}
+
+// SetSuperuser marks a user as a superuser, or takes the mark away.
+func (db *DB) SetSuperuser(ctx context.Context, id gantry.AccountID, super bool, actor gantry.Actor) error {
+	return db.update(ctx, "mark superuser", func(ctx context.Context, t *tx) error {
+		a, err := t.accountWhere(ctx, "a.id = ? AND a.kind = 'user'", id)
+		if err != nil {
+			return err
+		}
+		if a.Superuser == super {
+			return nil
+		}
+		if _, err := t.exec(ctx, `UPDATE accounts SET superuser = ? WHERE id = ?`, flag(super), id); err != nil {
+			return err
+		}
+		t.who = true
+		return t.event(ctx, Event{Kind: "user_change_metadata", Namespace: id, Actor: actor,
+			Payload: map[string]any{"username": a.Name, "superuser": super}})
 	})
 }
 
