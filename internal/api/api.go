@@ -129,17 +129,27 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	allowed := ""
+	allowed, pattern := "", ""
 	for i := range s.routes {
-		params, ok := match(s.routes[i].path, path)
+		rt := &s.routes[i]
+		// What a path means does not depend on the method: a longer pattern
+		// that has not this method is not the name of a nested repository.
+		if pattern != "" && rt.path != pattern {
+			continue
+		}
+		params, ok := match(rt.path, path)
 		if !ok {
 			continue
 		}
-		if s.routes[i].method == r.Method || s.routes[i].method == "GET" && r.Method == "HEAD" {
-			c.route, c.params = &s.routes[i], params
+		if rt.path == wholeRepository && reserved(path) {
 			break
 		}
-		allowed += ", " + s.routes[i].method
+		pattern = rt.path
+		if rt.method == r.Method || rt.method == "GET" && r.Method == "HEAD" {
+			c.route, c.params = rt, params
+			break
+		}
+		allowed += ", " + rt.method
 	}
 	if c.route == nil && allowed != "" {
 		w.Header().Set("Allow", allowed[2:])
@@ -340,7 +350,7 @@ func (c *call) body(v any, optional bool) error {
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", e.Field)
+			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", strings.ToLower(e.Field)) // as JSON has it
 		}
 		return gantry.Errorf(gantry.Invalid, "body", "The request's body is not valid JSON")
 	}

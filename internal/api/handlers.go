@@ -63,9 +63,35 @@ var routes = []route{
 	{method: "DELETE", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).deletePermission},
 	{method: "POST", path: "repository/{repo}/changevisibility", access: repoAdmin, handle: (*server).changeVisibility},
 	{method: "PUT", path: "repository/{repo}/changestate", access: repoAdmin, handle: (*server).changeState},
-	{method: "GET", path: "repository/{repo}", access: repoRead, handle: (*server).getRepository},
-	{method: "PUT", path: "repository/{repo}", access: repoWrite, handle: (*server).describeRepository},
-	{method: "DELETE", path: "repository/{repo}", access: repoAdmin, handle: (*server).deleteRepository},
+	{method: "GET", path: wholeRepository, access: repoRead, handle: (*server).getRepository},
+	{method: "PUT", path: wholeRepository, access: repoWrite, handle: (*server).describeRepository},
+	{method: "DELETE", path: wholeRepository, access: repoAdmin, handle: (*server).deleteRepository},
+}
+
+// wholeRepository is the pattern that takes any path below repository/: the
+// name of a repository may hold slashes.
+const wholeRepository = "repository/{repo}"
+
+// below are the parts of a repository that Quay has routes for and this API
+// has not yet. They are no names of nested repositories: who deletes a tag
+// must not delete the repository app/tag/latest.
+var below = []string{
+	"aggregatelogs", "authorizedemail/{x}", "autoprunepolicy", "autoprunepolicy/{x}", "build", "build/{x}", "build/{x}/logs", "build/{x}/status",
+	"changetrust", "exportlogs", "image", "image/{x}", "image/{x}/security", "immutabilitypolicy", "immutabilitypolicy/{x}", "logs",
+	"manifest/{x}", "manifest/{x}/labels", "manifest/{x}/labels/{y}", "manifest/{x}/pull_statistics", "manifest/{x}/security", "mirror",
+	"mirror/sync-cancel", "mirror/sync-now", "notification", "notification/{x}", "notification/{x}/test", "signatures", "tag", "tag/{x}",
+	"tag/{x}/expire", "tag/{x}/images", "tag/{x}/pull_statistics", "tag/{x}/restore", "tokens", "tokens/{x}", "trigger", "trigger/{x}",
+	"trigger/{x}/fields/{y}", "trigger/{x}/{y}",
+}
+
+// reserved reports whether a path is one of below.
+func reserved(path string) bool {
+	for _, tail := range below {
+		if _, ok := match(wholeRepository+"/"+tail, path); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // checkPassword is Quay's rule.
