@@ -153,6 +153,8 @@ func maintains(c *config.Config) bool {
 func apiOptions(c *config.Config) api.Options {
 	return api.Options{
 		UserInitialize: c.Features.UserInitialize,
+		NoDirectLogin:  !c.Features.DirectLogin,
+		OrgBySuperuser: c.Features.SuperusersOrgCreationOnly,
 		XHROnly:        c.Session.BrowserAPICallsXHROnly,
 		RepoMirror:     c.Features.RepoMirror,
 		CookieSecure:   c.Session.CookieSecure,
