@@ -278,7 +278,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("db status:\n%s", out)
 	}
 	run("", "db", "migrate", "--output", "json")
-	for _, stdin := range []string{"", "\n", "short\n", "with blanks in it\n", strings.Repeat("x", 5000)} {
+	for _, stdin := range []string{"", "\n", "short\n", "with blanks in it\n", "ääää\n", "latin-1 \xe4\xf6\xfc\xdf\n", "nul\x00inside\n", strings.Repeat("x", 5000)} {
 		if r := gantry(t, stdin, "user", "create", "eve", "--data", data); r.code != 1 || !strings.HasPrefix(r.err, "gantry: ") {
 			t.Errorf("password %.20q: %+v", stdin, r)
 		}

@@ -32,7 +32,6 @@ type Options struct {
 	UserCreation   bool          // FEATURE_USER_CREATION: anybody may sign up
 	InviteOnly     bool          // FEATURE_INVITE_ONLY_USER_CREATION: but not without an invitation
 	NoDirectLogin  bool          // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
-	OrgBySuperuser bool          // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
 	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
 	RepoMirror     bool          // FEATURE_REPO_MIRROR
 	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway

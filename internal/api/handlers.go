@@ -94,14 +94,6 @@ func reserved(path string) bool {
 	return false
 }
 
-// checkPassword is Quay's rule.
-func checkPassword(p string) error {
-	if len(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace) {
-		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at least 8 characters and contain no whitespace.")
-	}
-	return nil
-}
-
 // initialTokenLife is how long the token of user/initialize lives, as Quay's.
 const initialTokenLife = 150 * time.Minute
 
@@ -125,7 +117,7 @@ func (s *server) initialize(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	for _, err := range []error{checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)} {
+	for _, err := range []error{checkUsername(in.Username), auth.CheckPassword(in.Password), checkEmail(in.Email)} {
 		if err != nil {
 			return refuse("Failed to initialize user: " + detail(err))
 		}
@@ -415,7 +407,7 @@ func (s *server) createOrganization(c *call) error {
 	if err := checkEmail(in.Email); err != nil {
 		return err
 	}
-	if c.id.Account.Kind != gantry.User || c.id.Restricted || c.id.ReadOnlySuperuser || s.OrgBySuperuser && !c.id.Superuser {
+	if !s.Auth.Settings().MayCreateOrganization(&c.id) {
 		return errDenied
 	}
 	_, err := s.Store.CreateOrganization(c.r.Context(), store.NewAccount{Name: in.Name, Email: in.Email, Verified: true, UniqueEmail: true},

@@ -35,12 +35,13 @@ func testInitialize(t *testing.T, db *store.DB) {
 	w.want(405, "GET", path, "", "")
 	w.want(403, "POST", path, "", `{"username":"quayadmin","password":"quaypass123"}`, "Origin", "https://evil.example.com") // a page in the admin's browser
 	for _, bad := range []string{`{"username":"quayadmin","password":"short","email":"q@example.com"}`, `{"username":"quayadmin","password":"pass word 1"}`,
-		"{\"username\":\"quayadmin\",\"password\":\"pass\\tword1\"}", `{"username":"quayadmin","password":"pass\u00a0word1"}`, `{"username":"quayadmin"}`} {
+		"{\"username\":\"quayadmin\",\"password\":\"pass\\tword1\"}", `{"username":"quayadmin","password":"pass\u00a0word1"}`, `{"username":"quayadmin","password":"ääää"}`, `{"username":"quayadmin"}`} {
 		if b := w.want(400, "POST", path, "", bad); b != short {
 			t.Errorf("%s: %q", bad, b)
 		}
 	}
-	for _, bad := range []string{`{}`, `{"username":"Q","password":"quaypass123"}`, `{"username":"a+b","password":"quaypass123"}`, `{"username":"quayadmin","password":"quaypass123","email":"nonsense"}`} {
+	for _, bad := range []string{`{}`, `{"username":"Q","password":"quaypass123"}`, `{"username":"a+b","password":"quaypass123"}`, `{"username":"quayadmin","password":"quaypass123","email":"nonsense"}`,
+		`{"username":"quayadmin","password":"` + strings.Repeat("x", 4097) + `"}`} {
 		if b := w.want(400, "POST", path, "", bad); !strings.HasPrefix(b, `{"message":"Failed to initialize user: `) {
 			t.Errorf("%s: %q", bad, b)
 		}

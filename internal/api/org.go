@@ -73,7 +73,7 @@ func (s *server) signUp(c *call) error {
 	if c.session != nil {
 		return gantry.Errorf(gantry.Invalid, "account", "Sign out before you create another account")
 	}
-	if err := errors.Join(checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)); err != nil {
+	if err := errors.Join(checkUsername(in.Username), auth.CheckPassword(in.Password), checkEmail(in.Email)); err != nil {
 		return err
 	}
 	ctx := c.r.Context()

@@ -245,13 +245,6 @@ func (c *core) show(a store.Account) Account {
 	return v
 }
 
-func checkPassword(p string) error {
-	if len(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace) {
-		return gantry.Errorf(gantry.Invalid, "password", "the password must be at least 8 characters and contain no whitespace")
-	}
-	return nil
-}
-
 func createUser(ctx context.Context, c *core, in NewUser) (any, error) {
 	if err := gantry.CheckNamespace(in.Name); err != nil {
 		return nil, gantry.Errorf(gantry.Invalid, "account", "the name %.80q is not one: it must be 2 to 255 lower-case letters and digits, with single '.', '_' or '-' between them", in.Name)
@@ -260,7 +253,7 @@ func createUser(ctx context.Context, c *core, in NewUser) (any, error) {
 		strings.HasPrefix(in.Email, "@") || strings.HasSuffix(in.Email, "@")) {
 		return nil, gantry.Errorf(gantry.Invalid, "email", "%.80q is not an e-mail address", in.Email)
 	}
-	if err := checkPassword(in.Password); err != nil {
+	if err := auth.CheckPassword(in.Password); err != nil {
 		return nil, err
 	}
 	hash, err := c.auth.HashPassword(ctx, in.Password)
@@ -326,7 +319,7 @@ func listUsers(ctx context.Context, c *core, _ nothing) (any, error) {
 }
 
 func setPassword(ctx context.Context, c *core, in NewUser) (any, error) {
-	if err := checkPassword(in.Password); err != nil {
+	if err := auth.CheckPassword(in.Password); err != nil {
 		return nil, err
 	}
 	a, err := c.account(ctx, in.Name, gantry.User)

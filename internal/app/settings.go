@@ -101,6 +101,7 @@ func authSettings(c *config.Config) auth.Settings {
 		SuperusersFullAccess:      c.Features.SuperusersFullAccess,
 		Superusers:                c.Auth.SuperUsers,
 		ReadOnlySuperusers:        c.Auth.GlobalReadonlySuperUsers,
+		OrgBySuperuser:            c.Features.SuperusersOrgCreationOnly,
 		RestrictedUsers:           c.Features.RestrictedUsers,
 		RestrictedUsersWhitelist:  c.Auth.RestrictedUsersWhitelist,
 		RequireEncryptedBasicAuth: c.Features.RequireEncryptedBasicAuth,
@@ -154,7 +155,6 @@ func apiOptions(c *config.Config) api.Options {
 	return api.Options{
 		UserInitialize: c.Features.UserInitialize,
 		NoDirectLogin:  !c.Features.DirectLogin,
-		OrgBySuperuser: c.Features.SuperusersOrgCreationOnly,
 		XHROnly:        c.Session.BrowserAPICallsXHROnly,
 		RepoMirror:     c.Features.RepoMirror,
 		CookieSecure:   c.Session.CookieSecure,

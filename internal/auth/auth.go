@@ -29,6 +29,7 @@ type Settings struct {
 	SuperusersFullAccess      bool     // FEATURE_SUPERUSERS_FULL_ACCESS
 	Superusers                []string // SUPER_USERS; accounts marked so in the store come on top
 	ReadOnlySuperusers        []string // GLOBAL_READONLY_SUPER_USERS; wins over Superusers
+	OrgBySuperuser            bool     // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
 	RestrictedUsers           bool     // FEATURE_RESTRICTED_USERS
 	RestrictedUsersWhitelist  []string // RESTRICTED_USERS_WHITELIST
 	RequireEncryptedBasicAuth bool     // FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
@@ -340,6 +341,20 @@ func (s *Service) compare(ctx context.Context, hash, password, ip string) (bool,
 	}
 	defer leave()
 	return bcrypt.CompareHashAndPassword([]byte(hash), shorten(password)) == nil, nil
+}
+
+// CheckPassword is Quay's rule for a new password, and that Login takes what
+// is set. The error is Invalid on "password".
+func CheckPassword(p string) error {
+	switch {
+	case utf8.RuneCountInString(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace):
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at least 8 characters and contain no whitespace.")
+	case len(p) > maxPassword:
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at most %d bytes.", maxPassword)
+	case strings.ContainsRune(p, 0) || !utf8.ValidString(p):
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be text without NUL characters.")
+	}
+	return nil
 }
 
 // shorten cuts a password to what bcrypt, here and in Quay, looks at.

@@ -245,6 +245,9 @@ func TestCreateOnPush(t *testing.T) {
 		}
 		push("ann", "acme/next", gantry.Write)
 		push("bob", "acme/next", gantry.Write)
+		change(func(c *Settings) { c.OrgBySuperuser = true })
+		push("ann", "other/app", gantry.NoRole)
+		change(func(c *Settings) { c.OrgBySuperuser = false })
 		change(func(c *Settings) { c.RestrictedUsers, c.RestrictedUsersWhitelist = true, []string{"bob"} })
 		push("ann", "ann/three", gantry.NoRole)
 		push("ann", "fresh/app", gantry.NoRole)

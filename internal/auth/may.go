@@ -119,6 +119,12 @@ func (i *Identity) MayCreate(r store.Rights) bool {
 	return r.Team == gantry.TeamAdmin || r.Team == gantry.TeamCreator
 }
 
+// MayCreateOrganization reports whether i may make organizations. That a token
+// has the scope for it is another matter.
+func (c *Settings) MayCreateOrganization(i *Identity) bool {
+	return i.Account.Kind == gantry.User && !i.Restricted && !i.ReadOnlySuperuser && (!c.OrgBySuperuser || i.Superuser)
+}
+
 // OrgAdmin reports whether i administers the namespace of r.
 func (i *Identity) OrgAdmin(r store.Rights) bool {
 	if i.Anonymous() || i.ReadOnlySuperuser || r.Repository.Namespace == 0 || !i.Has(ScopeOrgAdmin) {

@@ -300,7 +300,7 @@ func (s *Service) createOnPush(ctx context.Context, id *Identity, name gantry.Re
 	}
 	switch {
 	case r.Repository.Namespace == 0:
-		if !set.CreateNamespaceOnPush || id.Account.Kind != gantry.User || id.Restricted || id.ReadOnlySuperuser || !id.Has(ScopeRepoCreate) {
+		if !set.CreateNamespaceOnPush || !set.MayCreateOrganization(id) || !id.Has(ScopeRepoCreate) {
 			return r, nil
 		}
 		n.MakeNamespace = true
