@@ -232,6 +232,29 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("users:\n%s", out)
 	}
 	run("", "user", "enable", "bob")
+	if out := run("", "user", "promote", "bob"); !strings.Contains(out, "bob is a superuser") {
+		t.Error(out)
+	}
+	if out := run("", "user", "list"); strings.Count(out, "superuser") != 2 {
+		t.Errorf("users:\n%s", out)
+	}
+	if out := run("", "user", "demote", "bob"); !strings.Contains(out, "bob is an ordinary user") {
+		t.Error(out)
+	}
+	var token struct {
+		Token   string
+		Expires time.Time
+	}
+	if err := json.Unmarshal([]byte(run("", "user", "token", "bob", "--expires", "1h", "--scope", "repo:read,user:read", "-o", "json")), &token); err != nil ||
+		len(token.Token) != 40 || time.Until(token.Expires) > time.Hour {
+		t.Errorf("token: %+v, %v", token, err)
+	}
+	for _, args := range [][]string{{"user", "token", "bob", "--scope", "repo:everything"}, {"user", "token", "bob", "--expires", "-1h"},
+		{"user", "token", "nobody"}, {"user", "promote", "nobody"}, {"user", "demote", "ada+ci"}} {
+		if r := gantry(t, "", append(args, "--data", data)...); r.code != 1 || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
 	var robot struct{ Name, Token string }
 	if err := json.Unmarshal([]byte(run("", "robot", "create", "bob+ci", "-o", "json")), &robot); err != nil || robot.Token == "" {
 		t.Errorf("robot: %+v, %v", robot, err)
@@ -255,7 +278,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("db status:\n%s", out)
 	}
 	run("", "db", "migrate", "--output", "json")
-	for _, stdin := range []string{"", "\n", "short\n", "with blanks in it\n", strings.Repeat("x", 5000)} {
+	for _, stdin := range []string{"", "\n", "short\n", "with blanks in it\n", "ääää\n", "latin-1 \xe4\xf6\xfc\xdf\n", "nul\x00inside\n", strings.Repeat("x", 5000)} {
 		if r := gantry(t, stdin, "user", "create", "eve", "--data", data); r.code != 1 || !strings.HasPrefix(r.err, "gantry: ") {
 			t.Errorf("password %.20q: %+v", stdin, r)
 		}
@@ -280,6 +303,29 @@ func TestProcess(t *testing.T) {
 	}
 	if r := gantry(t, "correct-horse-9\n", "user", "create", "ada", "--data", data); r.code != 0 {
 		t.Errorf("user create: %+v", r)
+	}
+	// What a command makes works at once in the server that runs.
+	for _, step := range []struct {
+		args []string
+		want int
+	}{{[]string{"user", "token", "ada"}, 201}, {[]string{"user", "token", "ada", "--scope", "user:read"}, 403}} {
+		r := gantry(t, "", append(step.args, "--data", data, "-o", "json")...)
+		var made struct{ Token string }
+		if err := json.Unmarshal([]byte(r.out), &made); err != nil {
+			t.Fatalf("%v: %+v", step.args, r)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "POST", ready["address"].(string)+"/api/v1/organization/", strings.NewReader(`{"name":"acme"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+made.Token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil || res.StatusCode != step.want {
+			t.Fatalf("%v: %v, %v", step.args, res, err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	second := exec.CommandContext(t.Context(), os.Args[0], "serve", "--data", data, "--listen", "127.0.0.1:0", "--metrics", "off")
 	second.Env = append(os.Environ(), "GANTRY_TEST_MAIN=1")

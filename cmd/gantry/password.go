@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,9 @@ func firstLine(r io.Reader) (string, error) {
 	}
 	if len(text) > maxPassword {
 		return "", fmt.Errorf("the password is longer than %d bytes", maxPassword)
+	}
+	if !utf8.ValidString(text) {
+		return "", errors.New("the password is not UTF-8 text")
 	}
 	if text = strings.TrimRight(text, "\r\n"); text == "" {
 		return "", errors.New("no password came: type it, or give it on standard input or with --password-file")

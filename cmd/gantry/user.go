@@ -12,10 +12,11 @@ import (
 
 func (c *cli) user() *cobra.Command {
 	return group("user", "Look after users",
-		`Make, list, disable and delete users. The commands work on the running server
-of the data folder, and on the database itself when none runs.`,
+		`Make, list, promote, disable and delete users. The commands work on the running
+server of the data folder, and on the database itself when none runs.`,
 		"  gantry user create ada --email ada@example.com\n  gantry user list",
-		c.userCreate(), c.userList(), c.userPassword(), c.userEnable(true), c.userEnable(false), c.userDelete())
+		c.userCreate(), c.userList(), c.userPassword(), c.userSuper(true), c.userSuper(false), c.userToken(),
+		c.userEnable(true), c.userEnable(false), c.userDelete())
 }
 
 const passwordLong = `The password is asked for on the terminal, or is the first line of
@@ -136,6 +137,74 @@ func (c *cli) done(err error, name, text string) error {
 		return err
 	}
 	return c.answer(map[string]string{"name": name}, func(w io.Writer) { line(w, text, name) })
+}
+
+func (c *cli) userSuper(on bool) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "promote NAME",
+		Short: "Make a user a superuser",
+		Long: `Make a user a superuser, who administers the registry. With
+FEATURE_SUPERUSERS_FULL_ACCESS a superuser also reads and writes all content.
+It holds at once; tokens that are out stay as they are for an hour at most.`,
+		Example: "  gantry user promote ada",
+		Args:    cobra.ExactArgs(1),
+	}
+	if !on {
+		cmd.Use, cmd.Short = "demote NAME", "Make a superuser an ordinary user again"
+		cmd.Long = `Make a superuser an ordinary user again. It holds at once; tokens that are out
+stay as they are for an hour at most. Who stands in SUPER_USERS of the
+configuration stays a superuser.`
+		cmd.Example = "  gantry user demote ada"
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a, err := c.admin().SetSuperuser(cmd.Context(), args[0], on)
+		if err != nil {
+			return err
+		}
+		return c.answer(a, func(w io.Writer) {
+			switch {
+			case on:
+				line(w, "%s is a superuser", a.Name)
+			case a.Superuser:
+				line(w, "%s is a superuser still: SUPER_USERS names it", a.Name)
+			default:
+				line(w, "%s is an ordinary user", a.Name)
+			}
+		})
+	}
+	return c.where(cmd)
+}
+
+func (c *cli) userToken() *cobra.Command {
+	var scope string
+	var life time.Duration
+	cmd := &cobra.Command{
+		Use:   "token NAME",
+		Short: "Make a token for the API and print it",
+		Long: `Make an OAuth token of a user and print it: what a program sends to /api/v1 as
+"Authorization: Bearer TOKEN", or gives to clients as the password of the
+name $oauthtoken. It may do what the user may, within its scopes: repo:read,
+repo:write, repo:admin, repo:create, user:read, user:admin, org:admin and
+super:user. It is shown once.`,
+		Example: `  gantry user token ada
+  gantry user token ada --scope "repo:create repo:write" --expires 720h --output json`,
+		Args: cobra.ExactArgs(1),
+	}
+	c.where(cmd)
+	cmd.Flags().StringVar(&scope, "scope", "", "`scopes` with blanks between them; all of them unless told")
+	cmd.Flags().DurationVar(&life, "expires", 24*time.Hour, "how `long` it works, such as 12h")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a, err := c.admin().UserToken(cmd.Context(), args[0], scope, life)
+		if err != nil {
+			return err
+		}
+		return c.answer(a, func(w io.Writer) {
+			line(w, "user\t%s", a.Name)
+			line(w, "token\t%s", a.Token)
+			line(w, "expires\t%s", a.Expires.UTC().Format(time.DateTime))
+		})
+	}
+	return cmd
 }
 
 func (c *cli) userEnable(on bool) *cobra.Command {

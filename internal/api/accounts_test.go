@@ -413,8 +413,10 @@ func TestRestricted(t *testing.T) {
 	w.want(200, "PUT", "/api/v1/organization/acme/team/makers", free, `{"role":"creator"}`)
 	w.want(200, "PUT", "/api/v1/organization/acme/team/makers/members/ann", free, "")
 	w.want(201, "POST", "/api/v1/repository", ann, `{"namespace":"acme","repository":"app","visibility":"private","description":""}`)
-	w.with(Options{OrgBySuperuser: true}).want(403, "POST", "/api/v1/organization/", free, `{"name":"another"}`)
-	w.with(Options{OrgBySuperuser: true}).want(201, "POST", "/api/v1/organization/", root, `{"name":"another"}`)
+	set.OrgBySuperuser = true
+	w.svc.Configure(set)
+	w.want(403, "POST", "/api/v1/organization/", free, `{"name":"another"}`)
+	w.want(201, "POST", "/api/v1/organization/", root, `{"name":"another"}`)
 }
 
 // TestReadOnlySuperuser: sees all, changes nothing, gets no secret.
@@ -438,7 +440,7 @@ func TestReadOnlySuperuser(t *testing.T) {
 	w.want(403, "PUT", "/api/v1/repository/acme/app", auditor, `{"description":"x"}`)
 	w.want(403, "DELETE", "/api/v1/repository/acme/app", auditor, "")
 	w.want(403, "PUT", "/api/v1/organization/acme/team/x1", auditor, `{"role":"admin"}`)
-	narrow, err := w.svc.NewOAuthToken(t.Context(), who.ID, auth.ScopeUserRead, time.Hour)
+	narrow, err := w.svc.NewOAuthToken(t.Context(), who.ID, auth.ScopeUserRead, time.Hour, gantry.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,6 @@ type Options struct {
 	UserCreation   bool          // FEATURE_USER_CREATION: anybody may sign up
 	InviteOnly     bool          // FEATURE_INVITE_ONLY_USER_CREATION: but not without an invitation
 	NoDirectLogin  bool          // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
-	OrgBySuperuser bool          // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
 	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
 	RepoMirror     bool          // FEATURE_REPO_MIRROR
 	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
@@ -129,17 +128,27 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	allowed := ""
+	allowed, pattern := "", ""
 	for i := range s.routes {
-		params, ok := match(s.routes[i].path, path)
+		rt := &s.routes[i]
+		// What a path means does not depend on the method: a longer pattern
+		// that has not this method is not the name of a nested repository.
+		if pattern != "" && rt.path != pattern {
+			continue
+		}
+		params, ok := match(rt.path, path)
 		if !ok {
 			continue
 		}
-		if s.routes[i].method == r.Method || s.routes[i].method == "GET" && r.Method == "HEAD" {
-			c.route, c.params = &s.routes[i], params
+		if rt.path == wholeRepository && reserved(path) {
 			break
 		}
-		allowed += ", " + s.routes[i].method
+		pattern = rt.path
+		if rt.method == r.Method || rt.method == "GET" && r.Method == "HEAD" {
+			c.route, c.params = rt, params
+			break
+		}
+		allowed += ", " + rt.method
 	}
 	if c.route == nil && allowed != "" {
 		w.Header().Set("Allow", allowed[2:])
@@ -197,7 +206,8 @@ func match(pattern, path string) (map[string]string, bool) {
 
 func actorOf(r *http.Request) gantry.Actor {
 	agent := r.UserAgent()
-	a := gantry.Actor{Kind: gantry.ActorAnonymous, Request: telemetry.RequestID(r.Context()), Agent: agent[:min(len(agent), 256)]}
+	a := gantry.Actor{Kind: gantry.ActorAnonymous, Request: telemetry.RequestID(r.Context()),
+		Agent: strings.ToValidUTF8(agent[:min(len(agent), 250)], "?")} // a database would refuse others
 	if ip := httpd.ClientIP(r.Context()); ip.IsValid() {
 		a.IP = ip.String()
 	}
@@ -339,7 +349,7 @@ func (c *call) body(v any, optional bool) error {
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", e.Field)
+			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", strings.ToLower(e.Field)) // as JSON has it
 		}
 		return gantry.Errorf(gantry.Invalid, "body", "The request's body is not valid JSON")
 	}

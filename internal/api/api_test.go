@@ -82,7 +82,7 @@ func (w *world) user(name string, super bool) (store.Account, string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	token, err := w.svc.NewOAuthToken(w.t.Context(), a.ID, auth.AllScopes, 1e12)
+	token, err := w.svc.NewOAuthToken(w.t.Context(), a.ID, auth.AllScopes, 1e12, gantry.Actor{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestAttack(t *testing.T) {
 	if _, err := w.db.CreateOrganization(ctx, store.NewAccount{Name: "rivals"}, other.ID, gantry.Actor{}); err != nil {
 		t.Fatal(err)
 	}
-	scoped, err := w.svc.NewOAuthToken(ctx, owner.ID, auth.ScopeUserRead, 1e12)
+	scoped, err := w.svc.NewOAuthToken(ctx, owner.ID, auth.ScopeUserRead, 1e12, gantry.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}

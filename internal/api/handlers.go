@@ -63,31 +63,45 @@ var routes = []route{
 	{method: "DELETE", path: "repository/{repo}/permissions/user/{name}", access: repoAdmin, handle: (*server).deletePermission},
 	{method: "POST", path: "repository/{repo}/changevisibility", access: repoAdmin, handle: (*server).changeVisibility},
 	{method: "PUT", path: "repository/{repo}/changestate", access: repoAdmin, handle: (*server).changeState},
-	{method: "GET", path: "repository/{repo}", access: repoRead, handle: (*server).getRepository},
-	{method: "PUT", path: "repository/{repo}", access: repoWrite, handle: (*server).describeRepository},
-	{method: "DELETE", path: "repository/{repo}", access: repoAdmin, handle: (*server).deleteRepository},
+	{method: "GET", path: wholeRepository, access: repoRead, handle: (*server).getRepository},
+	{method: "PUT", path: wholeRepository, access: repoWrite, handle: (*server).describeRepository},
+	{method: "DELETE", path: wholeRepository, access: repoAdmin, handle: (*server).deleteRepository},
 }
 
-// checkPassword is Quay's rule.
-func checkPassword(p string) error {
-	if len(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace) {
-		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at least 8 characters and contain no whitespace.")
-	}
-	return nil
+// wholeRepository is the pattern that takes any path below repository/: the
+// name of a repository may hold slashes.
+const wholeRepository = "repository/{repo}"
+
+// below are the parts of a repository that Quay has routes for and this API
+// has not yet. They are no names of nested repositories: who deletes a tag
+// must not delete the repository app/tag/latest.
+var below = []string{
+	"aggregatelogs", "authorizedemail/{x}", "autoprunepolicy", "autoprunepolicy/{x}", "build", "build/{x}", "build/{x}/logs", "build/{x}/status",
+	"changetrust", "exportlogs", "image", "image/{x}", "image/{x}/security", "immutabilitypolicy", "immutabilitypolicy/{x}", "logs",
+	"manifest/{x}", "manifest/{x}/labels", "manifest/{x}/labels/{y}", "manifest/{x}/pull_statistics", "manifest/{x}/security", "mirror",
+	"mirror/sync-cancel", "mirror/sync-now", "notification", "notification/{x}", "notification/{x}/test", "signatures", "tag", "tag/{x}",
+	"tag/{x}/expire", "tag/{x}/images", "tag/{x}/pull_statistics", "tag/{x}/restore", "tokens", "tokens/{x}", "trigger", "trigger/{x}",
+	"trigger/{x}/fields/{y}", "trigger/{x}/{y}",
 }
+
+// reserved reports whether a path is one of below.
+func reserved(path string) bool {
+	for _, tail := range below {
+		if _, ok := match(wholeRepository+"/"+tail, path); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// initialTokenLife is how long the token of user/initialize lives, as Quay's.
+const initialTokenLife = 150 * time.Minute
 
 // initialize makes the first account. Its errors are {"message"} alone.
 func (s *server) initialize(c *call) error {
 	refuse := func(text string) error { return c.json(400, map[string]string{"message": text}) }
 	if !s.UserInitialize {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
-	}
-	var in struct {
-		Username, Password, Email string
-		Token                     bool `json:"access_token"`
-	}
-	if err := c.body(&in, false); err != nil {
-		return err
 	}
 	there, err := s.Store.HasUsers(c.r.Context())
 	if err != nil {
@@ -96,7 +110,14 @@ func (s *server) initialize(c *call) error {
 	if there {
 		return refuse("Cannot initialize user in a non-empty database")
 	}
-	for _, err := range []error{checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)} {
+	var in struct {
+		Username, Password, Email string
+		Token                     bool `json:"access_token"`
+	}
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	for _, err := range []error{checkUsername(in.Username), auth.CheckPassword(in.Password), checkEmail(in.Email)} {
 		if err != nil {
 			return refuse("Failed to initialize user: " + detail(err))
 		}
@@ -106,24 +127,26 @@ func (s *server) initialize(c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.Store.CreateUser(ctx, store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true,
-		Superuser: len(s.Auth.Settings().Superusers) == 0, First: true, UniqueEmail: true}, c.id.Actor)
+	secret, err := s.Auth.Keys().EncryptPassword(in.Password)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"encrypted_password": secret}
+	n := store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true,
+		Superuser: len(s.Auth.Settings().Superusers) == 0, First: true, UniqueEmail: true}
+	if in.Token { // with the account or not at all: a second try is refused
+		var row store.OAuthToken
+		out["access_token"], row = s.Auth.MakeOAuthToken(auth.AllScopes, initialTokenLife)
+		n.Token = &row
+	}
+	a, err := s.Store.CreateUser(ctx, n, c.id.Actor)
 	if gantry.Is(err, gantry.Conflict) {
 		return refuse(detail(err))
 	}
 	if err != nil {
 		return err
 	}
-	secret, err := s.Auth.Keys().EncryptPassword(in.Password)
-	if err != nil {
-		return err
-	}
-	out := map[string]any{"username": a.Name, "email": a.Email, "encrypted_password": secret}
-	if in.Token {
-		if out["access_token"], err = s.Auth.NewOAuthToken(ctx, a.ID, auth.AllScopes, 150*time.Minute); err != nil {
-			return err
-		}
-	}
+	out["username"], out["email"] = a.Name, a.Email
 	return c.json(200, out)
 }
 
@@ -165,7 +188,7 @@ func (s *server) signIn(c *call) error {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	ctx := c.r.Context()
-	id, err := s.Auth.Login(ctx, in.Username, in.Password, false, actorOf(c.r))
+	id, err := s.Auth.Login(ctx, in.Username, in.Password, actorOf(c.r))
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
 		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
 	}
@@ -226,7 +249,7 @@ func (s *server) clientKey(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, false, actorOf(c.r)); err != nil {
+	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, actorOf(c.r)); err != nil {
 		if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) == "" {
 			return gantry.Errorf(gantry.Invalid, "password", "Invalid Username or Password")
 		}
@@ -384,7 +407,7 @@ func (s *server) createOrganization(c *call) error {
 	if err := checkEmail(in.Email); err != nil {
 		return err
 	}
-	if c.id.Account.Kind != gantry.User || c.id.Restricted || c.id.ReadOnlySuperuser || s.OrgBySuperuser && !c.id.Superuser {
+	if !s.Auth.Settings().MayCreateOrganization(&c.id) {
 		return errDenied
 	}
 	_, err := s.Store.CreateOrganization(c.r.Context(), store.NewAccount{Name: in.Name, Email: in.Email, Verified: true, UniqueEmail: true},

@@ -73,7 +73,7 @@ func (s *server) signUp(c *call) error {
 	if c.session != nil {
 		return gantry.Errorf(gantry.Invalid, "account", "Sign out before you create another account")
 	}
-	if err := errors.Join(checkUsername(in.Username), checkPassword(in.Password), checkEmail(in.Email)); err != nil {
+	if err := errors.Join(checkUsername(in.Username), auth.CheckPassword(in.Password), checkEmail(in.Email)); err != nil {
 		return err
 	}
 	ctx := c.r.Context()
@@ -85,7 +85,7 @@ func (s *server) signUp(c *call) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.Auth.Login(ctx, in.Username, in.Password, false, actorOf(c.r))
+	id, err := s.Auth.Login(ctx, in.Username, in.Password, actorOf(c.r))
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *server) verify(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	_, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, false, actorOf(c.r))
+	_, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, actorOf(c.r))
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
 		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -26,8 +27,16 @@ type Account struct {
 	Created   time.Time  `json:"created"`
 	LastUsed  *time.Time `json:"last_used,omitempty"` // nil = never
 	// Of a robot.
-	Description string `json:"description,omitempty"`
-	Token       string `json:"token,omitempty"` // where it was asked for
+	Description string     `json:"description,omitempty"`
+	Token       string     `json:"token,omitempty"`   // where it was asked for
+	Expires     *time.Time `json:"expires,omitempty"` // of the token; nil = never
+}
+
+// NewToken is what UserToken makes.
+type NewToken struct {
+	Name    string `json:"name"` // whose it is
+	Scope   string `json:"scope"`
+	Seconds int64  `json:"seconds"` // that it lives
 }
 
 // NewUser is what UserCreate makes.
@@ -109,6 +118,18 @@ func (a *Admin) SetPassword(ctx context.Context, name, password string) error {
 func (a *Admin) SetEnabled(ctx context.Context, name string, on bool) error {
 	_, err := run[Account](ctx, a, "user.enable", Account{Name: name, Enabled: on})
 	return err
+}
+
+// SetSuperuser makes a user a superuser, or takes that away again. One that
+// SUPER_USERS names stays a superuser.
+func (a *Admin) SetSuperuser(ctx context.Context, name string, on bool) (Account, error) {
+	return run[Account](ctx, a, "user.superuser", Account{Name: name, Superuser: on})
+}
+
+// UserToken makes an OAuth token of a user for the API, within a scope, that
+// ends after life.
+func (a *Admin) UserToken(ctx context.Context, name, scope string, life time.Duration) (Account, error) {
+	return run[Account](ctx, a, "user.token", NewToken{Name: name, Scope: scope, Seconds: int64(life / time.Second)})
 }
 
 // UserDelete deletes a user with the robots and repositories.
@@ -194,6 +215,8 @@ func operations() map[string]operation {
 		"user.list":        {do: op(listUsers)},
 		"user.password":    {writes: true, auth: true, do: op(setPassword)},
 		"user.enable":      {writes: true, do: op(enable)},
+		"user.superuser":   {writes: true, do: op(setSuperuser)},
+		"user.token":       {writes: true, auth: true, do: op(userToken)},
 		"user.delete":      {writes: true, do: op(deleteUser)},
 		"robot.create":     {writes: true, auth: true, do: op(createRobot)},
 		"robot.list":       {do: op(listRobots)},
@@ -213,19 +236,13 @@ type nothing struct{}
 // system is who changes things from the command line.
 var system = gantry.Actor{Kind: gantry.ActorSystem, Name: "gantry command"}
 
-func show(a store.Account) Account {
-	v := Account{Name: a.Name, Email: a.Email, Enabled: a.Enabled, Superuser: a.Superuser, Created: a.Created, Description: a.Description}
+func (c *core) show(a store.Account) Account {
+	super := a.Superuser || a.Kind == gantry.User && slices.Contains(c.live.Current().Auth.SuperUsers, a.Name)
+	v := Account{Name: a.Name, Email: a.Email, Enabled: a.Enabled, Superuser: super, Created: a.Created, Description: a.Description}
 	if !a.LastUsed.IsZero() {
 		v.LastUsed = &a.LastUsed
 	}
 	return v
-}
-
-func checkPassword(p string) error {
-	if len(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace) {
-		return gantry.Errorf(gantry.Invalid, "password", "the password must be at least 8 characters and contain no whitespace")
-	}
-	return nil
 }
 
 func createUser(ctx context.Context, c *core, in NewUser) (any, error) {
@@ -236,7 +253,7 @@ func createUser(ctx context.Context, c *core, in NewUser) (any, error) {
 		strings.HasPrefix(in.Email, "@") || strings.HasSuffix(in.Email, "@")) {
 		return nil, gantry.Errorf(gantry.Invalid, "email", "%.80q is not an e-mail address", in.Email)
 	}
-	if err := checkPassword(in.Password); err != nil {
+	if err := auth.CheckPassword(in.Password); err != nil {
 		return nil, err
 	}
 	hash, err := c.auth.HashPassword(ctx, in.Password)
@@ -258,7 +275,7 @@ func createUser(ctx context.Context, c *core, in NewUser) (any, error) {
 			return nil, gantry.Errorf(gantry.Conflict, "account", "there is an account %s already", in.Name)
 		}
 	}
-	return show(a), err
+	return c.show(a), err
 }
 
 // account finds an account of the kinds.
@@ -292,7 +309,7 @@ func listUsers(ctx context.Context, c *core, _ nothing) (any, error) {
 			return nil, err
 		}
 		for _, a := range page {
-			list = append(list, show(a))
+			list = append(list, c.show(a))
 			after = a.Name
 		}
 		if len(page) < listPage {
@@ -302,7 +319,7 @@ func listUsers(ctx context.Context, c *core, _ nothing) (any, error) {
 }
 
 func setPassword(ctx context.Context, c *core, in NewUser) (any, error) {
-	if err := checkPassword(in.Password); err != nil {
+	if err := auth.CheckPassword(in.Password); err != nil {
 		return nil, err
 	}
 	a, err := c.account(ctx, in.Name, gantry.User)
@@ -313,7 +330,7 @@ func setPassword(ctx context.Context, c *core, in NewUser) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show(a), c.db.SetPassword(ctx, a.ID, hash, 0, system)
+	return c.show(a), c.db.SetPassword(ctx, a.ID, hash, 0, system)
 }
 
 func enable(ctx context.Context, c *core, in Account) (any, error) {
@@ -321,7 +338,43 @@ func enable(ctx context.Context, c *core, in Account) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show(a), c.db.SetEnabled(ctx, a.ID, in.Enabled, system)
+	if err := c.db.SetEnabled(ctx, a.ID, in.Enabled, system); err != nil {
+		return nil, err
+	}
+	a.Enabled = in.Enabled
+	return c.show(a), nil
+}
+
+func setSuperuser(ctx context.Context, c *core, in Account) (any, error) {
+	a, err := c.account(ctx, in.Name, gantry.User)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.db.SetSuperuser(ctx, a.ID, in.Superuser, system); err != nil {
+		return nil, err
+	}
+	a.Superuser = in.Superuser
+	return c.show(a), nil
+}
+
+func userToken(ctx context.Context, c *core, in NewToken) (any, error) {
+	scopes, err := auth.CheckScopes(in.Scope)
+	if err != nil {
+		return nil, err
+	}
+	const most = 10 * 365 * 24 * time.Hour
+	if in.Seconds < 1 || in.Seconds > int64(most/time.Second) {
+		return nil, gantry.Errorf(gantry.Invalid, "token", "a token lives between a second and ten years")
+	}
+	a, err := c.account(ctx, in.Name, gantry.User)
+	if err != nil {
+		return nil, err
+	}
+	v := c.show(a)
+	ends := c.db.Now().Add(time.Duration(in.Seconds) * time.Second).Truncate(time.Second)
+	v.Expires = &ends
+	v.Token, err = c.auth.NewOAuthToken(ctx, a.ID, scopes, time.Duration(in.Seconds)*time.Second, system)
+	return v, err
 }
 
 func deleteUser(ctx context.Context, c *core, in Account) (any, error) {
@@ -329,7 +382,7 @@ func deleteUser(ctx context.Context, c *core, in Account) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show(a), c.db.DeleteNamespace(ctx, a.ID, system)
+	return c.show(a), c.db.DeleteNamespace(ctx, a.ID, system)
 }
 
 func createRobot(ctx context.Context, c *core, in Account) (any, error) {
@@ -354,7 +407,7 @@ func createRobot(ctx context.Context, c *core, in Account) (any, error) {
 	if gantry.Is(err, gantry.Conflict) {
 		return nil, gantry.Errorf(gantry.Conflict, "account", "there is a robot %s already", in.Name)
 	}
-	v := show(a)
+	v := c.show(a)
 	v.Token = token
 	return v, err
 }
@@ -367,7 +420,7 @@ func listRobots(ctx context.Context, c *core, in Account) (any, error) {
 	all, err := c.db.Robots(ctx, owner.ID)
 	list := make([]Account, 0, len(all))
 	for _, a := range all {
-		list = append(list, show(a))
+		list = append(list, c.show(a))
 	}
 	return list, err
 }
@@ -377,7 +430,7 @@ func showRobot(ctx context.Context, c *core, in Account) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := show(a)
+	v := c.show(a)
 	v.Token, err = c.auth.RobotToken(a)
 	return v, err
 }
@@ -391,7 +444,7 @@ func renewRobot(ctx context.Context, c *core, in Account) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := show(a)
+	v := c.show(a)
 	v.Token = token
 	return v, c.db.RegenerateRobot(ctx, a, sealed, system)
 }
@@ -401,7 +454,7 @@ func deleteRobot(ctx context.Context, c *core, in Account) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show(a), c.db.DeleteRobot(ctx, a, system)
+	return c.show(a), c.db.DeleteRobot(ctx, a, system)
 }
 
 func collect(ctx context.Context, c *core, _ nothing) (any, error) {
@@ -525,7 +578,7 @@ func (c *core) perform(ctx context.Context, o operation, in []byte) ([]byte, err
 		return nil, gantry.Errorf(gantry.ReadOnly, "registry", "the registry is read-only: REGISTRY_STATE is readonly")
 	}
 	if o.auth {
-		if err := c.openAuth(ctx); err != nil {
+		if err := c.openAuth(ctx, true); err != nil {
 			return nil, err
 		}
 	}

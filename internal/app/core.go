@@ -181,12 +181,12 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 	if !o.server {
 		return nil // a command that needs more opens it
 	}
-	return c.openAuth(ctx)
+	return c.openAuth(ctx, false)
 }
 
 // openAuth opens the keys and the service that knows who is who, unless they
-// are open.
-func (c *core) openAuth(ctx context.Context) (err error) {
+// are open; with noTokens one that issues no tokens, for a command.
+func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 	if c.auth != nil {
 		return nil
 	}
@@ -200,8 +200,8 @@ func (c *core) openAuth(ctx context.Context) (err error) {
 	}
 	c.auth, err = auth.New(ctx, auth.Options{
 		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
-		Hostname:  func() string { return c.live.Current().Server.Hostname },
-		TokenLife: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid,
+		Hostname: func() string { return c.live.Current().Server.Hostname },
+		MaxFresh: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid, NoTokens: noTokens,
 		Logger: c.log, Metrics: c.metrics,
 	})
 	return err

@@ -101,6 +101,7 @@ func authSettings(c *config.Config) auth.Settings {
 		SuperusersFullAccess:      c.Features.SuperusersFullAccess,
 		Superusers:                c.Auth.SuperUsers,
 		ReadOnlySuperusers:        c.Auth.GlobalReadonlySuperUsers,
+		OrgBySuperuser:            c.Features.SuperusersOrgCreationOnly,
 		RestrictedUsers:           c.Features.RestrictedUsers,
 		RestrictedUsersWhitelist:  c.Auth.RestrictedUsersWhitelist,
 		RequireEncryptedBasicAuth: c.Features.RequireEncryptedBasicAuth,
@@ -153,6 +154,7 @@ func maintains(c *config.Config) bool {
 func apiOptions(c *config.Config) api.Options {
 	return api.Options{
 		UserInitialize: c.Features.UserInitialize,
+		NoDirectLogin:  !c.Features.DirectLogin,
 		XHROnly:        c.Session.BrowserAPICallsXHROnly,
 		RepoMirror:     c.Features.RepoMirror,
 		CookieSecure:   c.Session.CookieSecure,

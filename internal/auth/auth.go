@@ -29,6 +29,7 @@ type Settings struct {
 	SuperusersFullAccess      bool     // FEATURE_SUPERUSERS_FULL_ACCESS
 	Superusers                []string // SUPER_USERS; accounts marked so in the store come on top
 	ReadOnlySuperusers        []string // GLOBAL_READONLY_SUPER_USERS; wins over Superusers
+	OrgBySuperuser            bool     // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
 	RestrictedUsers           bool     // FEATURE_RESTRICTED_USERS
 	RestrictedUsersWhitelist  []string // RESTRICTED_USERS_WHITELIST
 	RequireEncryptedBasicAuth bool     // FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH
@@ -51,9 +52,13 @@ type Options struct {
 	// Hostname returns SERVER_HOSTNAME, the audience of tokens. Nil, or "":
 	// each request's own host is.
 	Hostname func() string
-	// TokenLife is how long a bearer token lives; 0 = 1 h, and more than that
-	// is cut to it, as other nodes refuse longer ones.
-	TokenLife time.Duration
+	// MaxFresh is the longest life of a token that is believed, and so of one
+	// that is issued: REGISTRY_JWT_AUTH_MAX_FRESH_S; 0 = 3660 s. Tokens are
+	// issued for an hour at most, as other nodes refuse longer ones.
+	MaxFresh time.Duration
+	// NoTokens is for commands, which check and make credentials but issue no
+	// bearer tokens: no key is made and stored.
+	NoTokens bool
 	// RefreshLife is how long a refresh token lives; 0 = 30 days.
 	RefreshLife time.Duration
 	// ServiceKey signs tokens instead of a key made at start, under KeyID
@@ -90,7 +95,8 @@ type Service struct {
 	proven   *expiring[[32]byte, struct{}] // credentials that were right
 	strange  *expiring[string, failures]   // failed logins of names that are no account
 	proof    []byte                        // key of the hashes in proven
-	hashing  chan struct{}                 // a slot for each bcrypt that may run
+	tries    turns                         // of passwords, one at a time for each name
+	hashing  *hasher
 	accounts accountCache
 
 	usedMu sync.Mutex
@@ -112,8 +118,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = o.Store.Now
 	}
-	if o.TokenLife <= 0 || o.TokenLife > maxTokenLife {
-		o.TokenLife = maxTokenLife
+	if o.MaxFresh <= 0 {
+		o.MaxFresh = maxFresh
 	}
 	if o.RefreshLife <= 0 {
 		o.RefreshLife = 30 * 24 * time.Hour
@@ -128,6 +134,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s.Configure(o.Settings)
 	if err := s.startPasswords(); err != nil {
 		return nil, err
+	}
+	if o.NoTokens {
+		return s, nil
 	}
 	if err := s.startSigning(ctx); err != nil {
 		return nil, err

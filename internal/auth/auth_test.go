@@ -143,7 +143,7 @@ func TestTokens(t *testing.T) {
 		if _, err := ask(t, s, "$app", code); !gantry.Is(err, gantry.Unauthenticated) {
 			t.Fatal(err)
 		}
-		narrow, err := s.NewOAuthToken(ctx, ann.ID, ScopeRepoRead, time.Hour)
+		narrow, err := s.NewOAuthToken(ctx, ann.ID, ScopeRepoRead, time.Hour, gantry.Actor{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,10 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
@@ -53,7 +54,7 @@ type cachedAccount struct {
 func (s *Service) startPasswords() error {
 	s.proof = make([]byte, 32)
 	_, _ = rand.Read(s.proof) // never fails
-	s.hashing = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
+	s.hashing = newHasher()
 	if s.opts.BcryptCost < bcrypt.MinCost || s.opts.BcryptCost > 16 {
 		return fmt.Errorf("auth: bcrypt cost %d is not between %d and 16", s.opts.BcryptCost, bcrypt.MinCost)
 	}
@@ -96,19 +97,28 @@ func (s *Service) account(ctx context.Context, name string) (store.Account, erro
 func (s *Service) Basic(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
 	id, err := s.basic(ctx, username, password, actor)
 	s.metrics.Auth("basic", err == nil)
-	if gantry.Is(err, gantry.Unauthenticated) && s.Settings().AuditLoginFailures && !s.Settings().ReadOnly {
-		actor.Name = username
-		actor.Kind = gantry.ActorAnonymous
-		if lerr := s.store.LogLogin(ctx, "login_failure", 0, actor, map[string]any{"username": username, "useragent": actor.Agent}); lerr != nil {
-			return Identity{}, lerr
-		}
+	return id, s.auditFailure(ctx, username, actor, err)
+}
+
+// auditFailure writes a failed login to the journal, where that is wanted. A
+// try that came too soon is not written: it costs nothing.
+func (s *Service) auditFailure(ctx context.Context, username string, actor gantry.Actor, err error) error {
+	set := s.Settings()
+	if !gantry.Is(err, gantry.Unauthenticated) || gantry.ReasonOf(err) == gantry.LoginBackoff || !set.AuditLoginFailures || set.ReadOnly {
+		return err
 	}
-	return id, err
+	// What no account is called may hold what no database takes.
+	actor.Name = strings.ReplaceAll(strings.ToValidUTF8(username[:min(len(username), 255)], "?"), "\x00", "?")
+	actor.Kind = gantry.ActorAnonymous
+	if lerr := s.store.LogLogin(ctx, "login_failure", 0, actor, map[string]any{"username": actor.Name, "useragent": actor.Agent}); lerr != nil {
+		return lerr
+	}
+	return err
 }
 
 func (s *Service) basic(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
 	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) || !utf8.ValidString(username) {
-		return Identity{}, denied("Invalid Username or Password")
+		return Identity{}, errWrong
 	}
 	switch {
 	case username == "$oauthtoken":
@@ -120,7 +130,7 @@ func (s *Service) basic(ctx context.Context, username, password string, actor ga
 	case strings.Contains(username, "+") && !strings.Contains(username, "@"):
 		return s.robot(ctx, username, password, actor)
 	}
-	return s.Login(ctx, username, password, true, actor)
+	return s.login(ctx, username, password, true, actor)
 }
 
 // identify makes the identity of an account whose credentials were right.
@@ -149,77 +159,162 @@ func (s *Service) saveUsed(ctx context.Context) {
 	}
 }
 
-var errDisabled = gantry.Errorf(gantry.Unauthenticated, "credentials", "This user has been disabled. Please contact your administrator.")
+var (
+	errWrong    = denied("Invalid Username or Password")
+	errDisabled = denied("This user has been disabled. Please contact your administrator.")
+)
 
-// Login checks a user's name, or e-mail address, and password. client tells
-// that a client uses them in place of a person at the sign-in page: then an
-// encrypted password is taken too, and may be required.
-func (s *Service) Login(ctx context.Context, username, password string, client bool, actor gantry.Actor) (Identity, error) {
+// errPlain is the answer to a password that is not encrypted, where it must
+// be. Nothing but the form of the password decides on it.
+var errPlain = denied("Client login with unencrypted passwords is disabled. Please generate an encrypted password in the user admin panel for use here.")
+
+// Login checks a user's name, or e-mail address, and password at the sign-in
+// page, where an encrypted password is none. Errors are those of Basic.
+func (s *Service) Login(ctx context.Context, username, password string, actor gantry.Actor) (Identity, error) {
+	id, err := s.login(ctx, username, password, false, actor)
+	s.metrics.Auth("credentials", err == nil)
+	return id, s.auditFailure(ctx, username, actor, err)
+}
+
+// login is Login; client tells that a client uses the credentials in place of
+// a person: then an encrypted password is taken too, and may be required.
+func (s *Service) login(ctx context.Context, username, password string, client bool, actor gantry.Actor) (Identity, error) {
 	if len(username) > 512 || len(password) > maxPassword || strings.ContainsRune(username+password, 0) || !utf8.ValidString(username) {
-		return Identity{}, denied("Invalid Username or Password")
+		return Identity{}, errWrong
 	}
 	if client {
-		if plain, ok := s.keys.DecryptPassword(password); ok {
+		plain, ok := s.keys.DecryptPassword(password)
+		switch {
+		case ok:
 			password = plain
-		} else if s.Settings().RequireEncryptedBasicAuth {
-			return Identity{}, denied("Client login with unencrypted passwords is disabled. Please generate an encrypted password in the user admin panel for use here.")
+		case !s.Settings().RequireEncryptedBasicAuth:
+		case !looksEncrypted(password):
+			return Identity{}, errPlain
+		default:
+			// One that does not open is a wrong password like any other. If it
+			// were told apart, by the answer or by the time that it takes, who
+			// has an encrypted password could find out what is in it.
+			password = rand.Text()
 		}
 	}
-	var a store.Account
-	var err error
-	if strings.Contains(username, "@") {
-		a, err = s.store.UserByEmail(ctx, username)
-	} else {
-		a, err = s.account(ctx, username)
-	}
-	now := s.now()
-	wrong := denied("Invalid Username or Password")
-	if gantry.Is(err, gantry.NotFound) || err == nil && (a.Kind != gantry.User || a.PasswordHash == "") {
-		f, _ := s.strange.get(username, now)
-		if err := backoff(f.n, f.last, now); err != nil {
+	mail := strings.Contains(username, "@")
+	if !mail { // no look at the store: a name that is there costs none either
+		f, _ := s.strange.get(username, s.now())
+		if err := backoff(f.n, f.last, s.now()); err != nil {
 			return Identity{}, err
 		}
-		if _, err := s.compare(ctx, s.dummy(), password); err != nil {
-			return Identity{}, err
-		}
-		s.strange.update(username, now, now.Add(maxBackoff), func(f failures) failures { return failures{f.n + 1, now} })
-		return Identity{}, wrong
 	}
-	if err != nil {
+	find := s.account
+	if mail {
+		find = s.store.UserByEmail
+	}
+	a, err := find(ctx, username)
+	if err != nil && !gantry.Is(err, gantry.NotFound) {
 		return Identity{}, err
 	}
-	key := s.proofOf(a.ID, password, a.PasswordHash)
-	_, proven := s.proven.get(key, now)
-	early := backoff(a.FailedLogins, a.FailedLogin, now)
-	if early != nil && !proven {
-		return Identity{}, early
+	if err != nil || a.Kind != gantry.User || a.PasswordHash == "" {
+		return Identity{}, s.stranger(ctx, username, password, actor)
 	}
-	// A client whose password was right of late goes on while somebody else
-	// guesses; it does not make the guesser's wait shorter.
-	if !proven {
-		good, err := s.compare(ctx, a.PasswordHash, password)
-		if err != nil {
+	key, early := s.proofOf(a.ID, password, a.PasswordHash), backoff(a.FailedLogins, a.FailedLogin, s.now())
+	if !s.isProven(key) {
+		if early != nil {
+			return Identity{}, early
+		}
+		if a, err = s.prove(ctx, a.ID, password, actor); err != nil {
 			return Identity{}, err
 		}
-		if !good {
-			if !s.Settings().ReadOnly {
-				if err := s.store.LoginFailed(ctx, a.ID); err != nil {
-					return Identity{}, err
-				}
-			}
-			return Identity{}, wrong
-		}
-		s.proven.put(key, struct{}{}, now.Add(provenLife), now)
 	}
 	if !a.Enabled {
 		return Identity{}, errDisabled
 	}
+	// A client whose password was right of late goes on while somebody else
+	// guesses; it does not make the guesser's wait shorter.
 	if a.FailedLogins > 0 && early == nil && !s.Settings().ReadOnly {
 		if err := s.store.LoginSucceeded(ctx, a.ID); err != nil {
 			return Identity{}, err
 		}
 	}
 	return s.identify(a, gantry.ActorUser, a.UUID, nil, actor), nil
+}
+
+// isProven reports whether credentials were right of late. Who keeps using
+// them is not forgotten, so that nobody can lock him out.
+func (s *Service) isProven(key [32]byte) bool {
+	now := s.now()
+	_, ok := s.proven.get(key, now)
+	if ok {
+		s.proven.put(key, struct{}{}, now.Add(provenLife), now)
+	}
+	return ok
+}
+
+// prove compares a user's password with the stored hash. For each account one
+// caller at a time does: of many guesses that come at once, the first makes
+// the others wait, and of many clients with the same right password, the
+// first hashes for all.
+func (s *Service) prove(ctx context.Context, id gantry.AccountID, password string, actor gantry.Actor) (store.Account, error) {
+	done, err := s.tries.take(ctx, "account "+strconv.FormatInt(int64(id), 10))
+	if err != nil {
+		return store.Account{}, err
+	}
+	defer done()
+	a, err := s.store.AccountByID(ctx, id) // as the caller before has left it
+	if gantry.Is(err, gantry.NotFound) || err == nil && a.PasswordHash == "" {
+		return a, errWrong
+	}
+	if err != nil {
+		return a, err
+	}
+	key := s.proofOf(id, password, a.PasswordHash)
+	if s.isProven(key) {
+		return a, nil
+	}
+	if err := backoff(a.FailedLogins, a.FailedLogin, s.now()); err != nil {
+		return a, err
+	}
+	good, err := s.compare(ctx, a.PasswordHash, password, actor.IP)
+	if err != nil {
+		return a, err
+	}
+	if !good {
+		if !s.Settings().ReadOnly {
+			if err := s.store.LoginFailed(ctx, id); err != nil {
+				return a, err
+			}
+		}
+		return a, errWrong
+	}
+	now := s.now()
+	s.proven.put(key, struct{}{}, now.Add(provenLife), now)
+	return a, nil
+}
+
+// stranger answers for a name that no user has: as prove does for a wrong
+// password, at the same cost, so that nobody learns which names there are.
+func (s *Service) stranger(ctx context.Context, name, password string, actor gantry.Actor) error {
+	done, err := s.tries.take(ctx, "name "+name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f, _ := s.strange.get(name, s.now())
+	if err := backoff(f.n, f.last, s.now()); err != nil {
+		return err
+	}
+	if _, err := s.store.AccountByID(ctx, 0); err != nil && !gantry.Is(err, gantry.NotFound) {
+		return err
+	}
+	if _, err := s.compare(ctx, s.dummy(), password, actor.IP); err != nil {
+		return err
+	}
+	if !s.Settings().ReadOnly {
+		if err := s.store.LoginFailed(ctx, 0); err != nil {
+			return err
+		}
+	}
+	now := s.now()
+	s.strange.update(name, now, now.Add(maxBackoff), func(f failures) failures { return failures{f.n + 1, now} })
+	return errWrong
 }
 
 // backoff refuses a try that comes too soon after n wrong ones.
@@ -238,15 +333,28 @@ func backoff(n int, last, now time.Time) error {
 	return nil
 }
 
-// compare runs bcrypt in one of the few slots for it.
-func (s *Service) compare(ctx context.Context, hash, password string) (bool, error) {
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return false, ctx.Err()
+// compare runs bcrypt in one of the few slots for it. ip is who asks.
+func (s *Service) compare(ctx context.Context, hash, password, ip string) (bool, error) {
+	leave, err := s.hashing.enter(ctx, ip)
+	if err != nil {
+		return false, err
 	}
+	defer leave()
 	return bcrypt.CompareHashAndPassword([]byte(hash), shorten(password)) == nil, nil
+}
+
+// CheckPassword is Quay's rule for a new password, and that Login takes what
+// is set. The error is Invalid on "password".
+func CheckPassword(p string) error {
+	switch {
+	case utf8.RuneCountInString(p) < 8 || strings.ContainsFunc(p, unicode.IsSpace):
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at least 8 characters and contain no whitespace.")
+	case len(p) > maxPassword:
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be at most %d bytes.", maxPassword)
+	case strings.ContainsRune(p, 0) || !utf8.ValidString(p):
+		return gantry.Errorf(gantry.Invalid, "password", "Invalid password, password must be text without NUL characters.")
+	}
+	return nil
 }
 
 // shorten cuts a password to what bcrypt, here and in Quay, looks at.
@@ -254,12 +362,11 @@ func shorten(password string) []byte { return []byte(password[:min(len(password)
 
 // HashPassword returns the stored form of a password.
 func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return "", ctx.Err()
+	leave, err := s.hashing.enter(ctx, "")
+	if err != nil {
+		return "", err
 	}
+	defer leave()
 	b, err := bcrypt.GenerateFromPassword(shorten(password), s.opts.BcryptCost)
 	return string(b), err
 }
@@ -354,7 +461,7 @@ func (s *Service) OAuth(ctx context.Context, token string, actor gantry.Actor) (
 	}
 	good := false
 	if strings.HasPrefix(o.SecretHash, "$2") { // Quay's
-		if good, err = s.compare(ctx, o.SecretHash, token[oauthNameLen:]); err != nil {
+		if good, err = s.compare(ctx, o.SecretHash, token[oauthNameLen:], actor.IP); err != nil {
 			return Identity{}, err
 		}
 	} else {
@@ -378,11 +485,19 @@ func oauthHash(secret string) string {
 	return "s1$" + hex.EncodeToString(sum[:])
 }
 
-// NewOAuthToken makes an access token for an account.
-func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, scope string, life time.Duration) (string, error) {
-	token := randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-	return token, s.store.CreateOAuthToken(ctx, store.OAuthToken{Account: account, Name: token[:oauthNameLen],
-		SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope, Expires: s.now().Add(life)})
+// MakeOAuthToken makes an access token and the row that it is checked with,
+// which the caller stores. It ends after life.
+func (s *Service) MakeOAuthToken(scope string, life time.Duration) (token string, row store.OAuthToken) {
+	token = randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	return token, store.OAuthToken{Name: token[:oauthNameLen], SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope,
+		Expires: s.now().Add(life)}
+}
+
+// NewOAuthToken makes and stores an access token for an account.
+func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, scope string, life time.Duration, actor gantry.Actor) (string, error) {
+	token, row := s.MakeOAuthToken(scope, life)
+	row.Account = account
+	return token, s.store.CreateOAuthToken(ctx, row, actor)
 }
 
 // NewRobotToken makes a robot's token: 64 of A-Z0-9, and its sealed form for

@@ -245,6 +245,9 @@ func TestCreateOnPush(t *testing.T) {
 		}
 		push("ann", "acme/next", gantry.Write)
 		push("bob", "acme/next", gantry.Write)
+		change(func(c *Settings) { c.OrgBySuperuser = true })
+		push("ann", "other/app", gantry.NoRole)
+		change(func(c *Settings) { c.OrgBySuperuser = false })
 		change(func(c *Settings) { c.RestrictedUsers, c.RestrictedUsersWhitelist = true, []string{"bob"} })
 		push("ann", "ann/three", gantry.NoRole)
 		push("ann", "fresh/app", gantry.NoRole)
@@ -275,7 +278,7 @@ func testDisabled(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	oauth, err := s.NewOAuthToken(ctx, ann.ID, AllScopes, time.Hour)
+	oauth, err := s.NewOAuthToken(ctx, ann.ID, AllScopes, time.Hour, gantry.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +336,7 @@ func testDisabled(t *testing.T, db *store.DB) {
 		}
 	}
 	for _, name := range []string{"ann\x00", "\xff\xfe", strings.Repeat("a", 10_000), "ann@\x00", "+", "a+b+c", ""} {
-		if _, err := s.Login(ctx, name, "x", false, gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {
+		if _, err := s.Login(ctx, name, "x", gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {
 			t.Errorf("%.20q: %v", name, err)
 		}
 		if _, err := s.Basic(ctx, name, "x", gantry.Actor{}); !gantry.Is(err, gantry.Unauthenticated) {

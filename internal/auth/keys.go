@@ -344,8 +344,8 @@ func (k *Keys) EncryptPassword(password string) (string, error) {
 // no encrypted password of this registry. The form has no proof of being
 // whole: what comes out is still to be checked against the account.
 func (k *Keys) DecryptPassword(s string) (password string, ok bool) {
-	raw, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || len(raw) < 2*aes.BlockSize || len(raw)%aes.BlockSize != 0 {
+	raw, ok := encryptedForm(s)
+	if !ok {
 		return "", false
 	}
 	b, err := aes.NewCipher(k.secret)
@@ -365,6 +365,18 @@ func (k *Keys) DecryptPassword(s string) (password string, ok bool) {
 		return "", false
 	}
 	return *v.Password, true
+}
+
+// encryptedForm reads what has the form of an encrypted password, whether it
+// opens or not.
+func encryptedForm(s string) (raw []byte, ok bool) {
+	raw, err := base64.StdEncoding.DecodeString(s)
+	return raw, err == nil && len(raw) >= 2*aes.BlockSize && len(raw)%aes.BlockSize == 0
+}
+
+func looksEncrypted(s string) bool {
+	_, ok := encryptedForm(s)
+	return ok
 }
 
 // Pages seals the positions that the API gives out.

@@ -23,6 +23,22 @@ const (
 // AllScopes is every OAuth scope, as a token's scope text.
 const AllScopes = "repo:create repo:read repo:write repo:admin user:read user:admin org:admin super:user"
 
+// CheckScopes returns a token's scope text in its usual form; "" is every
+// scope. One that is not known is Invalid on "scope".
+func CheckScopes(s string) (string, error) {
+	if s == "" {
+		return AllScopes, nil
+	}
+	list := splitScopes(s)
+	for _, x := range list {
+		if !slices.Contains(strings.Fields(AllScopes), x) {
+			return "", gantry.Errorf(gantry.Invalid, "scope", "%.80q is no scope; choose from %s", x, AllScopes)
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), " "), nil
+}
+
 // An Identity is who makes a request and how that was shown. The zero value is
 // an anonymous caller.
 type Identity struct {
@@ -101,6 +117,12 @@ func (i *Identity) MayCreate(r store.Rights) bool {
 		return false
 	}
 	return r.Team == gantry.TeamAdmin || r.Team == gantry.TeamCreator
+}
+
+// MayCreateOrganization reports whether i may make organizations. That a token
+// has the scope for it is another matter.
+func (c *Settings) MayCreateOrganization(i *Identity) bool {
+	return i.Account.Kind == gantry.User && !i.Restricted && !i.ReadOnlySuperuser && (!c.OrgBySuperuser || i.Superuser)
 }
 
 // OrgAdmin reports whether i administers the namespace of r.

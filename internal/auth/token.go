@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -49,7 +50,7 @@ type Token struct {
 
 const (
 	maxTokenLife = time.Hour
-	maxFresh     = 3660 * time.Second // REGISTRY_JWT_AUTH_MAX_FRESH_S
+	maxFresh     = 3660 * time.Second
 	leeway       = 30 * time.Second
 	keyLife      = 2 * time.Hour    // INSTANCE_SERVICE_KEY_EXPIRATION
 	keyRefresh   = 55 * time.Minute // INSTANCE_SERVICE_KEY_REFRESH
@@ -102,7 +103,7 @@ func (s *Service) renew(ctx context.Context) error {
 	s.signing.mu.Lock()
 	defer s.signing.mu.Unlock()
 	now := s.now()
-	if s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
+	if s.opts.NoTokens || s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
 		return nil
 	}
 	until := now.Add(keyLife)
@@ -185,7 +186,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	}
 	now := s.now()
 	c := claims{Issuer: keyService, Audience: r.Service, Subject: id.Account.Name, IssuedAt: now.Unix(), NotBefore: now.Unix(),
-		Expires: now.Add(s.opts.TokenLife).Unix(), Access: []access{}, Context: tokenContext(&id),
+		Expires: now.Add(s.tokenLife()).Unix(), Access: []access{}, Context: tokenContext(&id),
 		Gantry: &private{Account: id.Account.ID, Kind: id.Actor.Kind, Super: id.Superuser, Full: id.FullAccess,
 			ReadAll: id.ReadOnlySuperuser, Catalog: catalog}}
 	if id.Anonymous() {
@@ -205,7 +206,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{ExpiresIn: s.opts.TokenLife, IssuedAt: now, Scopes: c.scopes()}
+	t := Token{ExpiresIn: s.tokenLife(), IssuedAt: now, Scopes: c.scopes()}
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}
@@ -313,7 +314,7 @@ func (s *Service) createOnPush(ctx context.Context, id *Identity, name gantry.Re
 	}
 	switch {
 	case r.Repository.Namespace == 0:
-		if !set.CreateNamespaceOnPush || id.Account.Kind != gantry.User || id.Restricted || id.ReadOnlySuperuser || !id.Has(ScopeRepoCreate) {
+		if !set.CreateNamespaceOnPush || !set.MayCreateOrganization(id) || !id.Has(ScopeRepoCreate) {
 			return r, nil
 		}
 		n.MakeNamespace = true
@@ -348,7 +349,13 @@ func tokenContext(id *Identity) map[string]any {
 	return c
 }
 
+// tokenLife is how long a new token lives.
+func (s *Service) tokenLife() time.Duration { return min(maxTokenLife, s.opts.MaxFresh) }
+
 func (s *Service) sign(ctx context.Context, c claims) (string, error) {
+	if s.opts.NoTokens {
+		return "", errors.New("auth: made with NoTokens")
+	}
 	if err := s.renew(ctx); err != nil { // a signature that nobody can check is no use
 		return "", err
 	}
@@ -423,7 +430,7 @@ func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Gra
 	switch {
 	case c.Issuer != keyService || c.Subject == "" || c.Audience == "":
 		return nil, badToken("a claim is missing or wrong", nil)
-	case c.Expires-c.IssuedAt > int64(maxFresh/time.Second) || c.Expires <= c.IssuedAt:
+	case c.Expires-c.IssuedAt > int64(s.opts.MaxFresh/time.Second) || c.Expires <= c.IssuedAt:
 		return nil, badToken("it lives too long", nil)
 	case now.After(exp.Add(leeway)):
 		return nil, badToken("it has expired", nil)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,6 +156,9 @@ type NewAccount struct {
 	First bool
 	// UniqueEmail refuses an address that another user or organization has.
 	UniqueEmail bool
+	// Token is a user's first OAuth token, for the account that is made; nil =
+	// none.
+	Token *OAuthToken
 }
 
 // CreateUser makes a user. A name that is taken, by any account, is Conflict
@@ -173,8 +177,13 @@ func (db *DB) CreateUser(ctx context.Context, n NewAccount, actor gantry.Actor) 
 		if by.Account == 0 { // signed up
 			by.Account, by.Name, by.Kind = a.ID, a.Name, gantry.ActorUser
 		}
-		return t.event(ctx, Event{Kind: "user_create", Namespace: a.ID, Actor: by,
-			Payload: map[string]any{"username": a.Name, "email": a.Email}})
+		if err := t.event(ctx, Event{Kind: "user_create", Namespace: a.ID, Actor: by,
+			Payload: map[string]any{"username": a.Name, "email": a.Email}}); err != nil || n.Token == nil {
+			return err
+		}
+		token := *n.Token
+		token.Account = a.ID
+		return t.createOAuthToken(ctx, token, by)
 	})
 	return a, err
 }
@@ -284,6 +293,25 @@ func (db *DB) SetPassword(ctx context.Context, id gantry.AccountID, hash string,
 	})
 }
 
+// SetSuperuser marks a user as a superuser, or takes the mark away.
+func (db *DB) SetSuperuser(ctx context.Context, id gantry.AccountID, super bool, actor gantry.Actor) error {
+	return db.update(ctx, "mark superuser", func(ctx context.Context, t *tx) error {
+		a, err := t.accountWhere(ctx, "a.id = ? AND a.kind = 'user'", id)
+		if err != nil {
+			return err
+		}
+		if a.Superuser == super {
+			return nil
+		}
+		if _, err := t.exec(ctx, `UPDATE accounts SET superuser = ? WHERE id = ?`, flag(super), id); err != nil {
+			return err
+		}
+		t.who = true
+		return t.event(ctx, Event{Kind: "user_change_metadata", Namespace: id, Actor: actor,
+			Payload: map[string]any{"username": a.Name, "superuser": super}})
+	})
+}
+
 // SetEnabled switches an account on or off. A disabled one loses its sessions.
 func (db *DB) SetEnabled(ctx context.Context, id gantry.AccountID, enabled bool, actor gantry.Actor) error {
 	return db.update(ctx, "enable account", func(ctx context.Context, t *tx) error {
@@ -318,9 +346,15 @@ func (db *DB) SetEnabled(ctx context.Context, id gantry.AccountID, enabled bool,
 	})
 }
 
-// LoginFailed counts a wrong password.
+// LoginFailed counts a wrong password. With id 0, of a name that is nobody's,
+// it only writes as much, so that the time it takes does not tell.
 func (db *DB) LoginFailed(ctx context.Context, id gantry.AccountID) error {
 	return db.update(ctx, "count failed login", func(ctx context.Context, t *tx) error {
+		if id == 0 {
+			_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ('failed login of nobody', ?)`+
+				t.d.upsert("name", "value = "+t.d.fresh("value")), strconv.FormatInt(t.now.UnixMilli(), 10))
+			return err
+		}
 		_, err := t.exec(ctx, `UPDATE accounts SET failed_logins = failed_logins + 1, failed_login_ms = ? WHERE id = ?`,
 			t.now.UnixMilli(), id)
 		t.who = true

@@ -21,14 +21,21 @@ type OAuthToken struct {
 	Expires    time.Time
 }
 
-// CreateOAuthToken stores a token; a UUID is given to it. It is not told in
-// the journal: the caller does.
-func (db *DB) CreateOAuthToken(ctx context.Context, o OAuthToken) error {
+// CreateOAuthToken stores a token; a UUID is given to it.
+func (db *DB) CreateOAuthToken(ctx context.Context, o OAuthToken, actor gantry.Actor) error {
 	return db.update(ctx, "create OAuth token", func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO oauth_tokens (account_id, application_id, uuid, name, secret_hash, scope, created_ms, expires_ms, last_used_ms)
-			VALUES (?, 0, ?, ?, ?, ?, ?, ?, 0)`, o.Account, uuid.NewString(), o.Name, o.SecretHash, o.Scope, t.now.UnixMilli(), gantry.Millis(o.Expires))
-		return err
+		return t.createOAuthToken(ctx, o, actor)
 	})
+}
+
+func (t *tx) createOAuthToken(ctx context.Context, o OAuthToken, actor gantry.Actor) error {
+	id := uuid.NewString()
+	if _, err := t.exec(ctx, `INSERT INTO oauth_tokens (account_id, application_id, uuid, name, secret_hash, scope, created_ms, expires_ms, last_used_ms)
+		VALUES (?, 0, ?, ?, ?, ?, ?, ?, 0)`, o.Account, id, o.Name, o.SecretHash, o.Scope, t.now.UnixMilli(), gantry.Millis(o.Expires)); err != nil {
+		return err
+	}
+	return t.event(ctx, Event{Kind: "create_oauth_api_token", Namespace: o.Account, Actor: actor,
+		Payload: map[string]any{"oauth_token_uuid": id, "scope": o.Scope}})
 }
 
 // OAuthToken finds a token and its account by the token's name, in one
