@@ -10,6 +10,8 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 FUZZTIME ?= 20s
 RACE     ?= ./...
+NIGHTLY_STEPS ?= 1000000
+NIGHTLY_KILLS ?= 300
 BENCH    ?=
 
 GOLANGCI_VERSION = v2.15.0
@@ -56,6 +58,12 @@ test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and other
 .PHONY: test-race
 test-race: ## the short tests under the race detector (RACE=./internal/store/...; needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m $(RACE)
+
+.PHONY: test-nightly
+test-nightly: deps ## a million steps of the model with the race detector, hundreds of kills, a million tags (hours; needs gcc)
+	GANTRY_MODEL_STEPS=$(NIGHTLY_STEPS) CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 0 -v -run '^TestModel$$' ./internal/content
+	GANTRY_KILLS=$(NIGHTLY_KILLS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/content ./internal/app
+	GANTRY_PLAN_ROWS=1000000 $(GO) test -count=1 -timeout 0 -v -run '^TestPagesReadNoMore$$' ./internal/store
 
 .PHONY: deps
 deps: ## install what the tests need (Debian packages; as root)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/blob/fs"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/httpd"
@@ -54,6 +55,9 @@ type Options struct {
 
 	reopen     *func() error // set to what opens the log file anew
 	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
+
+	now    func() time.Time          // the store's clock; nil = time.Now
+	faults func(fs.Op, string) error // of storage in files, as in fs.Options; nil = none
 }
 
 func (o *Options) data() string { return cmp.Or(o.Data, DefaultData) }

@@ -154,7 +154,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		c.tracer = tracer
 		c.later(end)
 	}
-	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs()}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs(), Now: o.now}
 	if o.server {
 		so.Observe = c.observe
 	}
@@ -174,7 +174,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		return fmt.Errorf("schema of the database: %w", err)
 	}
 	c.metrics.DBPool(c.db.Pool)
-	if c.places, err = openPlaces(ctx, c.db, cfg, c.data, c.tracer); err != nil {
+	if c.places, err = openPlaces(ctx, c.db, cfg, c.data, c.tracer, o.faults); err != nil {
 		return err
 	}
 	c.later(func(context.Context) error { return closePlaces(c.places) })

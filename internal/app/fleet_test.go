@@ -19,8 +19,6 @@ import (
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
-
 // override is an environment whose QUAY_OVERRIDE_CONFIG has the fields.
 func override(t *testing.T, fields map[string]any) []string {
 	t.Helper()

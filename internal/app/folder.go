@@ -125,7 +125,8 @@ type place struct {
 }
 
 // openPlaces opens the storage locations, the preferred ones first.
-func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string, t *telemetry.Tracer) (places []place, err error) {
+func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string, t *telemetry.Tracer,
+	faults func(fs.Op, string) error) (places []place, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closePlaces(places))
@@ -151,7 +152,7 @@ func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string
 		if !filepath.IsAbs(root) {
 			root = filepath.Join(data, root)
 		}
-		engine, err := fs.New(fs.Options{Root: root})
+		engine, err := fs.New(fs.Options{Root: root, Faults: faults})
 		if err != nil {
 			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: storage_path: %w", l.ID, err)
 		}

@@ -61,7 +61,7 @@ func (s *Store) finish(ctx context.Context, ses *session, offset, length int64, 
 	}
 	if err != nil {
 		if !ses.ended {
-			err = errors.Join(err, s.keep(ctx, ses, keepFrom))
+			err = errors.Join(err, s.keep(ctx, ses, 1))
 			s.show(ses)
 		}
 		return Blob{}, err

@@ -163,29 +163,8 @@ func (m *model) play(n uint64) {
 		}
 		wg.Wait()
 		m.check()
-		if m.steps.Load()%2000 < round {
-			m.fold()
-		}
 		m.advance([]time.Duration{time.Second, time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 16 * time.Minute, 2 * time.Hour, 26 * time.Hour}[m.rng.IntN(8)])
 		m.tidy()
-	}
-}
-
-// fold does what the job does that folds usage, while nobody else works.
-func (m *model) fold() {
-	type key struct{ ns, repo int64 }
-	sum := map[key]int64{}
-	m.rows(`SELECT ns_id, repo_id, bytes FROM usage_deltas UNION ALL SELECT ns_id, repo_id, bytes FROM usage_totals`, func(rows *sql.Rows) error {
-		var k key
-		var n int64
-		err := rows.Scan(&k.ns, &k.repo, &n)
-		sum[k] += n
-		return err
-	})
-	storetest.Exec(m.t, m.db, `DELETE FROM usage_deltas`)
-	storetest.Exec(m.t, m.db, `DELETE FROM usage_totals`)
-	for k, n := range sum {
-		storetest.Exec(m.t, m.db, `INSERT INTO usage_totals (ns_id, repo_id, bytes) VALUES (?, ?, ?)`, k.ns, k.repo, n)
 	}
 }
 
@@ -454,8 +433,10 @@ func (w *worker) begin() op {
 		return func() op { _, err := w.db.PurgeTrash(w.ctx(), 1+w.rng.IntN(20)); w.must(err); return nil }
 	case n < 93:
 		return func() op { _, err := w.db.SweepUploads(w.ctx(), 20*time.Hour); w.must(err); return nil }
-	case n < 97:
+	case n < 96:
 		return w.relocate
+	case n < 97:
+		return func() op { _, err := w.db.FoldUsage(w.ctx(), 1+w.rng.IntN(200)); w.must(err); return nil }
 	}
 	return w.adopt
 }

@@ -19,13 +19,13 @@ import (
 
 // How an upload is kept. What a client was told to be received is on stable
 // storage, with the state of the hash at that byte, in a row: another process
-// can go on with it. Where no other process writes the database, an upload
-// that is young or small has no row yet, for most are committed within a
-// second: one that is lost with the machine is begun again.
+// can go on with it, also after a power failure. Where no other process writes
+// the database, an upload that was only begun has no row for its first second,
+// for most are committed within it: one that is lost then has lost no byte.
 
 const (
-	// keepFrom is how many bytes give an upload its row at the end of a request.
-	keepFrom = 1 << 20
+	// recordAfter is how long an upload that was only begun has no row.
+	recordAfter = time.Second
 	// idleFor is how long an upload without requests is kept open.
 	idleFor = 30 * time.Second
 	// touchEvery is how often a request that goes on shows that it does.
@@ -285,7 +285,7 @@ func (s *Store) Append(ctx context.Context, repo gantry.RepoID, uuid string, off
 	if err = s.receive(ctx, ses, offset, length, body); ses.ended {
 		return UploadStatus{}, err
 	}
-	if kept := s.keep(ctx, ses, keepFrom); kept != nil {
+	if kept := s.keep(ctx, ses, 1); kept != nil {
 		return UploadStatus{}, errors.Join(err, kept)
 	}
 	s.metrics.Chunk(ctx, s.byID[ses.Location].Name, time.Since(began))
@@ -439,34 +439,57 @@ func (s *Store) Cancel(ctx context.Context, repo gantry.RepoID, uuid string) err
 
 // tend puts uploads away that wait for their next request too long.
 func (s *Store) tend() {
-	tick := time.NewTicker(idleFor / 3)
+	tick := time.NewTicker(recordAfter / 2)
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.quit:
 			return
 		case <-tick.C:
-			if err := s.keepIdle(context.Background(), idleFor); err != nil {
+			if err := errors.Join(s.recordBegun(context.Background()), s.keepIdle(context.Background(), idleFor)); err != nil {
 				s.log.Error("put uploads away", "error", err)
 			}
 		}
 	}
 }
 
-// keepIdle gives the uploads that no request is at, for so long, their row,
-// and forgets them.
-func (s *Store) keepIdle(ctx context.Context, idle time.Duration) error {
+// recordBegun gives the uploads their row that were begun a while ago and have
+// received nothing.
+func (s *Store) recordBegun(ctx context.Context) error {
+	var errs []error
+	for _, ses := range s.take(func(ses *session) bool { return ses.Version == 0 && time.Since(ses.used) >= recordAfter }) {
+		used := ses.used
+		if err := s.keep(ctx, ses, 0); err != nil && !gantry.Is(err, gantry.NotFound) {
+			errs = append(errs, err)
+		}
+		s.release(ses)
+		s.mu.Lock()
+		if ses.busy == nil {
+			ses.used = used
+		}
+		s.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// take claims the uploads that no request is at and that fit.
+func (s *Store) take(fits func(*session) bool) (all []*session) {
 	s.mu.Lock()
-	var all []*session
+	defer s.mu.Unlock()
 	for _, ses := range s.sessions {
-		if ses.busy == nil && time.Since(ses.used) >= idle {
+		if ses.busy == nil && fits(ses) {
 			ses.busy = make(chan struct{})
 			all = append(all, ses)
 		}
 	}
-	s.mu.Unlock()
+	return all
+}
+
+// keepIdle gives the uploads that no request is at, for so long, their row,
+// and forgets them.
+func (s *Store) keepIdle(ctx context.Context, idle time.Duration) error {
 	var errs []error
-	for _, ses := range all {
+	for _, ses := range s.take(func(ses *session) bool { return time.Since(ses.used) >= idle }) {
 		err := s.keep(ctx, ses, 0)
 		if err != nil && !gantry.Is(err, gantry.NotFound) {
 			errs = append(errs, err)

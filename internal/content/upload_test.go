@@ -6,8 +6,11 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -515,7 +518,7 @@ func TestStatementBudgets(t *testing.T) {
 			if _, err := w.RepositoryByID(ctx, w.repo); err != nil {
 				t.Fatal(err)
 			}
-			count("push a blob", 7, func() error { // one look before the commit's six
+			count("push a blob", 6, func() error { // one look, and the commit
 				_, err := w.Push(ctx, w.repo, -1, bytes.NewReader(b), d, gantry.Actor{})
 				return err
 			})
@@ -541,6 +544,29 @@ func TestStatementBudgets(t *testing.T) {
 			}
 			count("push a manifest", 12, put("a"))
 			count("push it again", 6, put("a"))
+			// As many for any number of layers.
+			made := 0
+			statements := func(layers int) uint64 {
+				var all []string
+				for range layers {
+					layer := fmt.Appendf(nil, "layer %04d", made)
+					made++
+					if _, err := w.Push(ctx, w.repo, -1, bytes.NewReader(layer), gantry.FromBytes(layer), gantry.Actor{}); err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, `{"mediaType":"application/y","digest":"`+string(gantry.FromBytes(layer))+`","size":10}`)
+				}
+				wide := []byte(strings.Replace(string(body), `"layers":[]`, `"layers":[`+strings.Join(all, ",")+`]`, 1))
+				before := w.db.Statements()
+				if _, err := w.PutManifest(ctx, content.Put{Repo: w.repo, Tags: []string{"wide"}, Body: wide}); err != nil {
+					t.Fatal(err)
+				}
+				return w.db.Statements() - before
+			}
+			statements(1) // the first makes the tag
+			if few, many := statements(1), statements(100); few != many || many > 12 {
+				t.Errorf("a manifest of 1 layer takes %d statements, one of 100 layers %d", few, many)
+			}
 			m := gantry.FromBytes(body)
 			get := func(ref gantry.Reference) func() error {
 				return func() error { _, err := w.Manifest(ctx, w.repo, ref); return err }
@@ -564,4 +590,65 @@ func TestStatementBudgets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// zeros are so many bytes of a body.
+func zeros(n int64) io.Reader { return io.LimitReader(zero{}, n) }
+
+type zero struct{}
+
+func (zero) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// An upload of any size takes at most 1 MiB of memory, counting what is free
+// again.
+func TestUploadAllocates(t *testing.T) {
+	w := newPutWorld(t, storetest.SQLite, newFS(t))
+	for _, n := range []int64{1 << 20, 60 << 20} {
+		h := gantry.NewHash(gantry.SHA256)
+		if _, err := io.Copy(h, zeros(n)); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := w.Push(t.Context(), w.repo, n, zeros(n), gantry.DigestOf(gantry.SHA256, h), gantry.Actor{}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+			t.Errorf("%d bytes are allocated for an upload of %d", got, n)
+		}
+	}
+}
+
+// What was acknowledged of an upload outlives a process that is killed, at
+// any size; and so does an upload that was only begun, after a second.
+func TestUploadOutlivesKill(t *testing.T) {
+	eachPut(t, func(t *testing.T, w *putWorld) {
+		for _, n := range []int{1, 100, 3 << 20} {
+			b := randomBytes(3 * n)
+			uuid := w.start(w.Store)
+			w.append(w.Store, uuid, b[:n])
+			other := w.another(w.db) // it knows nothing of the first, which says no word more
+			up, err := other.Upload(t.Context(), w.repo, uuid)
+			if err != nil || up.Received != int64(n) {
+				t.Fatalf("after the kill: %+v, %v", up, err)
+			}
+			w.append(other, uuid, b[n:2*n])
+			third := w.another(w.db)
+			if err := w.finish(third, uuid, gantry.FromBytes(b), b[2*n:]); err != nil {
+				t.Fatal(err)
+			}
+			w.holds(gantry.FromBytes(b), b)
+		}
+		uuid := w.start(w.Store)
+		for deadline := time.Now().Add(30 * time.Second); storetest.Get(t, w.db, `SELECT COUNT(*) FROM uploads WHERE uuid = ?`, uuid) == 0; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("an upload that was begun has no row")
+			}
+		}
+		b := randomBytes(10)
+		if err := w.finish(w.another(w.db), uuid, gantry.FromBytes(b), b); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

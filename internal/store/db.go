@@ -56,7 +56,8 @@ type DB struct {
 	writer  *writer // SQLite only
 	stmts   sync.Map
 	nstmts  atomic.Int64
-	count   atomic.Uint64 // statements sent
+	count   atomic.Uint64                  // statements sent
+	trace   func(query string, args []any) // sees each of them; nil but in tests
 	gens    [generations]atomic.Uint64
 	who     atomic.Uint64
 	access  accessLog
@@ -292,8 +293,16 @@ func (t *tx) exec(ctx context.Context, q string, args ...any) (int64, error) {
 	return r.RowsAffected()
 }
 
-func (t *tx) run(ctx context.Context, q string, args []any) (sql.Result, error) {
+// sent counts a statement.
+func (t *tx) sent(q string, args []any) {
 	t.db.count.Add(1)
+	if t.db.trace != nil {
+		t.db.trace(t.d.bind(q), args)
+	}
+}
+
+func (t *tx) run(ctx context.Context, q string, args []any) (sql.Result, error) {
+	t.sent(q, args)
 	s, err := t.stmt(ctx, q)
 	switch {
 	case err != nil:
@@ -341,7 +350,7 @@ func (t *tx) insertIgnore(ctx context.Context, q string, args ...any) (int64, er
 
 // query runs a SELECT; the caller closes the rows.
 func (t *tx) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	t.db.count.Add(1)
+	t.sent(q, args)
 	s, err := t.stmt(ctx, q)
 	switch {
 	case err != nil:
@@ -367,7 +376,7 @@ func (r row) Scan(dest ...any) error {
 
 // queryRow runs a SELECT of at most one row.
 func (t *tx) queryRow(ctx context.Context, q string, args ...any) row {
-	t.db.count.Add(1)
+	t.sent(q, args)
 	s, err := t.stmt(ctx, q)
 	switch {
 	case err != nil:

@@ -33,6 +33,8 @@ type dialect struct {
 	types     map[string]func(n string) string // column types of migrations
 	// returning: new ids come from "RETURNING id" instead of LastInsertId.
 	returning bool
+	// lateral: a derived table may use what stands before it.
+	lateral bool
 	// serial: one writer at a time, so rows are committed in the order of
 	// their ids and no row needs a lock.
 	serial bool
@@ -86,7 +88,7 @@ var dialects = map[string]*dialect{
 		},
 	},
 	"postgres": {
-		name: "postgres", goose: "postgres", bind: dollars, returning: true,
+		name: "postgres", goose: "postgres", bind: dollars, returning: true, lateral: true,
 		excl: " FOR UPDATE", share: " FOR SHARE",
 		ignore: conflictNothing, upsert: conflictUpdate, fresh: excluded,
 		again: func(err error) bool {

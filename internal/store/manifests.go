@@ -329,10 +329,7 @@ func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *Man
 		}
 		lease = t.now.Add(d).UnixMilli()
 	}
-	id, err := t.insertIgnore(ctx, `INSERT INTO manifests (repo_id, digest, media_type, artifact_type, config_type, subject, size, layers_size,
-		created_ms, lease_until_ms, hidden_ms, blobs_hidden) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
-		p.Repo, p.Digest.Bytes(), p.MediaType, p.ArtifactType, p.ConfigType, p.Subject.Bytes(), len(p.Body), p.LayersSize,
-		t.now.UnixMilli(), lease)
+	id, err := t.insertManifest(ctx, p, lease)
 	if err != nil {
 		return err
 	}
@@ -340,9 +337,6 @@ func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *Man
 		return errRaced // somebody else pushed it just now
 	}
 	out.ID = gantry.ManifestID(id)
-	if _, err := t.exec(ctx, `INSERT INTO manifest_bodies (manifest_id, body) VALUES (?, ?)`, id, p.Body); err != nil {
-		return err
-	}
 	if err := t.linkBlobs(ctx, p, r, out.ID); err != nil {
 		return err
 	}
@@ -356,6 +350,29 @@ func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *Man
 		}
 	}
 	return t.insertLabels(ctx, out.ID, "manifest", p.Labels)
+}
+
+// insertManifest inserts a manifest and its body, and returns its id; 0 if the
+// repository has it.
+func (t *tx) insertManifest(ctx context.Context, p *ManifestPut, lease int64) (id int64, err error) {
+	const into = `INSERT INTO manifests (repo_id, digest, media_type, artifact_type, config_type, subject, size, layers_size,
+		created_ms, lease_until_ms, hidden_ms, blobs_hidden) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`
+	args := []any{p.Repo, p.Digest.Bytes(), p.MediaType, p.ArtifactType, p.ConfigType, p.Subject.Bytes(), len(p.Body), p.LayersSize,
+		t.now.UnixMilli(), lease}
+	if t.d.returning { // both at once: a round trip less
+		err := t.queryRow(ctx, `WITH m AS (`+into+conflictNothing("")+` RETURNING id),
+			b AS (INSERT INTO manifest_bodies (manifest_id, body) SELECT id, CAST(? AS BYTEA) FROM m)
+			SELECT id FROM m`, append(args, p.Body)...).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, nil
+		}
+		return id, err
+	}
+	if id, err = t.insertIgnore(ctx, into, args...); err != nil || id == 0 {
+		return 0, err
+	}
+	_, err = t.exec(ctx, `INSERT INTO manifest_bodies (manifest_id, body) VALUES (?, ?)`, id, p.Body)
+	return id, err
 }
 
 func (t *tx) insertLabels(ctx context.Context, m gantry.ManifestID, source string, labels []Label) error {
@@ -504,8 +521,9 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 			return err
 		}
 		in, args := list(ids, []any{r.ns})
-		if !t.d.serial && (t.d.duplicate != nil || n < int64(len(chunk))) {
-			// Rows that were there must stay until our link to them is committed.
+		// Rows that were there must stay until our link to them is committed.
+		// MySQL's upsert has locked them, and does not tell that there were some.
+		if !t.d.serial && t.d.duplicate == nil && n < int64(len(chunk)) {
 			kept := 0
 			if err := t.each(ctx, func(*sql.Rows) error { kept++; return nil },
 				`SELECT blob_id FROM ns_blobs WHERE ns_id = ? AND blob_id IN `+in+` ORDER BY blob_id`+t.d.share, args...); err != nil {

@@ -189,11 +189,6 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 	if q.N <= 0 {
 		return nil, nil
 	}
-	const (
-		columns = `SELECT r.id, a.name, r.name FROM `
-		tail    = ` JOIN accounts a ON a.id = r.ns_id WHERE r.deleted_ms = 0 AND a.deleted_ms = 0`
-		end     = ` ORDER BY r.id LIMIT ?`
-	)
 	var text string
 	var args []any
 	branch := func(q2 string, a ...any) {
@@ -205,7 +200,7 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 	}
 	switch {
 	case q.Superuser:
-		text, args = columns+`repositories r`+tail+` AND r.id > ?`+end, []any{q.After, q.N}
+		branch(`SELECT id FROM repositories WHERE id > ? AND deleted_ms = 0 ORDER BY id`, q.After)
 	default:
 		if q.Public {
 			branch(`SELECT id FROM repositories WHERE visibility = 'public' AND id > ? ORDER BY id`, q.After)
@@ -215,14 +210,25 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 			branch(`SELECT repo_id AS id FROM permissions WHERE account_id = ? AND repo_id > ? ORDER BY repo_id`, q.Account, q.After)
 			branch(`SELECT DISTINCT p.repo_id AS id FROM team_members m JOIN permissions p ON p.team_id = m.team_id
 				WHERE m.account_id = ? AND p.repo_id > ? ORDER BY p.repo_id`, q.Account, q.After)
-			branch(`SELECT DISTINCT x.id AS id FROM team_members m JOIN teams g ON g.id = m.team_id AND g.role = 'admin'
-				JOIN repositories x ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id > ? AND x.deleted_ms = 0 ORDER BY x.id`, q.Account, q.After)
+			if db.d.lateral {
+				branch(`SELECT DISTINCT x.id AS id FROM team_members m JOIN teams g ON g.id = m.team_id AND g.role = 'admin'
+					CROSS JOIN LATERAL (SELECT y.id FROM repositories y WHERE y.ns_id = g.org_id AND y.id > ? AND y.deleted_ms = 0
+					ORDER BY y.id LIMIT ?) x WHERE m.account_id = ? ORDER BY x.id`, q.After, q.N, q.Account)
+			} else {
+				branch(`SELECT DISTINCT x.id AS id FROM team_members m JOIN teams g ON g.id = m.team_id AND g.role = 'admin'
+					JOIN repositories x ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id > ? AND x.deleted_ms = 0 ORDER BY x.id`, q.Account, q.After)
+			}
 		}
-		if text == "" {
-			return nil, nil
-		}
-		text, args = columns+`(`+text+`) u JOIN repositories r ON r.id = u.id`+tail+end, append(args, q.N)
 	}
+	if text == "" {
+		return nil, nil
+	}
+	// The names by subqueries: a join is planned as a walk over all
+	// repositories.
+	text, args = `SELECT id, ns, name FROM (SELECT u.id AS id,
+		(SELECT a.name FROM repositories s JOIN accounts a ON a.id = s.ns_id WHERE s.id = u.id AND a.deleted_ms = 0) AS ns,
+		(SELECT r.name FROM repositories r WHERE r.id = u.id AND r.deleted_ms = 0) AS name
+		FROM (`+text+`) u) v WHERE ns IS NOT NULL AND name IS NOT NULL ORDER BY id LIMIT ?`, append(args, q.N)
 	err = db.read(ctx, "catalog", func(ctx context.Context, t *tx) error {
 		return t.each(ctx, func(r *sql.Rows) error {
 			var e CatalogEntry
