@@ -44,7 +44,7 @@ func (s *connSet) open() int {
 
 // silentFor is how long a new connection may hold its place at the limit
 // without a request.
-const silentFor = 5 * time.Second
+const silentFor = 2 * time.Second
 
 // idlest returns the connection that has been without a request for longest,
 // or nil. One whose first request has not come whole counts after silentFor,
