@@ -48,6 +48,9 @@ func (db *DB) openSQLite(ctx context.Context, u *uri) error {
 	}
 	w.SetMaxOpenConns(1)
 	conn, err := w.Conn(ctx)
+	if full(err) {
+		err = fmt.Errorf("the disk is full: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("open database %s: %w", u.path, errors.Join(err, w.Close()))
 	}
@@ -284,5 +287,5 @@ func (w *writer) close() error {
 // full reports whether SQLite found the disk full.
 func full(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == 13 // SQLITE_FULL
+	return ok && (e.Code()&0xff == 13 || e.Code() == 4874) // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE when it is opened
 }
