@@ -33,6 +33,10 @@ const Off = "off"
 // end of the drain.
 const lastWords = 5 * time.Second
 
+// lastWork is how long background work has to end after the drain: a disk or a
+// server that never answers does not keep the process alive.
+const lastWork = 25 * time.Second
+
 // Options say what to run and on what. The zero value is a whole registry
 // with embedded defaults on gantry-data, at DefaultListen.
 type Options struct {
@@ -155,7 +159,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) (err error) {
 	s.front, err = httpd.New(httpd.Options{
 		Addr: cmp.Or(s.opts.Listen, DefaultListen), Network: network(cfg), Handler: s.edges.outer(cfg), TLS: tlsOptions(cfg), H2C: true,
 		Logger: s.log, Gate: s.gate, ProxyProtocol: cfg.Features.ProxyProtocol, TrustedProxies: trustedProxies(cfg),
-		DrainTimeout: s.opts.DrainTimeout,
+		DrainTimeout: s.opts.DrainTimeout, MaxConns: maxClients(openFiles()),
 	})
 	if err != nil {
 		return err
@@ -299,8 +303,10 @@ func (s *Server) end(ctx context.Context) error {
 	if s.stop != nil {
 		s.stop() // the workers begin to end while requests finish
 	}
-	if s.admin != nil {
-		errs = append(errs, s.admin.close(ctx))
+	var commands sync.WaitGroup
+	var failed error
+	if s.admin != nil { // beside the drain: a command may take its time to end
+		commands.Go(func() { failed = s.admin.close(ctx) })
 	}
 	if s.front != nil {
 		errs = append(errs, s.front.Shutdown(ctx))
@@ -309,10 +315,16 @@ func (s *Server) end(ctx context.Context) error {
 			pause(ctx, 5*time.Millisecond)
 		}
 	}
+	commands.Wait()
+	errs = append(errs, failed)
 	done := make(chan struct{})
 	go func() { s.workers.Wait(); close(done) }()
+	late := time.NewTimer(lastWork)
+	defer late.Stop()
 	select {
 	case <-done:
+	case <-late.C:
+		errs = append(errs, fmt.Errorf("background work does not end within %v of the drain", lastWork))
 	case <-ctx.Done():
 		errs = append(errs, fmt.Errorf("background work does not end: %w", ctx.Err()))
 	}

@@ -147,7 +147,9 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 			mo.Job = cfg.Metrics.Namespace
 		}
 		c.metrics = telemetry.NewMetrics(mo)
-		tracer, end, err := telemetry.SetupTracing(ctx, traceOptions(cfg, o.Version))
+		to := traceOptions(cfg, o.Version)
+		to.Logger, to.Metrics = c.log, c.metrics
+		tracer, end, err := telemetry.SetupTracing(ctx, to)
 		if err != nil {
 			return fmt.Errorf("OTEL_CONFIG: %w", err)
 		}
@@ -156,7 +158,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 	}
 	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs(), Now: o.now}
 	if o.server {
-		so.Observe = c.observe
+		so.Observe, so.Grouped = c.observe, c.metrics.Grouped
 	}
 	if c.db, err = store.Open(ctx, so); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -173,7 +175,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 	if err != nil {
 		return fmt.Errorf("schema of the database: %w", err)
 	}
-	c.metrics.DBPool(c.db.Pool)
+	c.metrics.DBPool(c.poolStats)
 	if c.places, err = openPlaces(ctx, c.db, cfg, c.data, c.tracer, o.faults); err != nil {
 		return err
 	}
@@ -218,6 +220,14 @@ func maxConns(cfg *config.Config) int {
 		return int(n)
 	}
 	return 0
+}
+
+// poolStats reads the figures of the database for a scrape; no query is run.
+func (c *core) poolStats() telemetry.DBStats {
+	pool := c.db.Pool()
+	st := telemetry.DBStats{InUse: pool.InUse, Idle: pool.Idle, Retries: c.db.Retries()}
+	st.Opened, st.Closed = c.db.Connections()
+	return st
 }
 
 // observe makes metrics and spans of what the database did.

@@ -83,7 +83,8 @@ func (e *edges) configure(cfg *config.Config) error {
 func (e *edges) outer(cfg *config.Config) http.Handler {
 	return httpd.Middleware(httpd.MiddlewareOptions{
 		Logger: e.s.log, Metrics: e.s.metrics, Tracer: e.s.tracer, Gate: e.s.gate,
-		TrustedProxies: trustedProxies(cfg), ProxyCount: proxyCount(cfg), Panicked: panicked,
+		TrustedProxies: trustedProxies(cfg), ProxyCount: proxyCount(cfg), Panicked: panicked, Busy: busy,
+		MaxInFlight: maxClients(openFiles()), Unlimited: func(r *http.Request) bool { return isHealth(r.URL.Path) },
 	}, e)
 }
 
@@ -165,6 +166,40 @@ func panicked(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	problem(w, http.StatusInternalServerError, "internal_error", "internal error")
+}
+
+// busy answers a request that is one too many.
+func busy(w http.ResponseWriter, r *http.Request) {
+	httpd.SetRoute(r.Context(), "web.busy")
+	const text = "too many requests are running; try again"
+	if !isV2(r.URL.Path) {
+		problem(w, http.StatusServiceUnavailable, "unavailable", text)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"code":"UNAVAILABLE","message":%q,"detail":{}}]}`+"\n", text) // a client that left is not told
+}
+
+const (
+	ownFiles   = 64     // descriptors for the database, the log, the listeners and the runtime
+	mostAtOnce = 10_000 // connections, and requests, however many descriptors there are
+)
+
+// maxClients is how many connections, and how many requests, are served at
+// once by a process that may have so many files open: each may need a socket,
+// a blob and a connection to the database.
+func maxClients(files uint64) int {
+	return int(min(max(files, ownFiles+3*8)-ownFiles, 3*mostAtOnce) / 3) //nolint:gosec // 10,000 at most
+}
+
+// openFiles is the limit of open files of this process.
+func openFiles() uint64 {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return l.Cur
 }
 
 // isSuperuser reports whether the request comes from a superuser's session,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/bus"
@@ -18,6 +19,7 @@ const (
 	beatEvery    = 10 * time.Second // sign of life of an instance
 	probeEvery   = 30 * time.Second // look at the storage
 	orderEvery   = 2 * time.Second  // numbering of the journal
+	countEvery   = 30 * time.Second // look at the queue of jobs
 	gcLease      = "collector"
 	gcLeaseTime  = time.Minute
 	gcLeaseRenew = 20 * time.Second
@@ -50,6 +52,7 @@ func (s *Server) work(ctx context.Context) {
 		start("jobs", s.runJobs)
 		start("journal", s.orders)
 		start("inventory", s.inventories)
+		start("queue", s.queues)
 	}
 }
 
@@ -123,10 +126,13 @@ func (s *Server) orders(ctx context.Context) {
 }
 
 // inventories counts what there is, now and every
-// GLOBAL_PROMETHEUS_STATS_FREQUENCY.
+// GLOBAL_PROMETHEUS_STATS_FREQUENCY. Unless that was written down, a count that
+// is quick is made more often: dashboards need not be an hour late.
 func (s *Server) inventories(ctx context.Context) {
 	for ctx.Err() == nil {
+		began := time.Now()
 		n, err := s.db.Inventory(ctx)
+		took := time.Since(began)
 		switch {
 		case err == nil:
 			s.metrics.UserRows.Set(float64(n.Users))
@@ -136,8 +142,34 @@ func (s *Server) inventories(ctx context.Context) {
 		case ctx.Err() == nil:
 			s.log.WarnContext(ctx, "count accounts and repositories", "error", err)
 		}
-		s.rest(ctx, s.live.Current().Metrics.GlobalPrometheusStatsFrequency)
+		cfg := s.live.Current()
+		next := cfg.Metrics.GlobalPrometheusStatsFrequency
+		if !cfg.Explicit("GLOBAL_PROMETHEUS_STATS_FREQUENCY") {
+			next = min(next, max(countEvery, 500*took))
+		}
+		s.rest(ctx, next)
 	}
+}
+
+// queues measures the queue of jobs. A kind of which there are no jobs is 0.
+func (s *Server) queues(ctx context.Context) {
+	every(ctx, countEvery, func(ctx context.Context) {
+		list, err := s.db.JobBacklog(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				s.log.WarnContext(ctx, "count the jobs", "error", err)
+			}
+			return
+		}
+		for kind := range s.kinds() {
+			i := slices.IndexFunc(list, func(b store.JobBacklog) bool { return b.Kind == kind })
+			if i < 0 {
+				s.metrics.Queue(kind, 0, 0)
+				continue
+			}
+			s.metrics.Queue(kind, list[i].Running, list[i].Due)
+		}
+	})
 }
 
 // rest waits for d, a change of the configuration, or the end of ctx.
@@ -290,6 +322,7 @@ func (s *Server) kinds() map[string]jobs.Kind {
 		jobTrim: {Handle: func(ctx context.Context, _ *jobs.Run) error {
 			return until0(func() (int, error) {
 				n, err := s.db.TrimJobs(ctx, s.db.Now().Add(-keepJobs), 1000)
+				s.metrics.QueueDeletes.Add(float64(n))
 				return int(n), err
 			})
 		}},

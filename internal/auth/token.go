@@ -102,7 +102,9 @@ func (s *Service) startSigning(ctx context.Context) error {
 func (s *Service) renew(ctx context.Context) error {
 	s.signing.mu.Lock()
 	defer s.signing.mu.Unlock()
-	now := s.now()
+	// By the wall clock, as others read the row: the monotonic one stands still
+	// while the machine sleeps, and the key would be taken for fresh for long.
+	now := s.now().Round(0)
 	if s.opts.NoTokens || s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -27,15 +28,17 @@ type listener struct {
 // Accept waits for the next connection. It does not wait for a PROXY header:
 // that is read by the connection's own goroutine.
 func (l listener) Accept() (net.Conn, error) {
+	l.srv.makeRoom()
 	nc, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	l.srv.conns.Add(1)
-	c := &conn{Conn: nc, open: &l.srv.conns, stall: l.srv.opt.StallTimeout, minRate: int64(l.srv.opt.MinRate)}
+	c := &conn{Conn: nc, set: &l.srv.conns, stall: l.srv.opt.StallTimeout, minRate: int64(l.srv.opt.MinRate)}
 	if l.srv.opt.ProxyProtocol {
 		c.proxy = &proxyState{trusted: l.srv.opt.TrustedProxies, timeout: l.srv.opt.ReadHeaderTimeout}
 	}
+	c.note(http.StateNew)
+	l.srv.conns.add(c)
 	return c, nil
 }
 
@@ -46,7 +49,7 @@ func (l listener) Accept() (net.Conn, error) {
 // us bytes: see body.
 type conn struct {
 	net.Conn
-	open    *atomic.Int64 // connections of the server, for its drain
+	set     *connSet // of the server
 	closed  atomic.Bool
 	stall   time.Duration // <= 0: writes are not guarded
 	minRate int64         // bytes a second
@@ -56,6 +59,7 @@ type conn struct {
 	lease atomic.Int64 // our write deadline in Unix nanoseconds
 	sent  atomic.Int64 // bytes handed to the kernel
 	acked atomic.Int64 // bytes known to have left when the last window ended
+	quiet atomic.Int64 // since when no request runs, Unix nanoseconds; negated before the first one; 0: one runs
 	dead  atomic.Bool  // a write stalled: no more are tried, such as TLS's farewell, which would wait again
 }
 
@@ -172,7 +176,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 // Close closes the connection.
 func (c *conn) Close() error {
 	if !c.closed.Swap(true) {
-		c.open.Add(-1)
+		c.set.remove(c)
 	}
 	return c.Conn.Close()
 }

@@ -36,6 +36,9 @@ type MiddlewareOptions struct {
 	// Panicked writes the answer to a request whose handler panicked before it
 	// answered; nil writes a plain 500.
 	Panicked func(http.ResponseWriter, *http.Request)
+	// Busy writes the 503 of MaxInFlight; its Retry-After is set. nil writes a
+	// plain one.
+	Busy func(http.ResponseWriter, *http.Request)
 }
 
 // Info is what is known of a request. The middleware makes it; the handler
@@ -201,7 +204,11 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if m.opt.MaxInFlight > 0 && flying > int64(m.opt.MaxInFlight) && (m.opt.Unlimited == nil || !m.opt.Unlimited(r)) {
 		h.Set("Retry-After", "1")
-		http.Error(&st.rw, "too many requests are running", http.StatusServiceUnavailable)
+		if m.opt.Busy != nil {
+			m.opt.Busy(&st.rw, req)
+		} else {
+			http.Error(&st.rw, "too many requests are running", http.StatusServiceUnavailable)
+		}
 		return
 	}
 	defer m.recover(ctx, st, req)
@@ -252,7 +259,7 @@ func (m *middleware) log(ctx context.Context, r *http.Request, st *state, took t
 		return
 	}
 	m.opt.Logger.LogAttrs(ctx, level, "request",
-		slog.String("method", r.Method), slog.String("path", cut(r.URL.Path, 1024)),
+		slog.String("method", cut(r.Method, 32)), slog.String("path", cut(r.URL.Path, 1024)),
 		slog.String("route", st.Route), slog.Int("status", st.Status), slog.Int64("bytes", st.Bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("ip", st.ip()),
 		slog.String("actor", st.Actor), slog.String("agent", cut(r.UserAgent(), 256)), slog.String("proto", r.Proto))

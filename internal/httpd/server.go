@@ -32,9 +32,10 @@ type Options struct {
 	ProxyProtocol  bool           // each connection begins with a PROXY header
 	TrustedProxies []netip.Prefix // whose PROXY header is believed; others' is read and ignored
 
-	ReadHeaderTimeout time.Duration // 0 is 10 s; also of the TLS handshake and of the PROXY header
+	ReadHeaderTimeout time.Duration // 0 is 30 s; also of the TLS handshake, of the PROXY header, and of a connection's silence before its first request
 	IdleTimeout       time.Duration // 0 is 120 s
 	MaxHeaderBytes    int           // 0 is 64 KiB
+	MaxConns          int           // open connections; at the limit idle ones give way, else new ones wait in the kernel; 0 is no limit
 	StallTimeout      time.Duration // an answer must move within this time; 0 is 30 s, negative is no limit
 	MinRate           int           // bytes a second below which a slow reader counts as stalled; 0 is 64, negative is 1 byte a StallTimeout
 
@@ -60,7 +61,7 @@ func (o *Options) setDefaults() {
 	if o.Gate == nil {
 		o.Gate = &Gate{}
 	}
-	setDefault(&o.ReadHeaderTimeout, 10*time.Second)
+	setDefault(&o.ReadHeaderTimeout, 30*time.Second)
 	setDefault(&o.IdleTimeout, 120*time.Second)
 	setDefault(&o.MaxHeaderBytes, 64<<10)
 	setDefault(&o.StallTimeout, defaultStall)
@@ -97,7 +98,7 @@ type Server struct {
 	opt    Options
 	srv    *http.Server
 	cert   atomic.Pointer[tls.Certificate]
-	conns  atomic.Int64 // open connections
+	conns  connSet
 	ln     net.Listener
 	cancel context.CancelFunc // ends the contexts of all requests
 	done   chan struct{}      // closed when the accept loop ended
@@ -111,6 +112,7 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{opt: o, done: make(chan struct{})}
+	s.conns.freed, s.conns.closing = make(chan struct{}, 1), make(chan struct{})
 	s.srv = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: o.ReadHeaderTimeout,
@@ -118,6 +120,7 @@ func New(o Options) (*Server, error) {
 		MaxHeaderBytes:    o.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug), // handshakes that fail, mostly
 		Protocols:         new(http.Protocols),
+		ConnState:         noteState,
 	}
 	s.srv.Protocols.SetHTTP1(true)
 	if o.TLS != nil {
@@ -155,6 +158,7 @@ func (s *Server) Start(ctx context.Context) (net.Addr, error) {
 	ln := s.opt.Listener
 	if ln == nil {
 		var lc net.ListenConfig
+		lc.SetMultipathTCP(false) // its sockets take no filter: see emptyBacklog
 		var err error
 		if ln, err = lc.Listen(ctx, s.opt.Network, s.opt.Addr); err != nil {
 			return nil, fmt.Errorf("listen: %w", err)
@@ -187,10 +191,11 @@ func (s *Server) Wait() error {
 }
 
 // Shutdown drains: it calls OnDrain and closes the gate, goes on serving for
-// DrainDelay, stops accepting, lets idle connections be for IdleGrace and
-// waits for the running requests, until ctx ends or DrainTimeout has passed.
-// Then it closes what is left and returns an error. A second call waits for
-// the first and returns its result.
+// DrainDelay, stops accepting once every connection that a client takes for
+// open is accepted, lets idle connections be for IdleGrace and waits for the
+// running requests, until ctx ends or DrainTimeout has passed. Then it closes
+// what is left and returns an error. A second call waits for the first and
+// returns its result.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.shutdown.Do(func() { s.downErr = s.drain(ctx) })
 	return s.downErr
@@ -211,11 +216,13 @@ func (s *Server) drain(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, s.opt.DrainTimeout)
 		defer cancel()
 	}
+	emptyBacklog(ctx, s.ln)
+	close(s.conns.closing)
 	if err := s.ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.opt.Logger.WarnContext(ctx, "closing the listener failed", "error", err)
 	}
 	<-s.done
-	wait(ctx, s.opt.IdleGrace, func() bool { return s.conns.Load() == 0 })
+	wait(ctx, s.opt.IdleGrace, func() bool { return s.conns.open() == 0 })
 	err := s.srv.Shutdown(ctx)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		s.cancel()

@@ -186,12 +186,20 @@ func (r *Runner) Wake() {
 func (r *Runner) Enqueue(ctx context.Context, jobs ...store.NewJob) error {
 	_, err := r.o.Store.Enqueue(ctx, jobs...)
 	if err == nil {
+		r.queued(jobs...)
 		r.Wake()
 		if r.o.Bus != nil {
 			r.o.Bus.Wake(Topic)
 		}
 	}
 	return err
+}
+
+// queued counts jobs.
+func (r *Runner) queued(jobs ...store.NewJob) {
+	for _, j := range jobs {
+		r.o.Metrics.QueuePut(j.Kind)
+	}
 }
 
 func (r *Runner) loop(ctx context.Context, woken <-chan struct{}) {
@@ -251,7 +259,10 @@ func (r *Runner) schedule(ctx context.Context) error {
 			continue
 		}
 		later := time.Duration(mrand.Int64N(int64(s.Jitter) + 1)) //nolint:gosec // jitter
-		_, err := r.o.Store.ScheduleJob(ctx, s.Name, now, s.Every, later, s.Job)
+		queued, err := r.o.Store.ScheduleJob(ctx, s.Name, now, s.Every, later, s.Job)
+		if queued {
+			r.queued(s.Job)
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -292,6 +303,9 @@ func (r *Runner) follow(ctx context.Context, name string, decide Dispatch) error
 		if gantry.Is(err, gantry.Conflict) {
 			return nil // another instance has done it
 		}
+		if err == nil {
+			r.queued(jobs...)
+		}
 		if err != nil || len(entries) < batch {
 			return err
 		}
@@ -312,6 +326,15 @@ func (r *Runner) claim(ctx context.Context) error {
 	claimed, err := r.o.Store.ClaimJobs(ctx, r.o.Holder, most, free, r.o.Lease)
 	if err != nil {
 		return err
+	}
+	got := map[string]int{}
+	for _, j := range claimed {
+		got[j.Kind]++
+	}
+	for kind, n := range most {
+		if n > 0 {
+			r.o.Metrics.QueueGet(kind, got[kind])
+		}
 	}
 	for _, j := range claimed {
 		r.mu.Lock()

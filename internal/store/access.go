@@ -146,6 +146,9 @@ func (l *accessLog) loop() {
 			}
 		}
 		err := l.write(group)
+		if err == nil && l.db.opts.Grouped != nil {
+			l.db.opts.Grouped(len(group))
+		}
 		for i, r := range group {
 			r.err = err
 			close(r.done)

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/x509"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,9 @@ type Options struct {
 	// Observe, if set, is called after every transaction and every single
 	// read with its name, its duration and its outcome.
 	Observe func(ctx context.Context, operation string, took time.Duration, err error)
+	// Grouped, if set, is called with the number of pulls of each group that
+	// LogAccess wrote.
+	Grouped func(rows int)
 }
 
 // DB is an open store. Its methods may be called concurrently.
@@ -58,6 +62,9 @@ type DB struct {
 	nstmts  atomic.Int64
 	count   atomic.Uint64                  // statements sent
 	trace   func(query string, args []any) // sees each of them; nil but in tests
+	retries atomic.Uint64
+	dials   atomic.Uint64 // connections opened
+	hung    atomic.Uint64 // and closed, as last told
 	gens    [generations]atomic.Uint64
 	who     atomic.Uint64
 	access  accessLog
@@ -135,6 +142,43 @@ func (db *DB) Statements() uint64 { return db.count.Load() }
 // Pool returns the statistics of the connection pool.
 func (db *DB) Pool() sql.DBStats { return db.pool.Stats() }
 
+// Retries returns how often a transaction was run again.
+func (db *DB) Retries() uint64 { return db.retries.Load() }
+
+// Connections returns how many connections were opened and closed so far.
+func (db *DB) Connections() (opened, closed uint64) {
+	open := db.pool.Stats().OpenConnections
+	if db.writer != nil {
+		open += db.writer.pool.Stats().OpenConnections
+	}
+	opened = db.dials.Load()
+	gone := opened - min(opened, uint64(max(open, 0))) //nolint:gosec // not negative
+	for {
+		told := db.hung.Load()
+		if gone <= told {
+			return opened, told // one that is being opened counts as open already
+		}
+		if db.hung.CompareAndSwap(told, gone) {
+			return opened, gone
+		}
+	}
+}
+
+// counting is a connector that counts the connections that it opens.
+type counting struct {
+	driver.Connector
+	dials *atomic.Uint64
+}
+
+// Connect opens a connection.
+func (c counting) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err == nil {
+		c.dials.Add(1)
+	}
+	return conn, err
+}
+
 // Generation changes, before the writing call returns, whenever something
 // that a read of repository repo could have seen was changed by this process.
 // Read it before the query whose answer is to be kept; the answer may be used
@@ -199,6 +243,7 @@ func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx)
 			return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: time.Second,
 				Detail: "too many others are changing the same thing; try again", Err: err}
 		}
+		db.retries.Add(1)
 		pause := time.Duration(rand.Int64N(int64(time.Millisecond) << min(i, 6))) //nolint:gosec // jitter
 		select {
 		case <-ctx.Done():

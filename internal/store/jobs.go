@@ -452,6 +452,28 @@ func (db *DB) Job(ctx context.Context, id int64) (j Job, err error) {
 	return j, err
 }
 
+// A JobBacklog is how many jobs of a kind there are to do.
+type JobBacklog struct {
+	Kind    string
+	Running int64
+	Due     int64 // ready, and their time has come
+}
+
+// JobBacklog counts the jobs that run and that are due, by kind.
+func (db *DB) JobBacklog(ctx context.Context) (list []JobBacklog, err error) {
+	err = db.read(ctx, "count jobs", func(ctx context.Context, t *tx) error {
+		list = nil
+		return t.each(ctx, func(r *sql.Rows) error {
+			var b JobBacklog
+			err := r.Scan(&b.Kind, &b.Running, &b.Due)
+			list = append(list, b)
+			return err
+		}, `SELECT kind, SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END)
+			FROM jobs WHERE state = 'running' OR state = 'ready' AND run_after_ms <= ? GROUP BY kind`, t.now.UnixMilli())
+	})
+	return list, err
+}
+
 // TrimJobs deletes up to n jobs that ended before a time and returns their
 // number.
 func (db *DB) TrimJobs(ctx context.Context, before time.Time, n int) (deleted int64, err error) {

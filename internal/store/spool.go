@@ -229,6 +229,7 @@ func (s *spool) loop() {
 	defer close(s.gone)
 	tick := time.NewTicker(spoolPause)
 	defer tick.Stop()
+	var told time.Time // of a failure: a full disk lasts, and its log may be on it
 	for {
 		select {
 		case <-tick.C:
@@ -256,7 +257,10 @@ func (s *spool) loop() {
 		s.moved.Broadcast()
 		s.mu.Unlock()
 		if err != nil {
-			s.db.log.Error("pulls cannot be moved into the log; they are kept and it is tried again", "error", err)
+			if closed || time.Since(told) > time.Minute {
+				told = time.Now()
+				s.db.log.Error("pulls cannot be moved into the log; they are kept and it is tried again", "error", err)
+			}
 			if closed {
 				return // they are moved when the database is opened again
 			}

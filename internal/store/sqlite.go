@@ -35,18 +35,28 @@ func (db *DB) openSQLite(ctx context.Context, u *uri) error {
 			"&_pragma=foreign_keys(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-8000)" + extra
 	}
 	writes := dsn("&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)")
-	w, err := sql.Open("sqlite", writes)
+	connect := func(dsn string) (*sql.DB, error) {
+		c, err := sqlite.NewConnector(dsn)
+		if err != nil {
+			return nil, fmt.Errorf("open database: %w", err)
+		}
+		return sql.OpenDB(counting{c, &db.dials}), nil
+	}
+	w, err := connect(writes)
 	if err != nil {
-		return fmt.Errorf("open database: %w", err)
+		return err
 	}
 	w.SetMaxOpenConns(1)
 	conn, err := w.Conn(ctx)
+	if full(err) {
+		err = fmt.Errorf("the disk is full: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("open database %s: %w", u.path, errors.Join(err, w.Close()))
 	}
-	r, err := sql.Open("sqlite", dsn("&_pragma=query_only(1)"))
+	r, err := connect(dsn("&_pragma=query_only(1)"))
 	if err != nil {
-		return fmt.Errorf("open database: %w", errors.Join(err, w.Close()))
+		return errors.Join(err, w.Close())
 	}
 	readers := db.opts.Readers
 	if readers == 0 {
@@ -277,5 +287,5 @@ func (w *writer) close() error {
 // full reports whether SQLite found the disk full.
 func full(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == 13 // SQLITE_FULL
+	return ok && (e.Code()&0xff == 13 || e.Code() == 4874) // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE when it is opened
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -78,9 +79,9 @@ func (db *DB) openServer(ctx context.Context, u *uri) error {
 	var pool *sql.DB
 	var err error
 	if u.dialect == "postgres" {
-		pool, err = openPostgres(u, db.opts.RootCAs)
+		pool, err = openPostgres(u, db.opts.RootCAs, &db.dials)
 	} else {
-		pool, err = openMySQL(u)
+		pool, err = openMySQL(u, &db.dials)
 	}
 	if err != nil {
 		return err
@@ -120,12 +121,12 @@ func (u *uri) seconds(name string) time.Duration {
 	return time.Duration(f * float64(time.Second))
 }
 
-func openPostgres(u *uri, roots *x509.CertPool) (*sql.DB, error) {
+func openPostgres(u *uri, roots *x509.CertPool, dials *atomic.Uint64) (*sql.DB, error) {
 	cfg, err := u.postgres(roots)
 	if err != nil {
 		return nil, err
 	}
-	return stdlib.OpenDB(*cfg), nil
+	return sql.OpenDB(counting{stdlib.GetConnector(*cfg), dials}), nil
 }
 
 // postgres returns how to connect. roots are the authorities that are
@@ -167,7 +168,7 @@ func (u *uri) postgres(roots *x509.CertPool) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-func openMySQL(u *uri) (*sql.DB, error) {
+func openMySQL(u *uri, dials *atomic.Uint64) (*sql.DB, error) {
 	cfg := mysql.NewConfig()
 	cfg.User = u.url.User.Username()
 	cfg.Passwd, _ = u.url.User.Password()
@@ -203,5 +204,5 @@ func openMySQL(u *uri) (*sql.DB, error) {
 	if err != nil {
 		return nil, gantry.Errorf(gantry.Invalid, "DB_URI", "DB_URI or DB_CONNECTION_ARGS: %v", err)
 	}
-	return sql.OpenDB(conn), nil
+	return sql.OpenDB(counting{conn, dials}), nil
 }

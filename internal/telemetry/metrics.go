@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"database/sql"
 	"maps"
 	"net/http"
 	"os"
@@ -54,8 +53,6 @@ type Metrics struct {
 	SpamDecisions      *prometheus.CounterVec   // action, outcome
 
 	// Database, cache, queue, workers.
-	DBConnects         prometheus.Counter
-	DBCloses           prometheus.Counter
 	ModelCache         *prometheus.CounterVec // type (hit, miss, error)
 	QueuePuts          *prometheus.CounterVec // queue_name
 	QueueGets          *prometheus.CounterVec // queue_name, availability
@@ -84,7 +81,6 @@ type Metrics struct {
 	StorageErrors    *prometheus.CounterVec   // location, operation
 	StorageUp        *prometheus.GaugeVec     // location; 0 while the breaker is open
 	SQLDuration      *prometheus.HistogramVec // kind (read, write, transaction)
-	SQLRetries       prometheus.Counter
 	UploadsActive    prometheus.Gauge
 	RequestsInFlight prometheus.Gauge
 	AccessLogGroup   prometheus.Histogram
@@ -93,10 +89,11 @@ type Metrics struct {
 	DiskFree         *prometheus.GaugeVec   // location
 	RateLimited      *prometheus.CounterVec // class
 	Panics           prometheus.Counter
+	SpansLost        prometheus.Counter
 	BusDropped       prometheus.Counter
 	Ready            prometheus.Gauge
 
-	dbStats  atomic.Pointer[func() sql.DBStats]
+	dbStats  atomic.Pointer[func() DBStats]
 	requests atomic.Pointer[map[requestKey]prometheus.Observer]
 	mu       sync.Mutex // of a change of requests
 }
@@ -157,20 +154,14 @@ func (m *Metrics) traffic(b *builder) {
 }
 
 func (m *Metrics) machinery(b *builder) {
-	stats := func() sql.DBStats {
-		if f := m.dbStats.Load(); f != nil {
-			return (*f)()
-		}
-		return sql.DBStats{}
-	}
-	b.gaugeFunc("quay_db_pooled_connections_in_use", "database connections that a query holds", func() float64 { return float64(stats().InUse) })
-	b.gaugeFunc("quay_db_pooled_connections_available", "database connections that are open and idle", func() float64 { return float64(stats().Idle) })
-	m.DBConnects = b.counter("quay_db_connect_calls_total", "database connections opened")
-	m.DBCloses = b.counter("quay_db_close_calls_total", "database connections closed")
+	b.gaugeFunc("quay_db_pooled_connections_in_use", "database connections that a query holds", func() float64 { return float64(m.db().InUse) })
+	b.gaugeFunc("quay_db_pooled_connections_available", "database connections that are open and idle", func() float64 { return float64(m.db().Idle) })
+	b.counterFunc("quay_db_connect_calls_total", "database connections opened", func() float64 { return float64(m.db().Opened) })
+	b.counterFunc("quay_db_close_calls_total", "database connections closed", func() float64 { return float64(m.db().Closed) })
 	m.ModelCache = b.counters("quay_model_cache_total", "look-ups in the model cache", "type")
 	m.QueuePuts = b.counters("quay_queue_item_puts_total", "jobs queued", "queue_name")
-	m.QueueGets = b.counters("quay_queue_item_gets_total", "times a worker asked for a job", "queue_name", "availability")
-	m.QueueDeletes = b.counter("quay_queue_item_deletes_total", "jobs removed from their queue")
+	m.QueueGets = b.counters("quay_queue_item_gets_total", "times a worker asked for a job; availability is acquired, or Quay's nonexistant", "queue_name", "availability")
+	m.QueueDeletes = b.counter("quay_queue_item_deletes_total", "jobs deleted some time after their end")
 	m.QueueLocked = b.gauges("quay_queue_items_locked", "jobs that a worker holds", "queue_name")
 	m.QueueAvailable = b.gauges("quay_queue_items_available", "jobs that are due, held ones included", "queue_name")
 	m.QueueUnlocked = b.gauges("quay_queue_items_available_unlocked", "jobs that are due and that no worker holds", "queue_name")
@@ -200,7 +191,7 @@ func (m *Metrics) own(b *builder) {
 	m.StorageErrors = b.counters("gantry_storage_errors_total", "calls of a storage engine that failed", "location", "operation")
 	m.StorageUp = b.gauges("gantry_storage_up", "1 while a storage location is used, 0 while its breaker is open", "location")
 	m.SQLDuration = b.histograms("gantry_sql_duration_seconds", "one use of the database; kind is read, write or transaction", fast, "kind")
-	m.SQLRetries = b.counter("gantry_sql_retries_total", "transactions run again after a deadlock, a serialization failure or a busy database")
+	b.counterFunc("gantry_sql_retries_total", "transactions run again after a deadlock, a serialization failure or a busy database", func() float64 { return float64(m.db().Retries) })
 	m.UploadsActive = b.gauge("gantry_upload_active", "blob uploads that receive bytes now")
 	m.RequestsInFlight = b.gauge("gantry_requests_in_flight", "HTTP requests that are being answered now")
 	m.AccessLogGroup = b.histogram("gantry_access_log_group_size", "pulls written in one group to the access log", []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500})
@@ -209,6 +200,7 @@ func (m *Metrics) own(b *builder) {
 	m.DiskFree = b.gauges("gantry_disk_free_bytes", "free bytes on the disk of a local storage location", "location")
 	m.RateLimited = b.counters("gantry_rate_limited_total", "requests refused by a rate limit", "class")
 	m.Panics = b.counter("gantry_panics_total", "requests that ended in a panic, each one a bug")
+	m.SpansLost = b.counter("gantry_trace_spans_lost_total", "spans that the collector did not take")
 	m.BusDropped = b.counter("gantry_bus_dropped_total", "messages that a slow subscriber lost")
 	m.Ready = b.gauge("gantry_ready", "1 while the instance takes traffic, 0 while it starts or drains")
 }
@@ -246,11 +238,58 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// DBPool makes the connection gauges read f at each scrape: the Stats method
-// of a *sql.DB.
-func (m *Metrics) DBPool(f func() sql.DBStats) {
+// DBStats is what the metrics of the database are made of.
+type DBStats struct {
+	InUse, Idle             int    // connections now
+	Opened, Closed, Retries uint64 // so far; they never go down
+}
+
+// DBPool makes the metrics of the database read f at each scrape.
+func (m *Metrics) DBPool(f func() DBStats) {
 	if m != nil {
 		m.dbStats.Store(&f)
+	}
+}
+
+func (m *Metrics) db() DBStats {
+	if f := m.dbStats.Load(); f != nil {
+		return (*f)()
+	}
+	return DBStats{}
+}
+
+// QueuePut counts a job that was queued.
+func (m *Metrics) QueuePut(queue string) {
+	if m != nil {
+		m.QueuePuts.WithLabelValues(queue).Inc()
+	}
+}
+
+// QueueGet counts jobs that a worker got from a queue that it asked; none
+// counts as one look in vain.
+func (m *Metrics) QueueGet(queue string, jobs int) {
+	switch {
+	case m == nil:
+	case jobs == 0:
+		m.QueueGets.WithLabelValues(queue, "nonexistant").Inc() // Quay's spelling
+	default:
+		m.QueueGets.WithLabelValues(queue, "acquired").Add(float64(jobs))
+	}
+}
+
+// Queue sets how many jobs of a queue are held and how many wait.
+func (m *Metrics) Queue(queue string, running, due int64) {
+	if m != nil {
+		m.QueueLocked.WithLabelValues(queue).Set(float64(running))
+		m.QueueAvailable.WithLabelValues(queue).Set(float64(running + due))
+		m.QueueUnlocked.WithLabelValues(queue).Set(float64(due))
+	}
+}
+
+// Grouped records how many pulls were logged in one group.
+func (m *Metrics) Grouped(rows int) {
+	if m != nil {
+		m.AccessLogGroup.Observe(float64(rows))
 	}
 }
 
@@ -279,11 +318,7 @@ func (m *Metrics) Request(ctx context.Context, method, route string, status int,
 
 // requestObserver finds the series of k and remembers it.
 func (m *Metrics) requestObserver(k requestKey) prometheus.Observer {
-	switch k.method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
-	default:
-		k.method = "OTHER" // the caller's word is never kept: there is no end of them
-	}
+	k.method = knownMethod(k.method)
 	if k.status < 100 || k.status > 599 {
 		k.status = 500
 	}
@@ -483,6 +518,13 @@ func (m *Metrics) Panicked() {
 	}
 }
 
+// Lost counts spans that were not delivered.
+func (m *Metrics) Lost(n int) {
+	if m != nil {
+		m.SpansLost.Add(float64(n))
+	}
+}
+
 // builder registers metrics and keeps their descriptions. Registering fails
 // only for two equal names, which is a bug, so it panics.
 type builder struct {
@@ -521,6 +563,10 @@ func (b *builder) gauges(name, help string, labels ...string) *prometheus.GaugeV
 
 func (b *builder) gaugeFunc(name, help string, f func() float64) {
 	b.add(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f), MetricDoc{Name: name, Type: "gauge", Help: help})
+}
+
+func (b *builder) counterFunc(name, help string, f func() float64) {
+	b.add(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f), MetricDoc{Name: name, Type: "counter", Help: help})
 }
 
 func (b *builder) histogram(name, help string, buckets []float64) prometheus.Histogram {

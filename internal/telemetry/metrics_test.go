@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"database/sql"
 	"flag"
 	"fmt"
 	"io"
@@ -90,7 +89,12 @@ func TestScrape(t *testing.T) {
 	m.Auth("basic", true)
 	m.Bearer(false)
 	m.Work(ctx, "gc", "sweep")()
-	m.DBPool(func() sql.DBStats { return sql.DBStats{InUse: 3, Idle: 4} })
+	m.DBPool(func() DBStats { return DBStats{InUse: 3, Idle: 4, Opened: 9, Closed: 2, Retries: 1} })
+	m.QueuePut("x")
+	m.QueueGet("x", 2)
+	m.QueueGet("x", 0)
+	m.Queue("x", 1, 2)
+	m.Grouped(3)
 	m.SetReady(true)
 	const c = `host="pod-1"`
 	const p = `pid="7",process_name="registry:application"`
@@ -108,6 +112,15 @@ func TestScrape(t *testing.T) {
 		`bearer_token_decoded_total{` + c + `,` + p + `,success="False"} 1`,
 		`quay_db_pooled_connections_in_use{` + c + `,` + p + `} 3`,
 		`quay_db_pooled_connections_available{` + c + `,` + p + `} 4`,
+		`quay_db_connect_calls_total{` + c + `,` + p + `} 9`,
+		`quay_db_close_calls_total{` + c + `,` + p + `} 2`,
+		`gantry_sql_retries_total{` + c + `,` + p + `} 1`,
+		`quay_queue_item_gets_total{availability="acquired",` + c + `,` + p + `,queue_name="x"} 2`,
+		`quay_queue_item_gets_total{availability="nonexistant",` + c + `,` + p + `,queue_name="x"} 1`,
+		`quay_queue_items_available{` + c + `,` + p + `,queue_name="x"} 3`,
+		`quay_queue_items_available_unlocked{` + c + `,` + p + `,queue_name="x"} 2`,
+		`quay_queue_items_locked{` + c + `,` + p + `,queue_name="x"} 1`,
+		`gantry_access_log_group_size_sum{` + c + `,` + p + `} 3`,
 		`quay_worker_operation_in_progress{` + c + `,operation="sweep",` + p + `,worker="gc"} 0`,
 		`gantry_ready{` + c + `,` + p + `} 1`,
 		`quay_org_rows{` + c + `,` + p + `} 0`,
@@ -171,6 +184,11 @@ func TestNilMetrics(t *testing.T) {
 	m.InFlight(1)
 	m.Panicked()
 	m.DBPool(nil)
+	m.QueuePut("x")
+	m.QueueGet("x", 0)
+	m.Queue("x", 1, 2)
+	m.Grouped(1)
+	m.Lost(1)
 	if m.Docs() != nil || m.Registry() != nil {
 		t.Error("nil Metrics has something")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,6 +34,8 @@ type TraceOptions struct {
 	Excluded    []string          // paths that start no span: a prefix, or a whole path when it ends in "$"
 	Timeout     time.Duration     // of one export; 0 is 10 s
 	RootCAs     *x509.CertPool    // who may sign the collector's certificate; nil is the system's authorities
+	Logger      *slog.Logger      // told, at most once a minute, of spans that were lost; nil is nobody
+	Metrics     *Metrics          // counts them; nil is none
 }
 
 // A Tracer starts spans. A nil Tracer, as SetupTracing returns when tracing is
@@ -43,10 +46,14 @@ type Tracer struct {
 	excluded []string
 }
 
+// farewell bounds the sending of what is left at the end.
+const farewell = 5 * time.Second
+
 // SetupTracing makes a tracer that exports in the background over OTLP/HTTP,
-// and the function that sends what is left and ends it. With o.Enabled false
-// the tracer is nil and shutdown does nothing. An unreachable collector is no
-// error: spans are kept in a bounded queue and then dropped.
+// and the function that sends what is left, for 5 s at most, and ends it. With
+// o.Enabled false the tracer is nil and shutdown does nothing. An unreachable
+// collector is no error, and nothing waits for it: spans are kept in a bounded
+// queue and then dropped.
 func SetupTracing(ctx context.Context, o TraceOptions) (t *Tracer, shutdown func(context.Context) error, err error) {
 	if !o.Enabled {
 		return nil, func(context.Context) error { return nil }, nil
@@ -71,16 +78,56 @@ func SetupTracing(ctx context.Context, o TraceOptions) (t *Tracer, shutdown func
 	if o.Version != "" {
 		attrs = append(attrs, attribute.String("service.version", o.Version))
 	}
+	end, stop := context.WithCancel(context.WithoutCancel(ctx))
 	tp := sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(max(rate, 0)))),
 		sdktrace.WithResource(resource.NewSchemaless(attrs...)),
-		sdktrace.WithBatcher(exp),
+		sdktrace.WithBatcher(&exporter{SpanExporter: exp, end: end, log: o.Logger, metrics: o.Metrics}),
 	)
+	shutdown = func(ctx context.Context) error {
+		defer stop() // after the farewell nothing goes on
+		ctx, cancel := context.WithTimeout(ctx, farewell)
+		defer cancel()
+		if err := tp.Shutdown(ctx); err != nil && o.Logger != nil {
+			o.Logger.WarnContext(ctx, "the last spans were not delivered", "error", err)
+		}
+		return nil
+	}
 	return &Tracer{
 		t:        tp.Tracer("github.com/gantry-registry/gantry"),
 		prop:     propagation.TraceContext{},
 		excluded: o.Excluded,
-	}, tp.Shutdown, nil
+	}, shutdown, nil
+}
+
+// An exporter tells of failures by log and metric. OpenTelemetry itself has
+// only a handler for the whole process, which would write them plainly to
+// standard error.
+type exporter struct {
+	sdktrace.SpanExporter
+	end     context.Context // of all exports
+	log     *slog.Logger
+	metrics *Metrics
+	told    time.Time // used by the one goroutine that exports
+	lost    int       // since then
+}
+
+// ExportSpans sends spans; a failure is told here.
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.end, cancel)()
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	if err == nil {
+		return nil
+	}
+	e.metrics.Lost(len(spans))
+	e.lost += len(spans)
+	if e.log != nil && time.Since(e.told) > time.Minute {
+		e.log.WarnContext(ctx, "spans are lost: the collector does not take them", "spans", e.lost, "error", err)
+		e.told, e.lost = time.Now(), 0
+	}
+	return nil
 }
 
 func exporterOptions(o TraceOptions) ([]otlptracehttp.Option, error) {
@@ -88,7 +135,8 @@ func exporterOptions(o TraceOptions) ([]otlptracehttp.Option, error) {
 	if timeout == 0 {
 		timeout = 10 * time.Second
 	}
-	opts := []otlptracehttp.Option{otlptracehttp.WithTimeout(timeout)}
+	opts := []otlptracehttp.Option{otlptracehttp.WithTimeout(timeout), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+		Enabled: true, InitialInterval: time.Second, MaxInterval: 5 * time.Second, MaxElapsedTime: 15 * time.Second})}
 	switch {
 	case o.Endpoint == "":
 		return nil, errors.New("tracing is on but has no endpoint")
@@ -144,8 +192,8 @@ func (t *Tracer) Record(ctx context.Context, name string, began time.Time, err e
 	s.End()
 }
 
-// Text is an attribute for Set and Start.
-func Text(key, value string) attribute.KeyValue { return attribute.String(key, value) }
+// Text is an attribute for Set and Start, of at most 1 KiB.
+func Text(key, value string) attribute.KeyValue { return attribute.String(key, clean(value)) }
 
 // StartServer starts the span of an incoming request, continuing the trace
 // that the caller's traceparent header names. It does nothing for excluded
@@ -155,11 +203,29 @@ func (t *Tracer) StartServer(ctx context.Context, r *http.Request) (context.Cont
 		return ctx, Span{}
 	}
 	ctx = t.prop.Extract(ctx, propagation.HeaderCarrier(r.Header))
-	ctx, s := t.t.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", r.Method),
-		attribute.String("url.path", r.URL.Path),
+	method := knownMethod(r.Method)
+	ctx, s := t.t.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", method),
+		Text("url.path", r.URL.Path),
 	))
 	return ctx, Span{s}
+}
+
+// maxText bounds the bytes of a text that a span keeps.
+const maxText = 1024
+
+// clean is a text as a span may have it: with a byte that is no UTF-8 the
+// collector, or the encoding before it, would refuse all spans of a batch.
+func clean(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "\uFFFD") }
+
+// knownMethod is a method as spans and metrics have it: a word that HTTP does
+// not define is the caller's, of which there is no end.
+func knownMethod(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return m
+	}
+	return "OTHER"
 }
 
 // StartClient starts the span of an outgoing request and writes its
@@ -168,8 +234,9 @@ func (t *Tracer) StartClient(ctx context.Context, r *http.Request) (context.Cont
 	if t == nil {
 		return ctx, Span{}
 	}
-	ctx, s := t.t.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("http.request.method", r.Method),
+	method := knownMethod(r.Method)
+	ctx, s := t.t.Start(ctx, method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("http.request.method", method),
 		attribute.String("server.address", r.URL.Hostname()),
 	))
 	t.prop.Inject(ctx, propagation.HeaderCarrier(r.Header))
@@ -250,12 +317,14 @@ func (s Span) SetStatus(status int) {
 	}
 }
 
-// Fail marks the span as failed by err; nil does nothing.
+// Fail marks the span as failed by err; nil does nothing. What the log would
+// not show of err, a span does not either.
 func (s Span) Fail(err error) {
-	if s.s == nil || err == nil {
+	if !s.Recording() || err == nil {
 		return
 	}
-	s.s.RecordError(err)
+	text := Redact(nil, slog.Any("error", err)).Value.String()
+	s.s.AddEvent("exception", trace.WithAttributes(attribute.String("exception.type", fmt.Sprintf("%T", err)), Text("exception.message", text)))
 	s.s.SetStatus(codes.Error, "")
 }
 

@@ -1,11 +1,17 @@
 package telemetry
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -199,4 +205,81 @@ func TestTraceEndpointRefused(t *testing.T) {
 			t.Errorf("endpoint %q was taken", e)
 		}
 	}
+}
+
+// TestHostileSpans keeps what a caller writes from spoiling a batch, or from
+// growing it, and secrets out of it.
+func TestHostileSpans(t *testing.T) {
+	tr, c, finish := setup(t, 1)
+	r := request(t, "/v2/%ff%00"+strings.Repeat("x", 1<<16), "")
+	r.Method = strings.Repeat("M", 1<<16)
+	_, span := tr.StartServer(t.Context(), r)
+	span.Fail(fmt.Errorf("fetch: %w", &url.Error{Op: "Get", URL: "https://ada:hush@bucket.example.com/blob?X-Amz-Signature=hush", Err: errors.New("\xff")}))
+	span.End()
+	finish()
+	if len(c.spans) != 1 {
+		t.Fatalf("%d spans arrive, want 1", len(c.spans))
+	}
+	if size := proto.Size(c.spans[0]); size > 4096 || c.spans[0].Name != "OTHER" {
+		t.Errorf("span %.40s of %d bytes", c.spans[0].Name, size)
+	}
+	if text := c.spans[0].String(); strings.Contains(text, "hush") || !strings.Contains(text, "bucket.example.com") {
+		t.Errorf("span %s", text)
+	}
+}
+
+// TestDeafCollector has a collector that takes connections and never answers:
+// starting and ending spans goes on, the queue has an end, and so has the
+// farewell.
+func TestDeafCollector(t *testing.T) {
+	held := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-held }))
+	defer srv.Close()
+	defer close(held)
+	var logged lockedBuffer
+	m := NewMetrics(MetricsOptions{})
+	tr, shutdown, err := SetupTracing(t.Context(), TraceOptions{Enabled: true, Endpoint: srv.URL, SampleRate: 1, Timeout: 20 * time.Millisecond,
+		Metrics: m, Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20_000 { // ten times the queue
+		_, s := tr.Start(t.Context(), "x")
+		s.End()
+	}
+	if err := shutdown(context.WithoutCancel(t.Context())); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	lost := 0.0
+	for end := time.Now().Add(20 * time.Second); lost == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		got, err := m.reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range got {
+			if f.GetName() == "gantry_trace_spans_lost_total" {
+				lost = f.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+	}
+	if lost == 0 || lost > 4096 || !strings.Contains(logged.String(), `"level":"WARN"`) {
+		t.Errorf("%v spans are counted as lost, the rest was dropped at the queue; log %s", lost, logged.String())
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
