@@ -3,6 +3,7 @@ package clients
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -190,6 +191,52 @@ func TestLimits(t *testing.T) {
 		writeLayout(t, img, helloImage(t, tt.what))
 		if errs := b.fails(t, "skopeo", "copy", "--dest-tls-verify=false", "oci:"+img, "docker://"+s.addr+"/"+user+"/app:v1"); !strings.Contains(errs, tt.says) {
 			t.Errorf("%s: want %q in\n%s", tt.what, tt.says, errs)
+		}
+	}
+}
+
+// TestReadOnly starts a registry again as read-only: pulls go on, and who
+// pushes or deletes reads why not.
+func TestReadOnly(t *testing.T) {
+	onlyGantry(t, "it needs a configuration")
+	b := newBox(t, "skopeo")
+	conf, dir := t.TempDir(), t.TempDir()
+	configure := func(state string) {
+		t.Helper()
+		write(t, filepath.Join(conf, "config.yaml"), "FEATURE_USER_INITIALIZE: true\nREGISTRY_STATE: "+state+"\n")
+	}
+	configure("normal")
+	s, err := start(os.Getenv("GANTRY_BIN"), dir, "--config", conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.initialize()
+	image := "docker://" + s.addr + "/" + user + "/app:v1"
+	if err == nil {
+		b.loginAs(t, "skopeo", s.addr, user, pass)
+		writeLayout(t, b.dir+"/layout", helloImage(t, "read only"))
+		b.run(t, "skopeo", "copy", "--dest-tls-verify=false", "oci:"+b.dir+"/layout", image)
+	}
+	if err := errors.Join(err, s.stop()); err != nil {
+		t.Fatal(err)
+	}
+	configure("readonly")
+	if err := s.serve(os.Getenv("GANTRY_BIN"), dir, "--config", conf); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	b.run(t, "skopeo", "copy", "--src-tls-verify=false", image, "dir:"+b.dir+"/copy")
+	writeLayout(t, b.dir+"/next", helloImage(t, "too late"))
+	for _, args := range [][]string{
+		{"copy", "--dest-tls-verify=false", "oci:" + b.dir + "/next", image},
+		{"delete", "--tls-verify=false", image},
+	} {
+		if errs := b.fails(t, "skopeo", args...); !strings.Contains(errs, "System is currently read-only") {
+			t.Errorf("skopeo %s says: %s", args[0], errs)
 		}
 	}
 }

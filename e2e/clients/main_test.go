@@ -206,7 +206,7 @@ func (s *server) stop() error {
 // kill ends the server at once, as a crash does.
 func (s *server) kill() error {
 	err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	_ = <-s.ended // "killed"
+	<-s.ended // "killed"
 	return err
 }
 

@@ -2,8 +2,7 @@ package clients
 
 import (
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -132,7 +131,7 @@ func newSpy(t *testing.T) *spy {
 			return nil
 		},
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // a client that left is not worth a line
 	})
 	t.Cleanup(srv.Close)
 	s.host = strings.TrimPrefix(srv.URL, "http://")
