@@ -206,7 +206,15 @@ func (s *server) stop() error {
 // kill ends the server at once, as a crash does.
 func (s *server) kill() error {
 	err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	<-s.ended // "killed"
+	if <-s.ended == nil {
+		err = errors.Join(err, errors.New("the server had ended by itself"))
+	}
+	// What was waited for may be make, and the server a moment longer there.
+	for deadline := time.Now().Add(readyWithin); len(processesOf(s.addr)) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.Join(err, fmt.Errorf("still running after SIGKILL: %q", processesOf(s.addr)))
+		}
+	}
 	return err
 }
 
