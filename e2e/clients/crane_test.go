@@ -36,7 +36,13 @@ func craneOpts(ctx context.Context) []remote.Option {
 
 func ref(t *testing.T, s string) name.Reference {
 	t.Helper()
-	r, err := name.ParseReference(reg.host+"/"+s, name.Insecure)
+	return refAt(t, reg.host, s)
+}
+
+// refAt is ref for another address of the registry.
+func refAt(t *testing.T, host, s string) name.Reference {
+	t.Helper()
+	r, err := name.ParseReference(host+"/"+s, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +105,35 @@ func helloImage(t *testing.T, title string) v1.Image {
 	return img
 }
 
+// platformed is an image with another architecture in its configuration.
+func platformed(t *testing.T, img v1.Image, arch string) v1.Image {
+	t.Helper()
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg = cfg.DeepCopy()
+	cfg.Architecture = arch
+	if img, err = mutate.ConfigFile(img, cfg); err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// attestation is what BuildKit puts beside an image: an in-toto statement in a
+// manifest whose configuration says nothing.
+func attestation(t *testing.T) v1.Image {
+	t.Helper()
+	img, err := mutate.Append(mutate.MediaType(mutate.ConfigMediaType(empty.Image, types.OCIConfigJSON), types.OCIManifestSchema1), mutate.Addendum{
+		Layer:       static.NewLayer([]byte(`{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://slsa.dev/provenance/v1"}`), "application/vnd.in-toto+json"),
+		Annotations: map[string]string{"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
 func imageDigest(t *testing.T, i interface{ Digest() (v1.Hash, error) }) v1.Hash {
 	t.Helper()
 	h, err := i.Digest()
@@ -152,8 +187,10 @@ func TestCrane(t *testing.T) {
 		t.Errorf("tags %v, %v", tags, err)
 	}
 
-	// The layers of another repository of ours are mounted, not sent.
-	layer, err := remote.Layer(ref(t, r+":v1").Context().Digest(imageDigest(t, layers[0]).String()), opts...)
+	// The layers of another repository of ours are mounted, not sent: with a
+	// token for both repositories. Only the configuration is new.
+	spy := newSpy(t)
+	layer, err := remote.Layer(refAt(t, spy.host, r+":v1").Context().Digest(imageDigest(t, layers[0]).String()), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +198,11 @@ func TestCrane(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref(t, r+"-mounted:v1"), other, opts...); err != nil {
+	if err := remote.Write(refAt(t, spy.host, r+"-mounted:v1"), other, opts...); err != nil {
 		t.Errorf("mount: %v", err)
+	}
+	if spy.count(t, mounted) != 1 || spy.count(t, `^201 PUT \S*/blobs/`) != 1 {
+		t.Errorf("an image with a layer of another repository:\n%v", spy)
 	}
 
 	if err := remote.Delete(ref(t, r+"@"+imageDigest(t, img).String()), opts...); err != nil {

@@ -2,10 +2,12 @@ package clients
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // dockerd talks as Docker's engine does: it asks for a token with the scopes
@@ -175,8 +178,57 @@ func TestDockerMount(t *testing.T) {
 	d.do(http.StatusNoContent, http.MethodDelete, a.header.Get("Location"), nil, nil)
 }
 
-// TestDockerResume breaks an upload in the middle of its PATCH, asks how far
-// it came, and sends the rest.
+// broken is a body that ends with an error.
+type broken struct{ io.Reader }
+
+func (b broken) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the line breaks")
+	}
+	return n, err
+}
+
+// TestDockerBroken breaks the stream of a PATCH, asks how far the upload came,
+// and goes on from there.
+func TestDockerBroken(t *testing.T) {
+	onlyGantry(t, "docker-registry forgets what a broken PATCH sent")
+	r := repo(t)
+	d := &dockerd{t: t}
+	d.login("repository:" + r + ":pull,push")
+	layer := make([]byte, 8<<20)
+	if _, err := rand.Read(layer); err != nil {
+		t.Fatal(err)
+	}
+	a := d.do(http.StatusAccepted, http.MethodPost, "/v2/"+r+"/blobs/uploads/", nil, nil)
+	location := a.header.Get("Location")
+	if _, err := send(t.Context(), http.MethodPatch, location, http.Header{"Authorization": {d.token}}, broken{bytes.NewReader(layer[:6<<20])}); err == nil {
+		t.Fatal("the PATCH did not break")
+	}
+	// The registry has the end of the request to notice, and to write it down.
+	end := -1
+	for deadline := time.Now().Add(time.Minute); end <= 0; time.Sleep(50 * time.Millisecond) {
+		a = d.do(http.StatusNoContent, http.MethodGet, location, nil, nil)
+		if _, err := fmt.Sscanf(a.header.Get("Range"), "0-%d", &end); err != nil {
+			t.Fatalf("Range is %q", a.header.Get("Range"))
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing of a broken PATCH is kept")
+		}
+	}
+	if end >= 6<<20 {
+		t.Fatalf("the upload stands at %d, and %d bytes were sent", end, 6<<20)
+	}
+	a = d.do(http.StatusAccepted, http.MethodPatch, a.header.Get("Location"), http.Header{"Content-Range": {fmt.Sprintf("%d-%d", end+1, len(layer)-1)}}, bytes.NewReader(layer[end+1:]))
+	d.do(http.StatusCreated, http.MethodPut, with(t, a.header.Get("Location"), "digest", sum(layer)), nil, nil)
+	a = d.do(http.StatusOK, http.MethodGet, "/v2/"+r+"/blobs/"+sum(layer), nil, nil)
+	if !bytes.Equal(a.body, layer) {
+		t.Errorf("%d bytes came back, want %d", len(a.body), len(layer))
+	}
+}
+
+// TestDockerResume sends an upload in two chunks, and asks in between how far
+// it came. A chunk that does not begin there is refused.
 func TestDockerResume(t *testing.T) {
 	r := repo(t)
 	d := &dockerd{t: t}

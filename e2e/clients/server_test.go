@@ -39,7 +39,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		if round == 0 {
-			err = s.initialize()
+			_, err = s.initialize()
 		}
 		for i, want := range pushed {
 			if err != nil {

@@ -96,6 +96,7 @@ var answers = map[cause]answer{
 	{gantry.Limited, "", ""}:                              {429, codeTooManyRequests},
 	{gantry.Limited, "", gantry.LoginBackoff}:             {401, codeUnauthorized},
 	{gantry.Unavailable, "", ""}:                          {503, codeUnavailable},
+	{gantry.Unavailable, "", gantry.DiskFull}:             {507, codeUnavailable}, // podman and docker show the status of a 5xx and not its body
 	{gantry.Unsupported, "", ""}:                          {405, codeUnsupported},
 }
 

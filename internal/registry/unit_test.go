@@ -36,7 +36,7 @@ func TestEveryCodeHasAnAnswer(t *testing.T) {
 		{&gantry.Error{Code: gantry.NotFound, Object: "manifest", Reason: gantry.TagExpired}, answer{404, "TAG_EXPIRED"}},
 		{&gantry.Error{Code: gantry.Denied, Object: "quota", Reason: gantry.QuotaExceeded}, answer{403, "DENIED"}},
 		{&gantry.Error{Code: gantry.Denied, Object: "namespace", Reason: gantry.QuotaExceeded}, answer{403, "DENIED"}},
-		{&gantry.Error{Code: gantry.Unavailable, Object: "storage", Reason: gantry.DiskFull}, answer{503, "UNAVAILABLE"}},
+		{&gantry.Error{Code: gantry.Unavailable, Object: "storage", Reason: gantry.DiskFull}, answer{507, "UNAVAILABLE"}},
 		{&gantry.Error{Code: gantry.TooLarge, Object: "blob"}, answer{413, "SIZE_INVALID"}},
 		{&gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable}, answer{409, "TAG_IMMUTABLE"}},
 	} {

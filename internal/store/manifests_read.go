@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -48,12 +49,12 @@ func (t *tx) noTag(ctx context.Context, repo gantry.RepoID, name string) error {
 	err := t.queryRow(ctx, `SELECT id FROM tags WHERE repo_id = ? AND name = ? LIMIT 1`, repo, name).Scan(&id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return errNoManifest
+		return gantry.Errorf(gantry.NotFound, "manifest", "there is no tag %s in this repository", name)
 	case err != nil:
 		return err
 	}
 	return &gantry.Error{Code: gantry.NotFound, Object: "manifest", Reason: gantry.TagExpired,
-		Detail: "the tag was deleted or has expired"}
+		Detail: fmt.Sprintf("tag %s was deleted or has expired; to pull it, restore it in the time machine", name)}
 }
 
 // ManifestByDigest finds a manifest that can be read. The answer may change
