@@ -216,25 +216,24 @@ func (c *call) readBody(limit int64, object string) ([]byte, error) {
 		size = limit + 1
 	}
 	b := make([]byte, min(size, firstRead))
-	for n := 0; ; {
-		if int64(n) == size {
-			if size > limit {
-				return nil, tooLarge
-			}
-			return b, nil
-		}
+	n := 0
+	for int64(n) < size {
 		if n == len(b) {
 			b = append(b, make([]byte, min(int64(n), size-int64(n)))...)
 		}
 		m, err := c.body.Read(b[n:])
 		n += m
 		if err == io.EOF {
-			return b[:n], nil
+			break
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	if int64(n) > limit {
+		return nil, tooLarge
+	}
+	return b[:n], nil
 }
 
 // deleteManifest answers DELETE /v2/<name>/manifests/<reference>.

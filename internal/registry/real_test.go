@@ -34,10 +34,12 @@ func (r *real) freeze(repo, tag string) {
 }
 
 // realOn makes an env on the content of the product.
-func realOn(dialect string) maker {
+func realOn(dialect string) maker { return realWith(dialect, store.Options{}) }
+
+func realWith(dialect string, o store.Options) maker {
 	return func(t testing.TB, change ...func(*registry.Options)) *env {
 		t.Helper()
-		db := storetest.Open(t, dialect, store.Options{})
+		db := storetest.Open(t, dialect, o)
 		accounts := map[string]int64{}
 		for _, r := range []struct {
 			name       string

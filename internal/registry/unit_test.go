@@ -3,12 +3,15 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -213,6 +216,26 @@ func FuzzAccept(f *testing.F) {
 			t.Errorf("%q: %d tags", s, len(tags))
 		}
 	})
+}
+
+// A body is read up to its limit however it comes: all at once with its end,
+// byte by byte, announced or not.
+func TestReadBody(t *testing.T) {
+	const limit = 3*firstRead + 7
+	for _, size := range []int{0, 1, firstRead, firstRead + 1, limit, limit + 1, 2 * limit} {
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"plain": func(r io.Reader) io.Reader { return r }, "with its end": iotest.DataErrReader, "in halves": iotest.HalfReader, "by bytes": iotest.OneByteReader,
+		} {
+			for _, length := range []int64{-1, int64(size)} {
+				want := strings.Repeat("x", size)
+				c := &call{r: &http.Request{ContentLength: length}, body: bodyReader{r: wrap(strings.NewReader(want))}}
+				b, err := c.readBody(limit, "manifest")
+				if size > limit && !gantry.Is(err, gantry.TooLarge) || size <= limit && (err != nil || string(b) != want) {
+					t.Errorf("%d bytes, %s, length %d: %d bytes, %v", size, name, length, len(b), err)
+				}
+			}
+		}
+	}
 }
 
 // What is taken for a name, a tag or a digest is exactly what the rules say,
