@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 	"unicode"
@@ -217,7 +216,7 @@ func (s *server) signOut(c *call) error {
 			}
 		}
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure})
+	s.setCookie(c, "", -1)
 	return c.json(200, map[string]bool{"success": true})
 }
 

@@ -49,10 +49,16 @@ func (s *server) startSession(c *call, id *auth.Identity) error {
 	if err != nil {
 		return err
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: cookie, Value: value, Path: "/", MaxAge: int(s.SessionTimeout / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
+	s.setCookie(c, value, int(s.SessionTimeout/time.Second))
 	c.w.Header().Set("X-Next-CSRF-Token", csrf)
 	return nil
+}
+
+// setCookie gives the browser the session's secret for seconds; negative takes
+// it away.
+func (s *server) setCookie(c *call, value string, seconds int) {
+	http.SetCookie(c.w, &http.Cookie{Name: cookie, Value: value, Path: "/", MaxAge: seconds, //nolint:gosec // a registry without TLS has to work
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
 }
 
 // signUp makes an account and signs it in.

@@ -488,7 +488,7 @@ func oauthHash(secret string) string {
 // MakeOAuthToken makes an access token and the row that it is checked with,
 // which the caller stores. It ends after life.
 func (s *Service) MakeOAuthToken(scope string, life time.Duration) (token string, row store.OAuthToken) {
-	token = randomText(2*oauthNameLen, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	token = randomText(2 * oauthNameLen)
 	return token, store.OAuthToken{Name: token[:oauthNameLen], SecretHash: oauthHash(token[oauthNameLen:]), Scope: scope,
 		Expires: s.now().Add(life)}
 }
@@ -503,7 +503,7 @@ func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, s
 // NewRobotToken makes a robot's token: 64 of A-Z0-9, and its sealed form for
 // the robot's uuid.
 func (s *Service) NewRobotToken(uuid string) (token, sealed string, err error) {
-	token = randomText(64, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+	token = randomText(64)
 	sealed, err = s.keys.Seal(robotColumn, uuid, token)
 	return token, sealed, err
 }
@@ -516,11 +516,14 @@ func (s *Service) RobotToken(a store.Account) (string, error) {
 	return s.keys.Open(robotColumn, a.UUID, a.Secret)
 }
 
+// alphabet is what tokens are made of, as Quay's.
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 // randomText returns n characters of alphabet, all equally likely.
-func randomText(n int, alphabet string) string {
+func randomText(n int) string {
 	out := make([]byte, 0, n)
 	var b [64]byte
-	most := byte(256 / len(alphabet) * len(alphabet)) //nolint:gosec // alphabets are short and no power of two
+	most := byte(256 / len(alphabet) * len(alphabet))
 	for len(out) < n {
 		_, _ = rand.Read(b[:]) // never fails
 		for _, c := range b {
@@ -535,10 +538,9 @@ func randomText(n int, alphabet string) string {
 // NewAppToken makes an application token of a user; code is what the user
 // gives to clients as the password of $app. It ends at expires; zero = never.
 func (s *Service) NewAppToken(ctx context.Context, i *Identity, title string, expires time.Time) (k store.AppToken, code string, err error) {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	k = store.AppToken{Account: i.Account.ID, UUID: NewUUID(), Title: title, Name: randomText(appNameLen, alphabet),
+	k = store.AppToken{Account: i.Account.ID, UUID: NewUUID(), Title: title, Name: randomText(appNameLen),
 		Created: s.now(), Expires: expires}
-	secret := randomText(appNameLen, alphabet)
+	secret := randomText(appNameLen)
 	if k.Secret, err = s.keys.Seal(appColumn, k.UUID, secret); err != nil {
 		return k, "", err
 	}

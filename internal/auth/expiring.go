@@ -62,12 +62,6 @@ func (e *expiring[K, V]) room(now time.Time) {
 	}
 }
 
-func (e *expiring[K, V]) drop(k K) {
-	e.mu.Lock()
-	delete(e.m, k)
-	e.mu.Unlock()
-}
-
 // update replaces the value of k by what f makes of the old one, or of the
 // zero value.
 func (e *expiring[K, V]) update(k K, now, until time.Time, f func(V) V) {
@@ -91,10 +85,4 @@ func (e *expiring[K, V]) sweep(now time.Time) {
 			delete(e.m, k)
 		}
 	}
-}
-
-func (e *expiring[K, V]) len() int {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return len(e.m)
 }
