@@ -38,7 +38,7 @@ func (w *gcWorld) waiting(n int64) {
 		poll = 120 * time.Millisecond // InnoDB shows nothing newer to who asks more often than that
 		q = `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`
 	}
-	for deadline := time.Now().Add(15 * time.Second); storetest.Get(w.t, w.DB, q) < n; time.Sleep(poll) {
+	for deadline := time.Now().Add(time.Minute); storetest.Get(w.t, w.DB, q) < n; time.Sleep(poll) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("no %d sessions wait for a lock", n)
 		}
