@@ -215,13 +215,13 @@ func (c *cli) run(cmd *cobra.Command) error {
 	hup := make(chan os.Signal, 1) // before the start, which one must not end
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	ends := make(chan os.Signal, 2) // before the start, too: the first one ends ctx as well
+	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(ends)
 	s, err := app.Start(ctx, c.options())
 	if err != nil {
 		return err
 	}
-	ends := make(chan os.Signal, 2) // the first one ends ctx, too
-	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(ends)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Wait(ctx) }()
 	for {

@@ -190,7 +190,7 @@ const (
 // once by a process that may have so many files open: each may need a socket,
 // a blob and a connection to the database.
 func maxClients(files uint64) int {
-	return int(min(max(files, ownFiles+3*8)-ownFiles, 3*mostAtOnce) / 3) //nolint:gosec // 10,000 at most
+	return int(min(max(files, ownFiles+3*8)-ownFiles, 3*mostAtOnce) / 3)
 }
 
 // openFiles is the limit of open files of this process.

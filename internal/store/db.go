@@ -152,7 +152,7 @@ func (db *DB) Connections() (opened, closed uint64) {
 		open += db.writer.pool.Stats().OpenConnections
 	}
 	opened = db.dials.Load()
-	gone := opened - min(opened, uint64(max(open, 0))) //nolint:gosec // not negative
+	gone := opened - min(opened, uint64(max(open, 0)))
 	for {
 		told := db.hung.Load()
 		if gone <= told {
