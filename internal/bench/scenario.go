@@ -596,6 +596,9 @@ func pushSame(ctx context.Context, r *run, t *Target) (load, error) {
 	var last *Blob
 	l := load{
 		round: func(ctx context.Context) (err error) {
+			for _, c := range conns {
+				c.Close() // dialled anew: it may have been silent for long
+			}
 			s, err = t.session(ctx, s.repo)
 			return err
 		},
@@ -629,12 +632,7 @@ func pushSame(ctx context.Context, r *run, t *Target) (load, error) {
 		},
 	}
 	for range 8 {
-		c, err := Dial(ctx, t.Addr)
-		if err != nil {
-			l.close()
-			return load{}, err
-		}
-		conns = append(conns, c)
+		conns = append(conns, NewConn(t.Addr))
 	}
 	return l, nil
 }
