@@ -8,7 +8,7 @@ import (
 )
 
 // million fills one repository of a new Gantry with a million tags through
-// the API, measures pushes to it and pages of it, and starts the server again
+// the API, measures pages of it and pushes to it, and starts the server again
 // on that data.
 func (r *run) million(ctx context.Context) {
 	n := r.scale.million
@@ -40,12 +40,12 @@ func (r *run) million(ctx context.Context) {
 		return func(ctx context.Context, r *run, _ *Target) (load, error) { return tagsPage(ctx, r, s, n, deep) }
 	}
 	for _, m := range []scenario{
+		{name: fmt.Sprintf("million-tags-%d-first", n), doc: fmt.Sprintf("the first %d of %d tags", r.scale.page, n), setup: page(false)},
+		{name: fmt.Sprintf("million-tags-%d-deep", n), doc: fmt.Sprintf("%d of %d tags, after nine tenths of them", r.scale.page, n), setup: page(true)},
 		{name: fmt.Sprintf("million-retag-%d", n), doc: fmt.Sprintf("PUT a manifest that is there under a new tag, beside %d others", n), writes: true,
 			setup: func(_ context.Context, _ *run, t *Target) (load, error) {
 				return retags(t, s, artifact(tagsRepo(n), nil)), nil
 			}},
-		{name: fmt.Sprintf("million-tags-%d-first", n), doc: fmt.Sprintf("the first %d of %d tags", r.scale.page, n), setup: page(false)},
-		{name: fmt.Sprintf("million-tags-%d-deep", n), doc: fmt.Sprintf("%d of %d tags, after nine tenths of them", r.scale.page, n), setup: page(true)},
 	} {
 		m.conns, m.aim = 8, Aim{Rate: 2000}
 		r.begin(m)

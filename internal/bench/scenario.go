@@ -863,6 +863,9 @@ func (r *run) cataloged(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Redial(ctx); err != nil { // it has been silent for long
+		return err
+	}
 	return from.putManifest(ctx, c, "done", data)
 }
 
