@@ -51,13 +51,24 @@ type Response struct {
 // errClosed is the server ending a connection before it answered at all.
 var errClosed = errors.New("the server closed the connection without an answer")
 
+// NewConn makes a Conn to addr, "host:port", that dials when it is used.
+func NewConn(addr string) *Conn {
+	return &Conn{addr: addr, buf: make([]byte, maxHead)}
+}
+
 // Dial makes a Conn to addr, "host:port".
 func Dial(ctx context.Context, addr string) (*Conn, error) {
-	c := &Conn{addr: addr, buf: make([]byte, maxHead)}
+	c := NewConn(addr)
 	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Redial ends the connection, if there is one, and makes a new one.
+func (c *Conn) Redial(ctx context.Context) error {
+	c.Close()
+	return c.dial(ctx)
 }
 
 // newConn wraps nc. It does not dial again once nc is gone.

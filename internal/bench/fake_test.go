@@ -190,6 +190,9 @@ func (f *fake) registry(w http.ResponseWriter, r *http.Request, path string, bod
 			f.order = append(f.order, repo)
 		}
 		f.tags[repo][ref], f.tags[repo][digestOf(body)] = body, body
+		for _, tag := range r.URL.Query()["tag"] {
+			f.tags[repo][tag] = body
+		}
 		w.WriteHeader(201)
 	case kind == "manifests":
 		data, ok := f.tags[repo][ref]

@@ -208,3 +208,30 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// TestVerdicts: the page says how many aims were reached, and each that was
+// not, a failure too.
+func TestVerdicts(t *testing.T) {
+	rep := &Report{
+		Targets: []TargetReport{{Name: Gantry, Ready: 2 * time.Second, Idle: 30 << 20}, {Name: Distribution, Idle: 90 << 20}},
+		Aims: []ScenarioAim{{Name: "good", Aim: Aim{Rate: 10}}, {Name: "slow", Aim: Aim{Ratio: 2, CPU: 0.12}},
+			{Name: "broken", Aim: Aim{Rate: 1}}, {Name: "free"}, {Name: "not run", Aim: Aim{Rate: 1}}},
+		Results: []Result{
+			{Scenario: "good", Target: Gantry, Rate: 11}, {Scenario: "free", Target: Gantry, Rate: 1},
+			{Scenario: "slow", Target: Gantry, Rate: 150, CPU: 0.1}, {Scenario: "slow", Target: Distribution, Rate: 100},
+			{Scenario: "broken", Target: Gantry, Error: "status 500"},
+		},
+	}
+	var b bytes.Buffer
+	rep.verdicts(&b)
+	for _, want := range []string{"2 of 5 reached", "| ready ", "2s ", "| slow ", "≥ 2× distribution", "1.50× distribution", "| broken "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &b)
+		}
+	}
+	for _, no := range []string{"good", "free", "not run", "idle  "} {
+		if strings.Contains(b.String(), "| "+no) {
+			t.Errorf("%q is in\n%s", no, &b)
+		}
+	}
+}

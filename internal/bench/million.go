@@ -8,53 +8,55 @@ import (
 )
 
 // million fills one repository of a new Gantry with a million tags through
-// the API, measures pages of it, and starts the server again on that data.
+// the API, measures pages of it and pushes to it, and starts the server again
+// on that data.
 func (r *run) million(ctx context.Context) {
 	n := r.scale.million
-	tagging := scenario{name: fmt.Sprintf("million-retag-%d", n), doc: "fill one repository by re-tagging", conns: 8, aim: Aim{Rate: 2000}}
-	r.begin(tagging)
+	filling := scenario{name: fmt.Sprintf("million-fill-%d", n), doc: fmt.Sprintf("fill one repository, %d tags with each push of its manifest; a tag counts", tagsAtOnce), conns: 8}
+	r.begin(filling)
 	t, err := r.launch(ctx, Gantry, "million")
 	if err != nil {
-		r.fail(tagging, Gantry, err)
+		r.fail(filling, Gantry, err)
 		return
 	}
 	defer func() {
 		t.stop()
 		_ = os.RemoveAll(t.Dir) // Run removes what is left
 	}()
-	s, err := t.session(ctx, fmt.Sprintf("%s/tags-%d", namespace, n))
-	if err != nil {
-		r.fail(tagging, Gantry, err)
-		return
-	}
 	before, began := selfOf(t), time.Now()
-	if s, err = r.tagged(ctx, t, n); err != nil {
-		r.fail(tagging, Gantry, err)
+	s, err := r.tagged(ctx, t, n)
+	if err != nil {
+		r.fail(filling, Gantry, err)
 		return
 	}
-	res := Result{Scenario: tagging.name, Target: Gantry, Conns: 8}
+	res := Result{Scenario: filling.name, Target: Gantry, Conns: 8}
 	res.Rounds = []Round{{Ops: n, Elapsed: time.Since(began), CPU: selfOf(t) - before}}
 	if _, peak, err := memory(t.pid()); err == nil {
 		res.Peak = peak
 	}
 	r.add(res)
 
-	for _, deep := range []bool{false, true} {
-		page := scenario{name: fmt.Sprintf("million-tags-%d-first", n), doc: fmt.Sprintf("the first %d of %d tags", r.scale.page, n), conns: 8, aim: Aim{Rate: 2000}}
-		if deep {
-			page.name = fmt.Sprintf("million-tags-%d-deep", n)
-			page.doc = fmt.Sprintf("%d of %d tags, after nine tenths of them", r.scale.page, n)
-		}
-		page.setup = func(ctx context.Context, r *run, t *Target) (load, error) { return tagsPage(ctx, r, s, n, deep) }
-		r.begin(page)
-		c, err := r.contender(ctx, page, t)
+	page := func(deep bool) func(context.Context, *run, *Target) (load, error) {
+		return func(ctx context.Context, r *run, _ *Target) (load, error) { return tagsPage(ctx, r, s, n, deep) }
+	}
+	for _, m := range []scenario{
+		{name: fmt.Sprintf("million-tags-%d-first", n), doc: fmt.Sprintf("the first %d of %d tags", r.scale.page, n), setup: page(false)},
+		{name: fmt.Sprintf("million-tags-%d-deep", n), doc: fmt.Sprintf("%d of %d tags, after nine tenths of them", r.scale.page, n), setup: page(true)},
+		{name: fmt.Sprintf("million-retag-%d", n), doc: fmt.Sprintf("PUT a manifest that is there under a new tag, beside %d others", n), writes: true,
+			setup: func(_ context.Context, _ *run, t *Target) (load, error) {
+				return retags(t, s, artifact(tagsRepo(n), nil)), nil
+			}},
+	} {
+		m.conns, m.aim = 8, Aim{Rate: 2000}
+		r.begin(m)
+		c, err := r.contender(ctx, m, t)
 		if err != nil {
-			r.fail(page, Gantry, err)
+			r.fail(m, Gantry, err)
 			continue
 		}
-		d, err := r.prepare(ctx, page, c)
+		d, err := r.prepare(ctx, m, c)
 		if err != nil {
-			r.fail(page, Gantry, err)
+			r.fail(m, Gantry, err)
 			continue
 		}
 		for range r.Rounds {

@@ -229,6 +229,69 @@ func (r *Report) judge(name string, a Aim) (text, verdict string) {
 	return text, verdict
 }
 
+// What Gantry is to reach as a server, whatever the scenario.
+const (
+	readyAim = time.Second
+	idleAim  = 60 << 20
+)
+
+// verdicts says which aims were reached, and names those that were not.
+func (r *Report) verdicts(b *bytes.Buffer) {
+	reached, missed := 0, [][]string{{"aim missed", "what was asked", "what was measured"}}
+	note := func(ok bool, row ...string) {
+		if ok {
+			reached++
+		} else {
+			missed = append(missed, row)
+		}
+	}
+	for _, t := range r.Targets {
+		if t.Name == Gantry {
+			note(t.Ready < readyAim, "ready", "< "+short(readyAim)+" on an empty folder", short(t.Ready))
+			note(t.Idle < idleAim, "idle", "< "+mib(idleAim)+" resident", mib(t.Idle))
+		}
+	}
+	for _, s := range r.Aims {
+		text, verdict := r.judge(s.Name, s.Aim)
+		switch got := r.find(s.Name, Gantry); {
+		case verdict != "":
+			_, why, _ := strings.Cut(verdict, ": ")
+			note(verdict == "yes", s.Name, why, r.measured(s, got))
+		case text != "" && r.has(s.Name, Gantry) && got == nil:
+			note(false, s.Name, text, "failed")
+		}
+	}
+	fmt.Fprintf(b, "\nAims for %s: %d of %d reached (ready in less than 1 s, less than 60 MiB resident when idle, and those of the scenarios below).\n",
+		Gantry, reached, reached+len(missed)-1)
+	if len(missed) > 1 {
+		b.WriteString("\n")
+		table(b, missed)
+	}
+}
+
+// measured is what got reached, in the terms of s's aim.
+func (r *Report) measured(s ScenarioAim, got *Result) string {
+	words := []string{number(got.Rate) + "/s"}
+	if got.MB > 0 {
+		words = []string{number(got.MB) + " MB/s"}
+	}
+	if s.Aim.CPU > 0 || s.Aim.BeatCPU > 0 {
+		words = append(words, number(got.CPU)+" CPU ms")
+	}
+	if s.Aim.Peak > 0 {
+		words = append(words, mib(got.Peak)+" resident")
+	}
+	for _, other := range []struct {
+		name string
+		to   bool
+	}{{Distribution, s.Aim.Ratio > 0}, {ceilingSendfile, s.Aim.Ceiling > 0}, {ceilingWrite, s.Aim.Ceiling > 0}} {
+		if peer := r.find(s.Name, other.name); other.to && peer != nil && peer.Rate > 0 {
+			words = append(words, fmt.Sprintf("%.2f× %s", got.Rate/peer.Rate, other.name))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
 // Table writes the report as Markdown tables, which read well on a terminal
 // too.
 func (r *Report) Table(w io.Writer) error {
@@ -248,7 +311,8 @@ func (r *Report) Table(w io.Writer) error {
 		rows = append(rows, []string{t.Name, t.Version, short(t.Ready), mib(t.Idle), mib(t.Peak), mib(t.Disk)})
 	}
 	table(&b, rows)
-	fmt.Fprintf(&b, "\nAim for %s: ready in less than 1 s, less than 60 MiB resident when idle.\n\n## Scenarios\n\n", Gantry)
+	r.verdicts(&b)
+	b.WriteString("\n## Scenarios\n\n")
 	rows = [][]string{{"scenario", "clients", "target", "per second", "MB/s", "CPU ms", "p50", "p99", "±", "peak", "disk per op", "of " + Distribution, "aim", "reached"}}
 	for _, s := range r.Aims {
 		text, verdict := r.judge(s.Name, s.Aim)

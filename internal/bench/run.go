@@ -331,10 +331,7 @@ func (r *run) prepare(ctx context.Context, s scenario, c *contender) (*racer, er
 	for range s.conns {
 		var conn *Conn
 		if c.addr != "" {
-			if conn, err = Dial(ctx, c.addr); err != nil {
-				d.close()
-				return nil, err
-			}
+			conn = NewConn(c.addr)
 		}
 		d.conns = append(d.conns, conn)
 	}
@@ -446,6 +443,15 @@ func touchMemory(n int64) error {
 // window runs operations on all connections for length, or once on each, and
 // lets those that are under way end.
 func (d *racer) window(ctx context.Context, length time.Duration, once bool) (Round, error) {
+	// What went before may have taken longer than a server keeps a connection
+	// that says nothing.
+	for _, c := range d.conns {
+		if c != nil {
+			if err := c.Redial(ctx); err != nil {
+				return Round{}, err
+			}
+		}
+	}
 	var (
 		wg   sync.WaitGroup
 		took = make([][]time.Duration, len(d.conns))

@@ -159,7 +159,7 @@ func (t *Target) exec(ctx context.Context, argv []string) error {
 func (t *Target) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	c := &Conn{addr: t.Addr, buf: make([]byte, maxHead)}
+	c := NewConn(t.Addr)
 	defer c.Close()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -77,7 +77,7 @@ func (w *collectWorld) image(l content.Location, path, tag string, data []byte) 
 	return d
 }
 
-func newFS(t *testing.T) *fs.Engine {
+func newFS(t testing.TB) *fs.Engine {
 	t.Helper()
 	e, err := fs.New(fs.Options{Root: t.TempDir(), Reserve: -1})
 	if err != nil {

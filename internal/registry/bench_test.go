@@ -22,18 +22,22 @@ func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
 
 // TestAllocations holds the budget of the hot paths: 40 allocations with
-// net/http, of which this leaves about 15 to this package and the middleware.
+// net/http. This package, the middleware and the fakes behind them make 7 of
+// them, for HEAD of a blob 11 and for GET 12; a few are to spare.
 func TestAllocations(t *testing.T) {
 	e := newEnv(t)
 	_, d := e.pushImage(app, "v1")
 	b := e.pushBlob(app, []byte("blob"))
 	e.mem.pulls = make([]string, 0, 1<<20)
 	h := httpd.Middleware(httpd.MiddlewareOptions{Metrics: e.metrics, Logger: slog.New(slog.DiscardHandler)}, e.reg)
-	for _, tt := range []struct{ method, path string }{
-		{"HEAD", "/v2/" + app + "/manifests/" + string(d)},
-		{"HEAD", "/v2/" + app + "/manifests/v1"},
-		{"HEAD", "/v2/" + app + "/blobs/" + string(b)},
-		{"GET", "/v2/" + app + "/manifests/" + string(d)},
+	for _, tt := range []struct {
+		method, path string
+		most         float64
+	}{
+		{"HEAD", "/v2/" + app + "/manifests/" + string(d), 11},
+		{"HEAD", "/v2/" + app + "/manifests/v1", 11},
+		{"HEAD", "/v2/" + app + "/blobs/" + string(b), 15},
+		{"GET", "/v2/" + app + "/manifests/" + string(d), 16},
 	} {
 		r := httptest.NewRequestWithContext(context.Background(), tt.method, tt.path, nil)
 		r.Header.Set("Authorization", "Bearer reader")
@@ -44,8 +48,8 @@ func TestAllocations(t *testing.T) {
 			h.ServeHTTP(w, r)
 		})
 		t.Logf("%s %s: %.0f allocations", tt.method, tt.path[:24], n)
-		if n > 30 {
-			t.Errorf("%s %s: %.0f allocations, want at most 30", tt.method, tt.path, n)
+		if n > tt.most {
+			t.Errorf("%s %s: %.0f allocations, want at most %.0f", tt.method, tt.path, n, tt.most)
 		}
 	}
 }

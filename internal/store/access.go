@@ -124,6 +124,7 @@ func (db *DB) LogAccess(ctx context.Context, a Access) error {
 func (l *accessLog) loop() {
 	defer close(l.gone)
 	group := make([]*accessRow, 0, maxAccessGroup)
+	gather := newGatherer(l.waiting, maxAccessGroup, l.quit)
 	for {
 		select {
 		case r := <-l.waiting:
@@ -136,16 +137,10 @@ func (l *accessLog) loop() {
 				return
 			}
 		}
-	more:
-		for len(group) < maxAccessGroup {
-			select {
-			case r := <-l.waiting:
-				group = append(group, r)
-			default:
-				break more
-			}
-		}
+		group = gather.fill(group)
+		began := time.Now()
 		err := l.write(group)
+		gather.wrote(len(group), time.Since(began))
 		if err == nil && l.db.opts.Grouped != nil {
 			l.db.opts.Grouped(len(group))
 		}

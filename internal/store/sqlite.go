@@ -129,6 +129,7 @@ func (w *writer) do(ctx context.Context, fn func(ctx context.Context, t *tx) err
 func (w *writer) loop() {
 	defer close(w.gone)
 	group := make([]*request, 0, maxGroup)
+	gather := newGatherer(w.todo, maxGroup, w.quit)
 	for {
 		select {
 		case r := <-w.todo:
@@ -136,16 +137,10 @@ func (w *writer) loop() {
 		case <-w.quit:
 			return
 		}
-	more:
-		for len(group) < maxGroup {
-			select {
-			case r := <-w.todo:
-				group = append(group, r)
-			default:
-				break more
-			}
-		}
+		group = gather.fill(group)
+		began := time.Now()
 		w.commit(group)
+		gather.wrote(len(group), time.Since(began))
 		for _, r := range group {
 			close(r.done)
 		}

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string) error {
 	seconds := f.Float64("seconds", 2, "length of one window")
 	f.BoolVar(&o.Short, "short", false, "tiny sizes: shows that the harness works")
 	f.BoolVar(&o.Huge, "huge", false, "also a layer of more than 10 GiB, both ways")
-	f.BoolVar(&o.Million, "million", false, "also a repository of 1,000,000 tags on Gantry (10 minutes or so)")
+	f.BoolVar(&o.Million, "million", false, "also a repository of 1,000,000 tags on Gantry (a few minutes)")
 	f.StringVar(&o.Dir, "dir", "", "`folder` for the servers' data, on the disk to measure; default: the system's temporary folder")
 	jsonFile := f.String("json", "", "write the report as JSON to this `file`")
 	docs := f.String("write-docs", "", "write the page docs/benchmarks.md to this `file`")
