@@ -194,7 +194,9 @@ func (s *server) signOut(c *call) error {
 			}
 		}
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure})
+	k := s.sessionCookie(c)
+	k.MaxAge = -1
+	http.SetCookie(c.w, k)
 	return c.json(200, map[string]bool{"success": true})
 }
 
