@@ -202,6 +202,7 @@ func (c *core) openAuth(ctx context.Context) (err error) {
 		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
 		Hostname:  func() string { return c.live.Current().Server.Hostname },
 		TokenLife: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid,
+		KeyService: cfg.Auth.InstanceServiceKeyService, KeyLife: cfg.Auth.InstanceServiceKeyExpiration, KeyRefresh: cfg.Auth.InstanceServiceKeyRefresh,
 		Logger: c.log, Metrics: c.metrics,
 	})
 	return err
