@@ -489,12 +489,16 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %d problems, %v", name, len(ps), err)
 		}
 	}
+	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": "SERVER_HOSTNAME: a\nREGISTRY_TITLE: caf\xe9\n"})})
+	if err == nil || ps[0].Line != 2 || !strings.Contains(ps[0].Message, "UTF-8") {
+		t.Errorf("Latin 1: %v", ps)
+	}
 	// A flood of warnings hides no error.
 	var flood strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&flood, "UNKNOWN_%d: 1\n", i)
 	}
-	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": flood.String() + "MAIL_PORT: x\n"})})
+	_, ps, err = Load(Options{Dir: folder(t, map[string]string{"config.yaml": flood.String() + "MAIL_PORT: x\n"})})
 	if err == nil || ps[0].Field != "MAIL_PORT" || len(ps) > maxProblems+1 {
 		t.Errorf("flood: %d problems, %v", len(ps), err)
 	}
