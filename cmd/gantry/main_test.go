@@ -153,6 +153,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"version"}, 0, "gantry dev"},
 		{[]string{"version", "--output", "json"}, 0, `"version": "dev"`},
 		{[]string{"version", "--output", "yaml"}, 2, "--output is text or json"},
+		{[]string{"user", "delete", "ada", "-o", "json"}, 1, `{"error":"this deletes ada`},
+		{[]string{"user", "create", "-o", "json"}, 2, `{"error":"accepts 1 arg`},
 		{[]string{"version", "extra"}, 2, "Run 'gantry version --help'"},
 		{[]string{"nonsense"}, 2, "unknown command"},
 		{[]string{"serve", "--nonsense"}, 2, "unknown flag"},

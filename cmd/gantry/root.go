@@ -63,6 +63,13 @@ func execute(args []string, in io.Reader, out, stderr io.Writer, environ []strin
 	if !errors.Is(err, config.ErrInvalid) { // which has a line for each field
 		text = strings.ReplaceAll(text, "\n", "; ")
 	}
+	if c.output == "json" {
+		_ = json.NewEncoder(stderr).Encode(map[string]string{"error": text}) // nowhere else to tell it
+		if usage {
+			return 2
+		}
+		return 1
+	}
 	if usage {
 		_, _ = fmt.Fprintf(stderr, "gantry: %s\nRun '%s --help' for what it takes.\n", text, cmd.CommandPath()) // nowhere else to tell it
 		return 2
@@ -102,7 +109,7 @@ may be used while the server runs.`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text or json")
+	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer, and of an error on standard error: text or json")
 	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version())
 	return root
 }

@@ -268,6 +268,51 @@ func TestSignUp(t *testing.T) {
 	w.want(400, "POST", "/api/v1/user/", "", `{"username":"bob","password":"bob-password","email":"ANN@example.com"}`)
 }
 
+// TestSignUpFirst holds that the first account of a registry whose door stands
+// open is its superuser, by whichever way it comes, and no later one is.
+func TestSignUpFirst(t *testing.T) {
+	w := newWorld(t)
+	w.with(Options{UserCreation: true}).want(200, "POST", "/api/v1/user/", "", `{"username":"one","password":"one-password"}`)
+	if a, err := w.db.Account(t.Context(), "one"); err != nil || a.Superuser {
+		t.Errorf("the first one where the configuration opens no door: %+v, %v", a, err)
+	}
+	w = newWorld(t)
+	w = w.with(Options{UserCreation: true, UserInitialize: true})
+	for i, name := range []string{"one", "two"} {
+		w.want(200, "POST", "/api/v1/user/", "", `{"username":"`+name+`","password":"`+name+`-password"}`)
+		if a, err := w.db.Account(t.Context(), name); err != nil || a.Superuser != (i == 0) {
+			t.Errorf("%s: %+v, %v", name, a, err)
+		}
+	}
+	w.want(400, "POST", "/api/v1/user/initialize", "", `{"username":"three","password":"three-password"}`)
+}
+
+// TestSessionCookie holds that the fields of the session cookie are obeyed,
+// and that addresses of a blocked domain get no account.
+func TestSessionCookie(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann", false)
+	_, _, h := w.call("POST", "/api/v1/signin", "", `{"username":"ann","password":"ann-password"}`)
+	if k := h.Get("Set-Cookie"); !strings.HasPrefix(k, "session=") || !strings.Contains(k, "HttpOnly") || !strings.Contains(k, "SameSite=Lax") || !strings.Contains(k, "Max-Age=2678400") {
+		t.Errorf("unless told: %s", k)
+	}
+	w = w.with(Options{CookieName: "quay", CookieScripts: true, CookieSameSite: http.SameSiteStrictMode, CookieSecure: true, WindowSessions: true,
+		UserCreation: true, BlockedDomains: []string{"Spam.example"}})
+	_, _, h = w.call("POST", "/api/v1/signin", "", `{"username":"ann","password":"ann-password"}`)
+	k := h.Get("Set-Cookie")
+	if !strings.HasPrefix(k, "quay=") || strings.Contains(k, "HttpOnly") || !strings.Contains(k, "SameSite=Strict") || strings.Contains(k, "Max-Age") || !strings.Contains(k, "Secure") {
+		t.Errorf("as told: %s", k)
+	}
+	jar, _, _ := strings.Cut(k, ";")
+	w.want(200, "GET", "/api/v1/user/", "", "", "Cookie", jar)
+	if _, _, h := w.call("POST", "/api/v1/signout", "", "", "Cookie", jar, "X-CSRF-Token", h.Get("X-Next-Csrf-Token")); !strings.HasPrefix(h.Get("Set-Cookie"), "quay=; ") {
+		t.Errorf("after signing out: %s", h.Get("Set-Cookie"))
+	}
+	for email, status := range map[string]int{"a@spam.example": 400, "a@sub.SPAM.example": 400, "a@spam.example.": 400, "a@notspam.example": 200} {
+		w.want(status, "POST", "/api/v1/user/", "", `{"username":"new","password":"new-password","email":"`+email+`"}`)
+	}
+}
+
 // TestFreshLogin holds that a stale session must show its password again.
 func TestFreshLogin(t *testing.T) {
 	var now atomic.Int64 // seconds

@@ -4,6 +4,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,12 @@ type Options struct {
 	NoDirectLogin  bool          // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
 	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
 	RepoMirror     bool          // FEATURE_REPO_MIRROR
+	CookieName     string        // SESSION_COOKIE_NAME; "" = CookieName
 	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
+	CookieScripts  bool          // not SESSION_COOKIE_HTTPONLY: scripts of the page may read the cookie
+	CookieSameSite http.SameSite // SESSION_COOKIE_SAMESITE; 0 = Lax
+	WindowSessions bool          // not FEATURE_PERMANENT_SESSIONS: the cookie ends with the browser
+	BlockedDomains []string      // BLACKLISTED_EMAIL_DOMAINS, with FEATURE_BLACKLISTED_EMAILS: no account has an address there
 	SessionTimeout time.Duration // SESSION_TIMEOUT; 0 = 31 days
 	AppTokenLife   time.Duration // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
 	FreshLogin     time.Duration // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
@@ -54,6 +60,8 @@ func New(o Options) http.Handler {
 	if o.FreshLogin <= 0 {
 		o.FreshLogin = 10 * time.Minute
 	}
+	o.CookieName = cmp.Or(o.CookieName, CookieName)
+	o.CookieSameSite = cmp.Or(o.CookieSameSite, http.SameSiteLaxMode)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -97,8 +105,10 @@ type call struct {
 const (
 	maxBody  = 1 << 20
 	maxDepth = 32
-	cookie   = "session"
 )
+
+// CookieName is the name of the session cookie unless one is given.
+const CookieName = "session"
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -227,7 +237,7 @@ func (s *server) identify(c *call) (err error) {
 	case scheme != "":
 		// Basic and the like: nobody.
 	default:
-		k, err := c.r.Cookie(cookie)
+		k, err := c.r.Cookie(s.CookieName)
 		if err != nil || k.Value == "" {
 			break
 		}

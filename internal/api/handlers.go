@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 	"unicode"
@@ -216,7 +217,9 @@ func (s *server) signOut(c *call) error {
 			}
 		}
 	}
-	s.setCookie(c, "", -1)
+	k := s.sessionCookie(c)
+	k.MaxAge = -1
+	http.SetCookie(c.w, k)
 	return c.json(200, map[string]bool{"success": true})
 }
 

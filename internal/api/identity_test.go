@@ -215,7 +215,7 @@ func testSessions(t *testing.T, db *store.DB) {
 	w.want(401, "GET", "/api/v1/user/", "", "", "Cookie", one)
 	// It cannot come back, and goes from the table.
 	now.Add(1)
-	if err := db.ForgetExpired(t.Context()); err != nil {
+	if err := db.ForgetExpired(t.Context(), store.Forget{}); err != nil {
 		t.Fatal(err)
 	}
 	now.Add(-10)

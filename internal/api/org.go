@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
@@ -49,16 +51,31 @@ func (s *server) startSession(c *call, id *auth.Identity) error {
 	if err != nil {
 		return err
 	}
-	s.setCookie(c, value, int(s.SessionTimeout/time.Second))
+	k := s.sessionCookie(c)
+	k.Value = value
+	if !s.WindowSessions {
+		k.MaxAge = int(s.SessionTimeout / time.Second)
+	}
+	http.SetCookie(c.w, k)
 	c.w.Header().Set("X-Next-CSRF-Token", csrf)
 	return nil
 }
 
-// setCookie gives the browser the session's secret for seconds; negative takes
-// it away.
-func (s *server) setCookie(c *call, value string, seconds int) {
-	http.SetCookie(c.w, &http.Cookie{Name: cookie, Value: value, Path: "/", MaxAge: seconds, //nolint:gosec // a registry without TLS has to work
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
+// sessionCookie is the session cookie of an answer, without a value and an end.
+func (s *server) sessionCookie(c *call) *http.Cookie {
+	return &http.Cookie{Name: s.CookieName, Path: "/", HttpOnly: !s.CookieScripts, SameSite: s.CookieSameSite,
+		Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"}
+}
+
+// blockedDomain reports whether the address is of a domain in BlockedDomains,
+// or of one below it.
+func (s *server) blockedDomain(email string) bool {
+	_, domain, _ := strings.Cut(strings.ToLower(email), "@")
+	domain = strings.TrimSuffix(domain, ".")
+	return domain != "" && slices.ContainsFunc(s.BlockedDomains, func(b string) bool {
+		b = strings.Trim(strings.ToLower(b), ".")
+		return domain == b || strings.HasSuffix(domain, "."+b)
+	})
 }
 
 // signUp makes an account and signs it in.
@@ -82,12 +99,24 @@ func (s *server) signUp(c *call) error {
 	if err := errors.Join(checkUsername(in.Username), auth.CheckPassword(in.Password), checkEmail(in.Email)); err != nil {
 		return err
 	}
+	if s.blockedDomain(in.Email) {
+		return gantry.Errorf(gantry.Invalid, "email", "Email domain is not allowed on this registry")
+	}
 	ctx := c.r.Context()
 	hash, err := s.Auth.HashPassword(ctx, in.Password)
 	if err != nil {
 		return err
 	}
-	_, err = s.Store.CreateUser(ctx, store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true, UniqueEmail: true}, actorOf(c.r))
+	n := store.NewAccount{Name: in.Username, Email: in.Email, PasswordHash: hash, Verified: true, UniqueEmail: true}
+	if s.UserInitialize && len(s.Auth.Settings().Superusers) == 0 {
+		// The door of initialize is open: whoever comes first, by either way, is the superuser.
+		there, err := s.Store.HasUsers(ctx)
+		if err != nil {
+			return err
+		}
+		n.First, n.Superuser = !there, !there
+	}
+	_, err = s.Store.CreateUser(ctx, n, actorOf(c.r))
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,9 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 		s.log.WarnContext(ctx, "plain HTTP is served: of ssl.cert and ssl.key only one is there")
 	}
 	s.roles = cmp.Or(o.Roles, allRoles).restrict(cfg.Env.Services, cfg.Env.ServiceOverrides)
+	if s.roles == (Roles{}) {
+		return s, errors.New("QUAY_SERVICES and QUAY_OVERRIDE_SERVICES leave this process nothing to do: of Quay's services they may name registry, web, gcworker and other workers of what this release has")
+	}
 	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics}); err != nil {
 		return s, err
 	}
@@ -263,6 +266,9 @@ func (s *Server) apply(cfg *config.Config, change config.Change) {
 	}
 	if slices.Contains(change.Applied, "ssl.cert") || slices.Contains(change.Applied, "ssl.key") {
 		s.reloadCertificate(ctx)
+	}
+	if slices.Contains(change.Applied, "extra_ca_certs") {
+		s.log.WarnContext(ctx, "the connections to the database and to the collector of traces trust the new authorities after a restart")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

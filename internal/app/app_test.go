@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -659,6 +660,82 @@ func TestReload(t *testing.T) {
 	if got := served(); got != "two.example.com" {
 		t.Errorf("certificate of %s after SIGHUP", got)
 	}
+}
+
+// TestReloadSecret swaps a folder as Kubernetes swaps a Secret: certificate,
+// key and config.yaml change at one instant. What does not fit together is
+// refused as a whole, and the old ones go on.
+func TestReloadSecret(t *testing.T) {
+	root := t.TempDir()
+	version := 0
+	swap := func(files map[string]string) {
+		t.Helper()
+		version++
+		dir := fmt.Sprintf("..%d", version)
+		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(root, dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tmp := filepath.Join(root, "..tmp")
+		if err := errors.Join(os.Symlink(dir, tmp), os.Rename(tmp, filepath.Join(root, "..data"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, oneKey := certificate(t, "one.example.com")
+	two, twoKey := certificate(t, "two.example.com")
+	swap(map[string]string{"config.yaml": "REGISTRY_TITLE: One\n", "ssl.cert": one, "ssl.key": oneKey})
+	for _, name := range []string{"config.yaml", "ssl.cert", "ssl.key"} {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Options{Config: root, Poll: 10 * time.Millisecond})
+	serves := func(host, title string) bool {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(map[string]string{"one.example.com": one, "two.example.com": two}[host]))
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: host}}}
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+s.Addr().String()+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(b), "registry "+title+".")
+	}
+	if !serves("one.example.com", "One") {
+		t.Fatal("the first certificate is not served")
+	}
+	swap(map[string]string{"config.yaml": "REGISTRY_TITLE: Two\n", "ssl.cert": two, "ssl.key": twoKey})
+	until(t, "the second certificate", func() bool { return serves("two.example.com", "Two") })
+	for _, bad := range []struct {
+		files map[string]string
+		says  string
+	}{
+		{map[string]string{"config.yaml": "REGISTRY_TITLE: Three\n", "ssl.cert": one, "ssl.key": twoKey}, "not a pair"},
+		{map[string]string{"config.yaml": "REGISTRY_TITLE: Three\n", "ssl.cert": "rubbish", "ssl.key": oneKey}, "ssl.cert"},
+		{map[string]string{"config.yaml": "MAIL_PORT: many\n", "ssl.cert": one, "ssl.key": oneKey}, "config.yaml:1: MAIL_PORT"},
+		{map[string]string{"ssl.cert": one, "ssl.key": oneKey}, "config.yaml is gone"},
+	} {
+		before := strings.Count(s.log.String(), "the old configuration stays")
+		swap(bad.files)
+		until(t, "the refusal", func() bool {
+			log := s.log.String()
+			return strings.Count(log, "the old configuration stays") > before && strings.Contains(log, bad.says)
+		})
+		if !serves("two.example.com", "Two") {
+			t.Errorf("%s: the old configuration does not go on:\n%s", bad.says, s.log)
+		}
+	}
+	swap(map[string]string{"config.yaml": "REGISTRY_TITLE: One\n", "ssl.cert": one, "ssl.key": oneKey})
+	until(t, "the first certificate again", func() bool { return serves("one.example.com", "One") })
 }
 
 // TestRoles starts parts of a registry.

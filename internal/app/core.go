@@ -204,6 +204,7 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
 		Hostname: func() string { return c.live.Current().Server.Hostname },
 		MaxFresh: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid, NoTokens: noTokens,
+		KeyService: cfg.Auth.InstanceServiceKeyService, KeyLife: cfg.Auth.InstanceServiceKeyExpiration, KeyRefresh: cfg.Auth.InstanceServiceKeyRefresh,
 		Logger: c.log, Metrics: c.metrics,
 	})
 	return err

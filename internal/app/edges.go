@@ -205,7 +205,7 @@ func openFiles() uint64 {
 // isSuperuser reports whether the request comes from a superuser's session,
 // who sees the details of health checks.
 func (s *Server) isSuperuser(r *http.Request) bool {
-	k, err := r.Cookie("session")
+	k, err := r.Cookie(cmp.Or(s.live.Current().Session.CookieName, api.CookieName))
 	if err != nil || k.Value == "" {
 		return false
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -91,10 +93,14 @@ func (s *site) pull(auth, repo string, i image) reply {
 	return r
 }
 
-// both pushes as ada to a repository of hers and pulls it again.
+// both pushes to a repository, as the user whose it is, and pulls it again.
 func (s *site) both(repo string) (first reply) {
 	s.t.Helper()
-	auth, r := s.bearer("ada", password, "repository:"+repo+":pull,push")
+	owner, _, _ := strings.Cut(repo, "/")
+	if owner != "bob" {
+		owner = "ada"
+	}
+	auth, r := s.bearer(owner, password, "repository:"+repo+":pull,push")
 	if auth == "" {
 		return r
 	}
@@ -105,30 +111,68 @@ func (s *site) both(repo string) (first reply) {
 	return s.pull(auth, repo, i)
 }
 
-// TestFeaturesOff switches each feature off that is on unless told, alone:
-// push and pull go on.
-func TestFeaturesOff(t *testing.T) {
+// TestFeatures turns each FEATURE_ field of the table, alone: what is on is
+// switched off, what is off is switched on. Push and pull go on, or the answer
+// says why not. Those that have no effect yet are turned all at once.
+func TestFeatures(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	if _, err := NewAdmin(Options{Data: data}).UserCreate(t.Context(), NewUser{Name: "ada", Password: password}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := NewAdmin(Options{Data: data}).UserCreate(t.Context(), NewUser{Name: "bob", Password: password}); err != nil {
+		t.Fatal(err)
+	}
 	unused := map[string]any{}
-	cases := map[string]map[string]any{"all that have no effect yet": unused}
+	restart := map[string]map[string]any{"all that have no effect yet": unused}
+	cases := map[string]map[string]any{} // live: one server takes them one after the other
+	turned := 0
 	for _, f := range config.Fields() {
-		if f.Kind != config.Bool || !strings.HasPrefix(f.Name, "FEATURE_") || f.Default != "true" || f.Obsolete != "" {
+		if f.Kind != config.Bool || !strings.HasPrefix(f.Name, "FEATURE_") {
 			continue
 		}
-		if f.Name == "FEATURE_DIRECT_LOGIN" { // the only way to sign in: refused, and says so
-			if r := ValidateConfig("", override(t, map[string]any{f.Name: false})); r.Valid || r.Errors[0].Field != f.Name {
-				t.Errorf("%s: %+v", f.Name, r)
-			}
-			continue
-		}
+		turned++
+		fields := unused
 		if f.Used {
-			cases[f.Name] = map[string]any{f.Name: false}
-		} else {
-			unused[f.Name] = false
+			fields = map[string]any{}
+			cases[f.Name] = fields
+			if !f.Live {
+				restart[f.Name] = fields
+				delete(cases, f.Name)
+			}
 		}
+		fields[f.Name] = f.Default != "true"
+		maps.Copy(fields, together[f.Name])
+	}
+	if turned < 80 {
+		t.Errorf("only %d features", turned)
+	}
+	// Alone it locks everybody out of the API, and says so.
+	if r := ValidateConfig("", override(t, map[string]any{"FEATURE_DIRECT_LOGIN": false})); r.Valid || r.Errors[0].Field != "FEATURE_DIRECT_LOGIN" {
+		t.Errorf("FEATURE_DIRECT_LOGIN: %+v", r)
+	}
+	// There is nothing to copy to here: the start is refused, and says so.
+	delete(restart, "FEATURE_STORAGE_REPLICATION")
+	for _, locations := range []int{1, 2} {
+		storage := map[string]any{}
+		names := []string{"a", "b"}[:locations]
+		for _, name := range names {
+			storage[name] = []any{localStorage, map[string]any{"storage_path": "/" + name}}
+		}
+		r := ValidateConfig("", override(t, map[string]any{"FEATURE_STORAGE_REPLICATION": true, "DISTRIBUTED_STORAGE_CONFIG": storage, "DISTRIBUTED_STORAGE_PREFERENCE": names}))
+		said := slices.Concat(r.Errors, r.Warnings)
+		if r.Valid != (locations == 1) || !slices.ContainsFunc(said, func(p config.Problem) bool { return p.Field == "FEATURE_STORAGE_REPLICATION" }) {
+			t.Errorf("FEATURE_STORAGE_REPLICATION with %d locations: %+v", locations, r)
+		}
+	}
+	// Clients without the header are not spoken to; package httpd tests those with it.
+	delete(restart, "FEATURE_PROXY_PROTOCOL")
+	// What push and pull answer where they do not go on.
+	refused := map[string]func(reply) bool{
+		"FEATURE_GENERAL_OCI_SUPPORT": func(r reply) bool {
+			return r.status == 415 && strings.Contains(r.body, "FEATURE_GENERAL_OCI_SUPPORT")
+		},
+		"FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH": func(r reply) bool { return r.status == 401 && strings.Contains(r.body, "encrypted password") },
+		"FEATURE_RESTRICTED_USERS":             func(r reply) bool { return r.status == 401 || r.status == 403 },
 	}
 	// What is different then, and says so.
 	more := map[string]func(*testing.T, *site){
@@ -164,16 +208,44 @@ func TestFeaturesOff(t *testing.T) {
 			t.Errorf("%s is not a feature that is on and in effect", name)
 		}
 	}
-	for name, fields := range cases {
+	turn := func(t *testing.T, s *site, name string) {
+		repo := "bob/" + strings.ToLower(strings.ReplaceAll(name, " ", "-")) // bob is no superuser
+		r := s.both(repo)
+		if len(r.body) > 500 {
+			r.body = r.body[:500]
+		}
+		if why := refused[name]; why != nil && !why(r) || why == nil && r.status != 200 {
+			t.Errorf("push and pull: %d %s", r.status, r.body)
+		}
+		if f := more[name]; f != nil {
+			f(t, s)
+		}
+	}
+	for name, fields := range restart {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, Options{Data: data, Environ: override(t, fields)})
-			defer func() { _ = s.Stop(context.WithoutCancel(t.Context())) }() // before the next one; its error is told at the end
-			if r := s.both("ada/app"); r.status != 200 {
-				t.Errorf("push and pull: %d %s", r.status, r.body)
+			turn(t, s, name)
+			_ = s.Stop(context.WithoutCancel(t.Context())) // before the next one; its error is told at the end
+		})
+	}
+	dir := folder(t, map[string]string{"config.json": "{}"})
+	s := open(t, Options{Data: data, Config: dir})
+	for name, fields := range cases {
+		t.Run(name, func(t *testing.T) {
+			text, err := json.Marshal(fields)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600)
 			}
-			if f := more[name]; f != nil {
-				f(t, s)
+			if err != nil {
+				t.Fatal(err)
 			}
+			s.Reload(t.Context())
+			if got, ok := s.live.Current().Get(name); !ok || got != fields[name] {
+				t.Fatalf("%s is %v after the reload:\n%s", name, got, s.log)
+			}
+			in := *s // the failures are this test's
+			in.t = t
+			turn(t, &in, name)
 		})
 	}
 }

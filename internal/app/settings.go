@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -86,6 +87,11 @@ func registrySettings(c *config.Config) registry.Settings {
 		NoReferrers:         !c.Features.ReferrersAPI,
 		PublicCatalog:       c.Features.PublicCatalog,
 		SparseIndex:         c.Features.SparseIndex,
+		NoOCI:               !c.Features.GeneralOCISupport,
+		OCINamespaces:       c.Registry.OCINamespaceWhitelist,
+		NoHelm:              !c.Features.HelmOCISupport,
+		Schema1Namespaces:   c.Registry.V22NamespaceBlacklist,
+		UnloggedNamespaces:  c.Audit.DisabledForPullLogs,
 		PageSize:            c.Registry.V2PaginationSize,
 		LooseLogging:        c.DB.AllowPullsWithoutStrictLogging || c.DB.AllowWithoutStrictLogging,
 		AuditPullFailures:   c.Audit.AuditPullFailures,
@@ -113,6 +119,10 @@ func authSettings(c *config.Config) auth.Settings {
 		ReadOnly:                  c.Server.ReadOnly(),
 		AuditLogins:               c.Audit.AuditLogins,
 		AuditLoginFailures:        c.Audit.AuditLoginFailures,
+		NoLastUsed:                !c.Features.UserLastAccessed,
+		LastUsedEvery:             c.Auth.LastAccessedUpdateThreshold,
+		AppTokensKept:             c.Auth.ExpiredAppSpecificTokenGC,
+		ServiceKeysKept:           c.Auth.ExpiredServiceKeyTTL,
 		Names:                     nameRules(c),
 	}
 }
@@ -134,10 +144,12 @@ func retention(c *config.Config) time.Duration {
 
 func collectOptions(c *config.Config) content.CollectOptions {
 	return content.CollectOptions{
-		Retention:  retention(c),
-		Rate:       c.GC.Rate,
-		Interval:   c.GC.Frequency,
-		UploadIdle: c.GC.BlobUploadDeletionDateThreshold,
+		Retention:        retention(c),
+		Rate:             c.GC.Rate,
+		Interval:         c.GC.Frequency,
+		UploadIdle:       c.GC.BlobUploadDeletionDateThreshold,
+		UploadSweep:      c.GC.BlobUploadCleanupFrequency,
+		KeepRepositories: !c.Features.RepositoryGarbageCollection || !c.Features.NamespaceGarbageCollection,
 	}
 }
 
@@ -152,21 +164,34 @@ func maintains(c *config.Config) bool {
 }
 
 func apiOptions(c *config.Config) api.Options {
-	return api.Options{
+	o := api.Options{
 		UserInitialize: c.Features.UserInitialize,
+		UserCreation:   c.Features.UserCreation,
+		InviteOnly:     c.Features.InviteOnlyUserCreation,
 		NoDirectLogin:  !c.Features.DirectLogin,
 		XHROnly:        c.Session.BrowserAPICallsXHROnly,
 		RepoMirror:     c.Features.RepoMirror,
+		CookieName:     c.Session.CookieName,
 		CookieSecure:   c.Session.CookieSecure,
+		CookieScripts:  !c.Session.CookieHTTPOnly,
+		CookieSameSite: sameSite[c.Session.CookieSameSite],
+		WindowSessions: !c.Features.PermanentSessions,
 		SessionTimeout: c.Session.Timeout,
 		AppTokenLife:   c.Auth.AppSpecificTokenExpiration,
 		FreshLogin:     c.Session.FreshLoginTimeout,
 	}
+	if c.Features.BlacklistedEmails {
+		o.BlockedDomains = c.Auth.BlacklistedEmailDomains
+	}
+	return o
 }
+
+// sameSite is SESSION_COOKIE_SAMESITE as net/http has it.
+var sameSite = map[string]http.SameSite{"Lax": http.SameSiteLaxMode, "Strict": http.SameSiteStrictMode, "None": http.SameSiteNoneMode}
 
 func traceOptions(c *config.Config, version string) telemetry.TraceOptions {
 	o := telemetry.TraceOptions{
-		Enabled:     c.Features.OTelTracing,
+		Enabled:     c.Features.OTelTracing && cmp.Or(c.Tracing.OTel.Endpoint, c.Tracing.OTel.DTAPIURL) != "", // config.Load warns
 		Endpoint:    c.Tracing.OTel.Endpoint,
 		Insecure:    true, // a collector beside us; a URL with https:// says otherwise
 		ServiceName: cmp.Or(c.Tracing.OTel.ServiceName, "gantry"),

@@ -303,7 +303,7 @@ const (
 func schedules(cfg *config.Config) []jobs.Schedule {
 	list := []jobs.Schedule{
 		{Every: time.Minute, Job: store.NewJob{Kind: jobFold, MaxAttempts: 2}},
-		{Every: time.Hour, Job: store.NewJob{Kind: jobTrim, Priority: store.Idle}},
+		{Every: cfg.Workers.QueueCleanupFrequency, Job: store.NewJob{Kind: jobTrim, Priority: store.Idle}},
 		{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobCheck, Priority: store.Idle}},
 		{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobRelocate, Priority: store.Idle}},
 	}

@@ -5,6 +5,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -24,23 +25,27 @@ import (
 // names they have there. They may change while the Service runs: Configure.
 // The zero value has every feature off; app fills it from the configuration.
 type Settings struct {
-	AnonymousAccess           bool     // FEATURE_ANONYMOUS_ACCESS
-	SuperUsers                bool     // FEATURE_SUPER_USERS
-	SuperusersFullAccess      bool     // FEATURE_SUPERUSERS_FULL_ACCESS
-	Superusers                []string // SUPER_USERS; accounts marked so in the store come on top
-	ReadOnlySuperusers        []string // GLOBAL_READONLY_SUPER_USERS; wins over Superusers
-	OrgBySuperuser            bool     // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
-	RestrictedUsers           bool     // FEATURE_RESTRICTED_USERS
-	RestrictedUsersWhitelist  []string // RESTRICTED_USERS_WHITELIST
-	RequireEncryptedBasicAuth bool     // FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH
-	AppSpecificTokens         bool     // FEATURE_APP_SPECIFIC_TOKENS
-	RobotsDisallow            bool     // ROBOTS_DISALLOW
-	RobotsWhitelist           []string // ROBOTS_WHITELIST
-	CreatePublicRepoOnPush    bool     // not CREATE_PRIVATE_REPO_ON_PUSH
-	CreateNamespaceOnPush     bool     // CREATE_NAMESPACE_ON_PUSH
-	ReadOnly                  bool     // REGISTRY_STATE is readonly: nothing is written, not even a failed login
-	AuditLogins               bool     // ACTION_LOG_AUDIT_LOGINS
-	AuditLoginFailures        bool     // ACTION_LOG_AUDIT_LOGIN_FAILURES
+	AnonymousAccess           bool          // FEATURE_ANONYMOUS_ACCESS
+	SuperUsers                bool          // FEATURE_SUPER_USERS
+	SuperusersFullAccess      bool          // FEATURE_SUPERUSERS_FULL_ACCESS
+	Superusers                []string      // SUPER_USERS; accounts marked so in the store come on top
+	ReadOnlySuperusers        []string      // GLOBAL_READONLY_SUPER_USERS; wins over Superusers
+	OrgBySuperuser            bool          // FEATURE_SUPERUSERS_ORG_CREATION_ONLY
+	RestrictedUsers           bool          // FEATURE_RESTRICTED_USERS
+	RestrictedUsersWhitelist  []string      // RESTRICTED_USERS_WHITELIST
+	RequireEncryptedBasicAuth bool          // FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH
+	AppSpecificTokens         bool          // FEATURE_APP_SPECIFIC_TOKENS
+	RobotsDisallow            bool          // ROBOTS_DISALLOW
+	RobotsWhitelist           []string      // ROBOTS_WHITELIST
+	CreatePublicRepoOnPush    bool          // not CREATE_PRIVATE_REPO_ON_PUSH
+	CreateNamespaceOnPush     bool          // CREATE_NAMESPACE_ON_PUSH
+	ReadOnly                  bool          // REGISTRY_STATE is readonly: nothing is written, not even a failed login
+	AuditLogins               bool          // ACTION_LOG_AUDIT_LOGINS
+	AuditLoginFailures        bool          // ACTION_LOG_AUDIT_LOGIN_FAILURES
+	NoLastUsed                bool          // not FEATURE_USER_LAST_ACCESSED: it is not noted when an account was used
+	LastUsedEvery             time.Duration // LAST_ACCESSED_UPDATE_THRESHOLD_S: the note is written at most this often; 0 = every minute
+	AppTokensKept             time.Duration // EXPIRED_APP_SPECIFIC_TOKEN_GC: application tokens go this long after their end; 0 = they stay
+	ServiceKeysKept           time.Duration // EXPIRED_SERVICE_KEY_TTL_SEC: service keys go this long after their end; 0 = 7 days
 	Names                     gantry.NameRules
 }
 
@@ -66,6 +71,9 @@ type Options struct {
 	// already keeps its row as it is.
 	ServiceKey *rsa.PrivateKey
 	KeyID      string
+	KeyService string        // INSTANCE_SERVICE_KEY_SERVICE, the issuer of tokens; "" = quay
+	KeyLife    time.Duration // INSTANCE_SERVICE_KEY_EXPIRATION; 0 = 2 h
+	KeyRefresh time.Duration // INSTANCE_SERVICE_KEY_REFRESH: its life begins anew after this; 0 = 55 min
 	// BcryptCost is the cost of new password hashes; 0 = 12, as Quay's.
 	BcryptCost int
 	// MirrorRobot returns the robot that may push to a mirrored repository,
@@ -99,8 +107,9 @@ type Service struct {
 	hashing  *hasher
 	accounts accountCache
 
-	usedMu sync.Mutex
-	used   map[gantry.AccountID]time.Time // not yet in the store
+	usedMu    sync.Mutex
+	used      map[gantry.AccountID]time.Time // not yet in the store
+	usedSaved time.Time                      // when it was written last
 }
 
 // New returns a Service that signs with a key of its own, whose public half is
@@ -127,6 +136,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.BcryptCost == 0 {
 		o.BcryptCost = defaultBcryptCost
 	}
+	o.KeyService = cmp.Or(o.KeyService, keyService)
+	o.KeyLife, o.KeyRefresh = cmp.Or(max(o.KeyLife, 0), keyLife), cmp.Or(max(o.KeyRefresh, 0), keyRefresh)
 	s := &Service{store: o.Store, keys: o.Keys, opts: o, log: o.Logger, metrics: o.Metrics, now: o.Now,
 		verified: newExpiring[[32]byte, *Grants](20_000), public: newExpiring[string, *publicKey](1000),
 		proven: newExpiring[[32]byte, struct{}](20_000), strange: newExpiring[string, failures](20_000),
@@ -163,7 +174,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			s.saveUsed(last)
+			s.saveUsed(last, true)
 			return ctx.Err()
 		case <-tick.C:
 		}
@@ -176,7 +187,7 @@ func (s *Service) Tick(ctx context.Context) {
 	if err := s.renew(ctx); err != nil {
 		s.log.ErrorContext(ctx, "renew the signing key", "error", err)
 	}
-	s.saveUsed(ctx)
+	s.saveUsed(ctx, false)
 	now := s.now()
 	s.verified.sweep(now)
 	s.public.sweep(now)
@@ -185,7 +196,7 @@ func (s *Service) Tick(ctx context.Context) {
 	if s.Settings().ReadOnly {
 		return
 	}
-	if err := s.store.ForgetExpired(ctx); err != nil {
+	if err := s.store.ForgetExpired(ctx, store.Forget{AppTokens: s.Settings().AppTokensKept, ServiceKeys: s.Settings().ServiceKeysKept}); err != nil {
 		s.log.WarnContext(ctx, "remove what has expired", "error", err)
 	}
 }

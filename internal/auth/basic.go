@@ -137,7 +137,11 @@ func (s *Service) basic(ctx context.Context, username, password string, actor ga
 func (s *Service) identify(a store.Account, kind, reference string, scopes []string, actor gantry.Actor) Identity {
 	i := Identity{Account: a, Actor: actor, Scopes: scopes, Reference: reference}
 	i.Actor.Account, i.Actor.Name, i.Actor.Kind = a.ID, a.Name, kind
-	s.Settings().rank(&i)
+	set := s.Settings()
+	set.rank(&i)
+	if set.NoLastUsed {
+		return i
+	}
 	s.usedMu.Lock()
 	if len(s.used) < 100_000 {
 		s.used[a.ID] = s.now()
@@ -146,10 +150,17 @@ func (s *Service) identify(a store.Account, kind, reference string, scopes []str
 	return i
 }
 
-func (s *Service) saveUsed(ctx context.Context) {
+// saveUsed writes down which accounts were used, unless that was done less
+// than LastUsedEvery ago; last writes anyway.
+func (s *Service) saveUsed(ctx context.Context, last bool) {
+	now := s.now()
 	s.usedMu.Lock()
+	if !last && now.Sub(s.usedSaved) < s.Settings().LastUsedEvery-time.Second { // ticks are not exact
+		s.usedMu.Unlock()
+		return
+	}
 	used := s.used
-	s.used = map[gantry.AccountID]time.Time{}
+	s.used, s.usedSaved = map[gantry.AccountID]time.Time{}, now
 	s.usedMu.Unlock()
 	if s.Settings().ReadOnly {
 		return

@@ -92,7 +92,7 @@ func (s *Service) startSigning(ctx context.Context) error {
 		if !gantry.Is(err, gantry.NotFound) {
 			return err // it is there, or the store is not
 		}
-		return s.store.PutServiceKey(ctx, store.ServiceKey{ID: kid, Service: keyService, JWK: string(jwk)})
+		return s.store.PutServiceKey(ctx, store.ServiceKey{ID: kid, Service: s.opts.KeyService, JWK: string(jwk)})
 	}
 	s.signing.expires = s.now() // so that it is written
 	return s.renew(ctx)
@@ -105,11 +105,11 @@ func (s *Service) renew(ctx context.Context) error {
 	// By the wall clock, as others read the row: the monotonic one stands still
 	// while the machine sleeps, and the key would be taken for fresh for long.
 	now := s.now().Round(0)
-	if s.opts.NoTokens || s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > keyLife-keyRefresh {
+	if s.opts.NoTokens || s.opts.ServiceKey != nil || s.signing.expires.Sub(now) > s.opts.KeyLife-s.opts.KeyRefresh {
 		return nil
 	}
-	until := now.Add(keyLife)
-	err := s.store.PutServiceKey(ctx, store.ServiceKey{ID: s.signing.kid, Service: keyService, JWK: s.signing.jwk, Expires: until})
+	until := now.Add(s.opts.KeyLife)
+	err := s.store.PutServiceKey(ctx, store.ServiceKey{ID: s.signing.kid, Service: s.opts.KeyService, JWK: s.signing.jwk, Expires: until})
 	s.metrics.KeyRenewal(err == nil)
 	if err == nil {
 		s.signing.expires = until
@@ -187,7 +187,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 		r.Service = aud
 	}
 	now := s.now()
-	c := claims{Issuer: keyService, Audience: r.Service, Subject: id.Account.Name, IssuedAt: now.Unix(), NotBefore: now.Unix(),
+	c := claims{Issuer: s.opts.KeyService, Audience: r.Service, Subject: id.Account.Name, IssuedAt: now.Unix(), NotBefore: now.Unix(),
 		Expires: now.Add(s.tokenLife()).Unix(), Access: []access{}, Context: tokenContext(&id),
 		Gantry: &private{Account: id.Account.ID, Kind: id.Actor.Kind, Super: id.Superuser, Full: id.FullAccess,
 			ReadAll: id.ReadOnlySuperuser, Catalog: catalog}}
@@ -430,7 +430,7 @@ func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Gra
 	}
 	exp, nbf, iat := time.Unix(c.Expires, 0), time.Unix(c.NotBefore, 0), time.Unix(c.IssuedAt, 0)
 	switch {
-	case c.Issuer != keyService || c.Subject == "" || c.Audience == "":
+	case c.Issuer != s.opts.KeyService || c.Subject == "" || c.Audience == "":
 		return nil, badToken("a claim is missing or wrong", nil)
 	case c.Expires-c.IssuedAt > int64(s.opts.MaxFresh/time.Second) || c.Expires <= c.IssuedAt:
 		return nil, badToken("it lives too long", nil)
@@ -454,7 +454,7 @@ func (s *Service) publicKey(ctx context.Context, kid string, now time.Time) (*rs
 		return k.key, nil
 	}
 	row, err := s.store.ServiceKey(ctx, kid)
-	if gantry.Is(err, gantry.NotFound) || err == nil && row.Service != keyService {
+	if gantry.Is(err, gantry.NotFound) || err == nil && row.Service != s.opts.KeyService {
 		s.public.put(kid, &publicKey{}, now.Add(10*time.Second), now)
 		return nil, nil
 	}

@@ -10,8 +10,6 @@ import (
 type Environment struct {
 	Services         []string        // QUAY_SERVICES: run these only; nil = not said
 	ServiceOverrides map[string]bool // QUAY_OVERRIDE_SERVICES: switch single ones on or off
-	Workers          WorkerCounts    // WORKER_COUNT, WORKER_COUNT_WEB, …
-	Connections      WorkerCounts    // WORKER_CONNECTION_COUNT, WORKER_CONNECTION_COUNT_WEB, …
 	Debug            bool            // DEBUGLOG
 	LogToStdout      bool            // QUAY_LOGGING=stdout
 	IgnoreValidation bool            // IGNORE_VALIDATION: errors between fields became warnings
@@ -19,9 +17,6 @@ type Environment struct {
 	HTTPSProxy       string          // HTTPS_PROXY
 	NoProxy          string          // NO_PROXY: hosts reached without a proxy, with commas
 }
-
-// WorkerCounts are numbers for each of Quay's processes; 0 = not said.
-type WorkerCounts struct{ All, Web, SecScan, Registry int }
 
 // environ is Options.Environ by name; of a name given twice the last counts.
 type environ map[string]string
@@ -87,22 +82,25 @@ func (c *checker) environment(e environ) Environment {
 		}
 		out.ServiceOverrides[name] = on
 	}
-	counts := func(base string) WorkerCounts {
-		n := func(suffix string) int {
-			v := strings.TrimSpace(e[base+suffix])
-			if v == "" {
-				return 0
-			}
-			i, err := strconv.Atoi(v)
-			if err != nil || i < 1 || i > 100_000 {
-				bad(base+suffix, "%q is not allowed; it must be a whole number from 1 to 100000", clip(v))
-				return 0
-			}
-			return i
+	count := func(name string) (good bool) {
+		v := strings.TrimSpace(e[name])
+		if v == "" {
+			return false
 		}
-		return WorkerCounts{All: n(""), Web: n("_WEB"), SecScan: n("_SECSCAN"), Registry: n("_REGISTRY")}
+		i, err := strconv.Atoi(v)
+		if err != nil || i < 1 || i > 100_000 {
+			bad(name, "%q is not allowed; it must be a whole number from 1 to 100000", clip(v))
+			return false
+		}
+		return true
 	}
-	out.Workers, out.Connections = counts("WORKER_COUNT"), counts("WORKER_CONNECTION_COUNT")
+	for _, base := range []string{"WORKER_COUNT", "WORKER_CONNECTION_COUNT"} {
+		for _, suffix := range []string{"", "_WEB", "_SECSCAN", "_REGISTRY"} {
+			if count(base + suffix) {
+				c.add(Ignored, nil, base+suffix, "is ignored. Gantry is one process and takes as many requests at once as come")
+			}
+		}
+	}
 
 	proxy := func(name string) string {
 		v := e.proxy(name)

@@ -39,7 +39,6 @@ type Session struct {
 	CookieName             string        `config:"SESSION_COOKIE_NAME"`
 	CookieHTTPOnly         bool          `config:"SESSION_COOKIE_HTTPONLY"`
 	CookieSameSite         string        `config:"SESSION_COOKIE_SAMESITE"`
-	MaxCookieSize          int64         `config:"MAX_COOKIE_SIZE"` // bytes
 	Timeout                time.Duration `config:"SESSION_TIMEOUT"`
 	FreshLoginTimeout      time.Duration `config:"FRESH_LOGIN_TIMEOUT"`
 	BrowserAPICallsXHROnly bool          `config:"BROWSER_API_CALLS_XHR_ONLY"`
@@ -49,7 +48,6 @@ type Session struct {
 type DB struct {
 	URI                            string         `config:"DB_URI"`             // percent-encoded, whatever was written; "" = SQLite in the data folder
 	Args                           map[string]any `config:"DB_CONNECTION_ARGS"` // as written, checked; times in seconds
-	Pooling                        bool           `config:"DB_CONNECTION_POOLING"`
 	ReadReplicas                   []Replica      `config:"DB_READ_REPLICAS"`
 	BuilderDBHostOverride          string         `config:"BUILDER_DB_HOST_OVERRIDE"`
 	AllowPullsWithoutStrictLogging bool           `config:"ALLOW_PULLS_WITHOUT_STRICT_LOGGING"`
@@ -85,25 +83,25 @@ type Storage struct {
 
 // Registry holds the settings of the registry interface, and its limits.
 type Registry struct {
-	LibraryNamespace             string              `config:"LIBRARY_NAMESPACE"`
-	NonRateLimitedNamespaces     []string            `config:"NON_RATE_LIMITED_NAMESPACES"`
-	MaxLayerSize                 int64               `config:"MAXIMUM_LAYER_SIZE"` // bytes
-	PushTempTagExpiration        time.Duration       `config:"PUSH_TEMP_TAG_EXPIRATION_SEC"`
-	PublicNamespaces             []string            `config:"PUBLIC_NAMESPACES"`
-	CreatePrivateRepoOnPush      bool                `config:"CREATE_PRIVATE_REPO_ON_PUSH"`
-	CreateNamespaceOnPush        bool                `config:"CREATE_NAMESPACE_ON_PUSH"`
-	DefaultTagExpiration         time.Duration       `config:"DEFAULT_TAG_EXPIRATION"`
-	TagExpirationOptions         []string            `config:"TAG_EXPIRATION_OPTIONS"` // as written: "2w"; ParseDuration reads them
-	LabeledExpirationMinimum     time.Duration       `config:"LABELED_EXPIRATION_MINIMUM"`
-	LabeledExpirationMaximum     time.Duration       `config:"LABELED_EXPIRATION_MAXIMUM"`
-	PermanentlyDeleteTags        bool                `config:"PERMANENTLY_DELETE_TAGS"`
-	ResetChildManifestExpiration bool                `config:"RESET_CHILD_MANIFEST_EXPIRATION"`
-	AllowedOCIArtifactTypes      map[string][]string `config:"ALLOWED_OCI_ARTIFACT_TYPES"`
-	BlacklistV2Spec              string              `config:"BLACKLIST_V2_SPEC"`
-	V22NamespaceBlacklist        []string            `config:"V22_NAMESPACE_BLACKLIST"`
-	V2PaginationSize             int                 `config:"V2_PAGINATION_SIZE"` // at least 1
-	PullMetricsWorkerCount       int                 `config:"PULL_METRICS_WORKER_COUNT"`
-	LabelKeyReservedPrefixes     []string            `config:"LABEL_KEY_RESERVED_PREFIXES"`
+	LibraryNamespace             string        `config:"LIBRARY_NAMESPACE"`
+	NonRateLimitedNamespaces     []string      `config:"NON_RATE_LIMITED_NAMESPACES"`
+	MaxLayerSize                 int64         `config:"MAXIMUM_LAYER_SIZE"` // bytes
+	PushTempTagExpiration        time.Duration `config:"PUSH_TEMP_TAG_EXPIRATION_SEC"`
+	PublicNamespaces             []string      `config:"PUBLIC_NAMESPACES"`
+	CreatePrivateRepoOnPush      bool          `config:"CREATE_PRIVATE_REPO_ON_PUSH"`
+	CreateNamespaceOnPush        bool          `config:"CREATE_NAMESPACE_ON_PUSH"`
+	DefaultTagExpiration         time.Duration `config:"DEFAULT_TAG_EXPIRATION"`
+	TagExpirationOptions         []string      `config:"TAG_EXPIRATION_OPTIONS"` // as written: "2w"; ParseDuration reads them
+	LabeledExpirationMinimum     time.Duration `config:"LABELED_EXPIRATION_MINIMUM"`
+	LabeledExpirationMaximum     time.Duration `config:"LABELED_EXPIRATION_MAXIMUM"`
+	PermanentlyDeleteTags        bool          `config:"PERMANENTLY_DELETE_TAGS"`
+	ResetChildManifestExpiration bool          `config:"RESET_CHILD_MANIFEST_EXPIRATION"`
+	BlacklistV2Spec              string        `config:"BLACKLIST_V2_SPEC"`
+	V22NamespaceBlacklist        []string      `config:"V22_NAMESPACE_BLACKLIST"`
+	OCINamespaceWhitelist        []string      `config:"OCI_NAMESPACE_WHITELIST"`
+	V2PaginationSize             int           `config:"V2_PAGINATION_SIZE"` // at least 1
+	PullMetricsWorkerCount       int           `config:"PULL_METRICS_WORKER_COUNT"`
+	LabelKeyReservedPrefixes     []string      `config:"LABEL_KEY_RESERVED_PREFIXES"`
 }
 
 // GC holds the settings of garbage collection.
@@ -330,7 +328,6 @@ type Health struct {
 // Metrics holds the settings of metrics.
 type Metrics struct {
 	Namespace                      string        `config:"PROMETHEUS_NAMESPACE"`
-	PushgatewayURL                 string        `config:"PROMETHEUS_PUSHGATEWAY_URL"`
 	TrackedNamespaces              []string      `config:"TRACKED_NAMESPACES"`
 	GlobalPrometheusStatsFrequency time.Duration `config:"GLOBAL_PROMETHEUS_STATS_FREQUENCY"`
 	QueueWorkerMetricsRefresh      time.Duration `config:"QUEUE_WORKER_METRICS_REFRESH_SECONDS"`

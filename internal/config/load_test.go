@@ -185,12 +185,15 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// values is what Get returns of a field that stands in no group.
+func values(c *Config, field string) any { v, _ := c.Get(field); return v }
+
 func TestLater(t *testing.T) {
 	c := sample(t, "later.yaml")
-	got := fmt.Sprint(c.DB.URI, " ", c.DB.ReadReplicas, c.DB.Args["sslsni"], c.DB.Args["keepalives_idle"], " ", c.Registry.AllowedOCIArtifactTypes, c.Prune.DefaultPolicy,
+	got := fmt.Sprint(c.DB.URI, " ", c.DB.ReadReplicas, c.DB.Args["sslsni"], c.DB.Args["keepalives_idle"], " ", values(c, "ALLOWED_OCI_ARTIFACT_TYPES"), c.Prune.DefaultPolicy,
 		c.Features.Mailing, c.Mail.UseAuth, c.Tracing.OTel, c.Audit.ModelConfig.SplunkHEC["port"], " ", c.Scanner.IndexMaxLayerSize, c.Redis.PullMetrics.Host, c.Redis.PullMetrics.Port, c.Redis.PullMetrics.DB)
 	want := fmt.Sprint("postgresql://quay:pw@[2001:db8::5]:6432/quay", " ", []Replica{{"postgresql://quay:p%2Fw@replica/quay"}}, "0", 10.0, " ",
-		map[string][]string{"application/vnd.example.config": {"application/vnd.example.layer", "application/vnd.example.other"}}, PrunePolicy{"creation_date", "30d", "^pr-.*", true},
+		map[string]any{"application/vnd.example.config": []string{"application/vnd.example.layer", "application/vnd.example.other"}}, PrunePolicy{"creation_date", "30d", "^pr-.*", true},
 		true, true, OTel{ServiceName: "quay", Endpoint: "collector:4318", SampleRate: 0.5}, 8088, " ", int64(8<<30), "one", 7, 1)
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
@@ -261,7 +264,7 @@ func TestOldNames(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	c, _, err := Load(Options{
+	c, ps, err := Load(Options{
 		Dir: folder(t, map[string]string{"config.yaml": `
 SERVER_HOSTNAME: file.example.com
 REGISTRY_TITLE: From the file
@@ -278,12 +281,19 @@ DISTRIBUTED_STORAGE_PREFERENCE: [a, b]
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.Server.Hostname, c.UI.Title, c.Features.PublicCatalog, c.Storage.Preferred, c.Env.Services, c.Env.ServiceOverrides, c.DB.Pooling,
-		c.Env.Workers, c.Env.Connections, c.Log.Level, c.Log.Destination, c.Env.HTTPSProxy, c.Env.NoProxy, c.GC.Rate)
-	want := fmt.Sprint("env.example.com", "From the file", true, []string{"b", "a"}, []string{"web", "gcworker"}, map[string]bool{"gcworker": false, "mirror": true}, false,
-		WorkerCounts{All: 4, Web: 2}, WorkerCounts{Registry: 9}, "DEBUG", "stdout", "http://u:p@proxy:3128", "localhost", 17)
+	got := fmt.Sprint(c.Server.Hostname, c.UI.Title, c.Features.PublicCatalog, c.Storage.Preferred, c.Env.Services, c.Env.ServiceOverrides, c.Explicit("DB_CONNECTION_POOLING"),
+		c.Log.Level, c.Log.Destination, c.Env.HTTPSProxy, c.Env.NoProxy, c.GC.Rate)
+	want := fmt.Sprint("env.example.com", "From the file", true, []string{"b", "a"}, []string{"web", "gcworker"}, map[string]bool{"gcworker": false, "mirror": true}, true,
+		"DEBUG", "stdout", "http://u:p@proxy:3128", "localhost", 17)
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	var ignored []string
+	for _, p := range only(ps, Ignored) {
+		ignored = append(ignored, p.Field)
+	}
+	if want := []string{"DB_CONNECTION_POOLING", "WORKER_CONNECTION_COUNT_REGISTRY", "WORKER_COUNT", "WORKER_COUNT_WEB"}; !slices.Equal(ignored, want) {
+		t.Errorf("said to have no effect: %v, want %v", ignored, want)
 	}
 	if file, _ := c.Where("SERVER_HOSTNAME"); file != "QUAY_OVERRIDE_CONFIG" {
 		t.Errorf("Where: %q", file)
@@ -301,7 +311,7 @@ DISTRIBUTED_STORAGE_PREFERENCE: [a, b]
 		t.Errorf("taken back: %q", c.UI.Title)
 	}
 	// What is wrong between fields can be let pass; what would lose data cannot.
-	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": "FEATURE_INVITE_ONLY_USER_CREATION: true\nFEATURE_USER_CREATION: false\n"}), Environ: []string{"IGNORE_VALIDATION=true"}})
+	_, ps, err = Load(Options{Dir: folder(t, map[string]string{"config.yaml": "FEATURE_INVITE_ONLY_USER_CREATION: true\nFEATURE_USER_CREATION: false\n"}), Environ: []string{"IGNORE_VALIDATION=true"}})
 	if err != nil || len(only(ps, Warning)) != 1 {
 		t.Errorf("IGNORE_VALIDATION: %v, %v", ps, err)
 	}
@@ -479,12 +489,16 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %d problems, %v", name, len(ps), err)
 		}
 	}
+	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": "SERVER_HOSTNAME: a\nREGISTRY_TITLE: caf\xe9\n"})})
+	if err == nil || ps[0].Line != 2 || !strings.Contains(ps[0].Message, "UTF-8") {
+		t.Errorf("Latin 1: %v", ps)
+	}
 	// A flood of warnings hides no error.
 	var flood strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&flood, "UNKNOWN_%d: 1\n", i)
 	}
-	_, ps, err := Load(Options{Dir: folder(t, map[string]string{"config.yaml": flood.String() + "MAIL_PORT: x\n"})})
+	_, ps, err = Load(Options{Dir: folder(t, map[string]string{"config.yaml": flood.String() + "MAIL_PORT: x\n"})})
 	if err == nil || ps[0].Field != "MAIL_PORT" || len(ps) > maxProblems+1 {
 		t.Errorf("flood: %d problems, %v", len(ps), err)
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -128,6 +129,9 @@ func parseYAML(data []byte) (n *node, errs []*placed) {
 			n, errs = nil, []*placed{{msg: "cannot be read as YAML"}}
 		}
 	}()
+	if line := badText(data); line > 0 {
+		return nil, []*placed{{line: line, msg: "holds bytes that are not UTF-8; save the file as UTF-8"}}
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -146,6 +150,22 @@ func parseYAML(data []byte) (n *node, errs []*placed) {
 	r := reader{left: maxNodes}
 	n = r.yaml(doc.Content[0], "", 0)
 	return n, append(errs, r.errs...)
+}
+
+// badText returns the first line of data that is no UTF-8, 0 = there is none.
+// UTF-16 with its mark passes: the parser reads it.
+func badText(data []byte) int {
+	if utf8.Valid(data) || bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return 0
+	}
+	line := 1
+	for l := range bytes.Lines(data) {
+		if !utf8.Valid(l) {
+			break
+		}
+		line++
+	}
+	return line
 }
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)

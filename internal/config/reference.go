@@ -52,8 +52,8 @@ A folder may hold config.json in place of config.yaml. How to use them: [configu
 | QUAYCONF | Folder above ` + "`stack/`" + `, used when no folder is named on the command line. |
 | QUAY_OVERRIDE_CONFIG | A JSON object; each of its fields takes the place of the file's. |
 | QUAY_SERVICES, QUAY_OVERRIDE_SERVICES | Services to run; single ones switched: gcworker=true,buildlogsarchiver=false. |
-| WORKER_COUNT, WORKER_COUNT_WEB, WORKER_COUNT_SECSCAN, WORKER_COUNT_REGISTRY | Processes of Quay; a hint for how much may run at once. |
-| WORKER_CONNECTION_COUNT, … _WEB, _SECSCAN, _REGISTRY | Connections of each process of Quay. |
+| WORKER_COUNT, WORKER_COUNT_WEB, WORKER_COUNT_SECSCAN, WORKER_COUNT_REGISTRY | Processes of Quay; accepted, without effect: Gantry is one process. |
+| WORKER_CONNECTION_COUNT, … _WEB, _SECSCAN, _REGISTRY | Connections of each process of Quay; accepted, without effect. |
 | DEBUGLOG | true: log everything. |
 | QUAY_LOGGING | stdout: log to the standard output. |
 | IGNORE_VALIDATION | true: what is wrong between fields is a warning. A value that cannot be read is an error all the same. |

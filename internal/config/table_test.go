@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,24 +11,34 @@ import (
 	"time"
 )
 
-// TestCatalogue holds that every field of Quay's catalogue is in the table.
+// TestCatalogue holds that every field of Quay's catalogue is in the table,
+// with the catalogue's type and default.
 func TestCatalogue(t *testing.T) {
 	data, err := os.ReadFile("testdata/fields.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	for name := range strings.Lines(string(data)) {
-		if name = strings.TrimSpace(name); name == "" || name[0] == '#' {
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
 		n++
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 {
+			t.Fatalf("%q is not a name, a type and a default", line)
+		}
+		name, kind, def := cells[0], cells[1], cells[2]
 		f, ok := Lookup(name)
 		if !ok || f.Name != name {
 			t.Errorf("%s is not in the table", name)
+			continue
+		}
+		if got := cmp.Or(f.Default, "-"); f.Kind.String() != kind || got != def {
+			t.Errorf("%s is a %s, %s unless told; the catalogue has a %s, %s", name, f.Kind, got, kind, def)
 		}
 	}
-	if n < 390 {
+	if n < 395 {
 		t.Errorf("the catalogue has %d names only", n)
 	}
 }

@@ -35,8 +35,12 @@ type CollectOptions struct {
 	Interval time.Duration
 	// UploadIdle is how long an upload may show no sign of life; 0 = 48 h.
 	UploadIdle time.Duration
-	Logger     *slog.Logger       // nil = none
-	Metrics    *telemetry.Metrics // nil = none
+	// UploadSweep is how often Loop looks for such uploads; 0 = every round.
+	UploadSweep time.Duration
+	// KeepRepositories leaves deleted repositories as they are, for later.
+	KeepRepositories bool
+	Logger           *slog.Logger       // nil = none
+	Metrics          *telemetry.Metrics // nil = none
 	// Now is the clock that ages of objects are judged by; nil = the store's.
 	Now func() time.Time
 }
@@ -100,6 +104,11 @@ const (
 // stopped at a bound. A failure at one thing does not keep it from the
 // others; the error is of the database being away, or of ctx.
 func (c *Collector) RunOnce(ctx context.Context) (s CollectStats, err error) {
+	return c.round(ctx, true)
+}
+
+// round is RunOnce, with or without a look at the uploads.
+func (c *Collector) round(ctx context.Context, uploads bool) (s CollectStats, err error) {
 	defer c.opts.Metrics.Work(ctx, "gc", "round")()
 	if m := c.opts.Metrics; m != nil {
 		m.GCIterations.Inc()
@@ -150,7 +159,7 @@ func (c *Collector) RunOnce(ctx context.Context) (s CollectStats, err error) {
 		}
 		s.More = len(reviews) > 0 || leases.Reviews > 0
 	}
-	for {
+	for uploads {
 		n, err := c.opts.Store.SweepUploads(ctx, c.opts.UploadIdle)
 		if err != nil {
 			return s, err
@@ -179,6 +188,12 @@ func (c *Collector) settle(ctx context.Context, reviews []store.Review, pace fun
 		}
 		batch := reviews[:n]
 		reviews = reviews[n:]
+		if c.opts.KeepRepositories && batch[0].Kind == "repository" {
+			if err := c.opts.Store.DeferReviews(ctx, batch, putOff); err != nil {
+				return sum, failed, err
+			}
+			continue
+		}
 		done, err := c.opts.Store.Collect(ctx, batch, c.opts.Retention)
 		switch {
 		case err == nil:
@@ -299,8 +314,13 @@ func (c *Collector) deleteObject(ctx context.Context, d store.Trashed) error {
 // Loop runs rounds until ctx is done: at once while there is more to do, else
 // every Interval. Errors are logged.
 func (c *Collector) Loop(ctx context.Context) {
+	var swept time.Time
 	for ctx.Err() == nil {
-		s, err := c.RunOnce(ctx)
+		sweep := swept.IsZero() || time.Since(swept) >= c.opts.UploadSweep
+		s, err := c.round(ctx, sweep)
+		if sweep && err == nil {
+			swept = time.Now()
+		}
 		pause := c.opts.Interval
 		switch {
 		case ctx.Err() != nil:

@@ -234,6 +234,30 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestKeepRepositories leaves a deleted repository as it is until it is told
+// not to.
+func TestKeepRepositories(t *testing.T) {
+	e := mem.New()
+	w := newCollectWorld(t, e)
+	w.image(w.here[0], "", "a", []byte("first"))
+	if err := w.db.DeleteRepository(t.Context(), store.Repository{ID: w.repo}, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	before := keys(t, e)
+	for _, keep := range []bool{true, false} {
+		c := content.NewCollector(content.CollectOptions{Store: w.db, Locations: w.here, Rate: 1_000_000, KeepRepositories: keep})
+		for range 20 {
+			w.advance(time.Hour)
+			if _, err := c.RunOnce(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if now := keys(t, e); keep && now != before || !keep && now != 0 {
+			t.Errorf("keep %v: %d of %d objects", keep, now, before)
+		}
+	}
+}
+
 // TestCollectorLoop runs rounds until it is told to stop.
 func TestCollectorLoop(t *testing.T) {
 	e := mem.New()

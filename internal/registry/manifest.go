@@ -72,7 +72,7 @@ func (c *call) getManifest() error {
 // logPull writes the pull down before it is answered. When that fails, the
 // pull fails, unless the configuration says otherwise.
 func (c *call) logPull(ref gantry.Reference, m *content.Manifest) error {
-	if c.set.ReadOnly {
+	if c.set.ReadOnly || slices.Contains(c.set.UnloggedNamespaces, c.name.Namespace) {
 		return nil
 	}
 	ctx := c.r.Context()
@@ -129,6 +129,9 @@ func (c *call) putManifest() error {
 		return err
 	}
 	if put.Body, err = c.readBody(c.s.content.Limits().Manifest, "manifest"); err != nil {
+		return err
+	}
+	if err := c.set.checkType(c.name.Namespace, mediaType, put.Body); err != nil {
 		return err
 	}
 	done, err := c.s.content.PutManifest(c.r.Context(), put)

@@ -41,10 +41,16 @@ type Settings struct {
 	SparseIndex    bool // FEATURE_SPARSE_INDEX, told in a header; content obeys it
 	PageSize       int  // V2_PAGINATION_SIZE; below 100 is 100
 
-	LooseLogging        bool // ALLOW_PULLS_WITHOUT_STRICT_LOGGING or ALLOW_WITHOUT_STRICT_LOGGING: a pull succeeds although it cannot be logged
-	AuditPullFailures   bool // ACTION_LOG_AUDIT_PULL_FAILURES: refused ones are logged
-	AuditPushFailures   bool // ACTION_LOG_AUDIT_PUSH_FAILURES
-	AuditDeleteFailures bool // ACTION_LOG_AUDIT_DELETE_FAILURES
+	NoOCI             bool     // not FEATURE_GENERAL_OCI_SUPPORT: OCI manifests are refused, but for OCINamespaces
+	OCINamespaces     []string // OCI_NAMESPACE_WHITELIST
+	NoHelm            bool     // not FEATURE_HELM_OCI_SUPPORT: charts are refused
+	Schema1Namespaces []string // V22_NAMESPACE_BLACKLIST: Docker schema 2 and OCI manifests are refused there
+
+	UnloggedNamespaces  []string // DISABLED_FOR_PULL_LOGS: pulls from there are not logged
+	LooseLogging        bool     // ALLOW_PULLS_WITHOUT_STRICT_LOGGING or ALLOW_WITHOUT_STRICT_LOGGING: a pull succeeds although it cannot be logged
+	AuditPullFailures   bool     // ACTION_LOG_AUDIT_PULL_FAILURES: refused ones are logged
+	AuditPushFailures   bool     // ACTION_LOG_AUDIT_PUSH_FAILURES
+	AuditDeleteFailures bool     // ACTION_LOG_AUDIT_DELETE_FAILURES
 }
 
 // Options are what New needs. Content, Auth, Pages and Store are required.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"time"
@@ -123,19 +124,30 @@ func (db *DB) ServiceKey(ctx context.Context, kid string) (k ServiceKey, err err
 	return k, err
 }
 
-// ForgetExpired removes sessions that ended, OAuth tokens and service keys a
-// week after their end.
-func (db *DB) ForgetExpired(ctx context.Context) error {
+// Forget says how long after their end things are kept.
+type Forget struct {
+	AppTokens   time.Duration // 0 = for good
+	ServiceKeys time.Duration // 0 = a week
+}
+
+// ForgetExpired removes sessions that ended, OAuth tokens a week after their
+// end, and application tokens and service keys as o says.
+func (db *DB) ForgetExpired(ctx context.Context, o Forget) error {
 	return db.update(ctx, "remove what has expired", func(ctx context.Context, t *tx) error {
 		now := t.now.UnixMilli()
 		week := t.now.Add(-7 * 24 * time.Hour).UnixMilli()
+		if o.AppTokens > 0 {
+			if _, err := t.exec(ctx, `DELETE FROM app_tokens WHERE expires_ms > 0 AND expires_ms < ?`, t.now.Add(-o.AppTokens).UnixMilli()); err != nil {
+				return err
+			}
+		}
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE expires_ms < ?`, now); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?`, week); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `DELETE FROM service_keys WHERE expires_ms > 0 AND expires_ms < ?`, week)
+		_, err := t.exec(ctx, `DELETE FROM service_keys WHERE expires_ms > 0 AND expires_ms < ?`, t.now.Add(-cmp.Or(o.ServiceKeys, 7*24*time.Hour)).UnixMilli())
 		return err
 	})
 }
