@@ -93,7 +93,7 @@ func (db *DB) openSpool(ctx context.Context, path string) (*spool, error) {
 	s := &spool{db: db, f: f, size: spoolSize, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	s.moved = sync.NewCond(&s.mu)
 	if !at.Valid { // a new database: what may lie there is not ours
-		at.Int64 = place(rand.Uint32N(1<<30), spoolSize) //nolint:gosec // unlike the last one, not secret
+		at.Int64 = place(rand.Uint32N(1<<30), spoolSize) //nolint:gosec // unlike the last one; not secret
 	}
 	if err := s.recover(ctx, uint32(at.Int64>>32), at.Int64&0xffffffff); err != nil { //nolint:gosec // as place made it
 		return nil, errors.Join(err, f.Close())
