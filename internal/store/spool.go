@@ -93,12 +93,12 @@ func (db *DB) openSpool(ctx context.Context, path string) (*spool, error) {
 	s := &spool{db: db, f: f, size: spoolSize, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	s.moved = sync.NewCond(&s.mu)
 	if !at.Valid { // a new database: what may lie there is not ours
-		at.Int64 = place(rand.Uint32N(1<<30), spoolSize)
+		at.Int64 = place(rand.Uint32N(1<<30), spoolSize) //nolint:gosec // unlike the last one; not secret
 	}
 	if err := s.recover(ctx, uint32(at.Int64>>32), at.Int64&0xffffffff); err != nil { //nolint:gosec // as place made it
 		return nil, errors.Join(err, f.Close())
 	}
-	go s.loop()
+	go s.loop() //nolint:gosec // it outlives the call
 	return s, nil
 }
 
@@ -333,7 +333,7 @@ func decodeAccess(b []byte) (a Access, ok bool) {
 	var texts [7]string
 	for i := range texts {
 		v, n := binary.Uvarint(b)
-		if n <= 0 || v > uint64(len(b)-n) {
+		if n <= 0 || v > uint64(len(b)-n) { //nolint:gosec // n is at most len(b)
 			return a, false
 		}
 		texts[i], b = string(b[n:n+int(v)]), b[n+int(v):] //nolint:gosec // bounded by len(b)
