@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 	"unicode"
@@ -217,9 +216,7 @@ func (s *server) signOut(c *call) error {
 			}
 		}
 	}
-	k := s.sessionCookie(c)
-	k.MaxAge = -1
-	http.SetCookie(c.w, k)
+	s.setCookie(c, "", -1)
 	return c.json(200, map[string]bool{"success": true})
 }
 

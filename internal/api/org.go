@@ -51,20 +51,20 @@ func (s *server) startSession(c *call, id *auth.Identity) error {
 	if err != nil {
 		return err
 	}
-	k := s.sessionCookie(c)
-	k.Value = value
+	seconds := 0
 	if !s.WindowSessions {
-		k.MaxAge = int(s.SessionTimeout / time.Second)
+		seconds = int(s.SessionTimeout / time.Second)
 	}
-	http.SetCookie(c.w, k)
+	s.setCookie(c, value, seconds)
 	c.w.Header().Set("X-Next-CSRF-Token", csrf)
 	return nil
 }
 
-// sessionCookie is the session cookie of an answer, without a value and an end.
-func (s *server) sessionCookie(c *call) *http.Cookie {
-	return &http.Cookie{Name: s.CookieName, Path: "/", HttpOnly: !s.CookieScripts, SameSite: s.CookieSameSite,
-		Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"}
+// setCookie gives the browser the session's secret for seconds; 0 = until it
+// is closed, negative takes it away.
+func (s *server) setCookie(c *call, value string, seconds int) {
+	http.SetCookie(c.w, &http.Cookie{Name: s.CookieName, Value: value, Path: "/", MaxAge: seconds, //nolint:gosec // as SESSION_COOKIE_* say, and without TLS it has to work
+		HttpOnly: !s.CookieScripts, SameSite: s.CookieSameSite, Secure: s.CookieSecure || httpd.Scheme(c.r) == "https"})
 }
 
 // blockedDomain reports whether the address is of a domain in BlockedDomains,

@@ -55,7 +55,7 @@ func killServer(data string) error {
 		default:
 			return nil
 		}
-		switch n := mrand.IntN(300); { //nolint:gosec // chance
+		switch n := mrand.IntN(300); {
 		case n == 0 && (op == blobfs.OpSync || op == blobfs.OpSyncFolder):
 			return syscall.EIO
 		case n == 1 && (op == blobfs.OpWrite || op == blobfs.OpLink || op == blobfs.OpRename):
@@ -87,7 +87,7 @@ var killRepos = []string{"ada/a", "ada/b", "ada/deep/er/c"}
 
 func killBlob(i int) []byte {
 	b := make([]byte, 700*(i%60)+1)
-	r := mrand.NewPCG(uint64(i), 0) //nolint:gosec // small
+	r := mrand.NewPCG(uint64(i), 0)
 	for j := range b {
 		b[j] = byte(r.Uint64())
 	}
@@ -140,7 +140,7 @@ func (w *killWorld) start(killAfter time.Duration) *life {
 	if w.runs++; killAfter == 0 {
 		w.ahead += 30 * time.Minute // less than a lease
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), os.Args[0]) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), os.Args[0])
 	cmd.Env = append(append(os.Environ(), w.env...), "GANTRY_KILL_DATA="+w.data, "GANTRY_KILL_AHEAD="+w.ahead.String())
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -244,7 +244,7 @@ func (c *killClient) must(status int, method, path string, body []byte, header .
 	switch {
 	case err != nil:
 		return r, err
-	case r.status == 503:
+	case r.status == 503, r.status == 507:
 		c.w.note("faults met")
 		return r, errFaulty
 	case r.status != status:
@@ -263,15 +263,15 @@ func (c *killClient) blob(repo string, i int) error {
 	if err != nil {
 		return err
 	}
-	if r.status == 200 && mrand.IntN(3) > 0 { //nolint:gosec // chance
+	if r.status == 200 && mrand.IntN(3) > 0 {
 		return nil
 	}
 	uploads := "/v2/" + repo + "/blobs/uploads/"
-	switch mrand.IntN(5) { //nolint:gosec // chance
+	switch mrand.IntN(5) {
 	case 0:
 		_, err = c.must(201, "POST", uploads+"?digest="+d, b, "Content-Type", octets)
 	case 1: // 202: begun, for it is not there
-		from := killRepos[mrand.IntN(len(killRepos))] //nolint:gosec // chance
+		from := killRepos[mrand.IntN(len(killRepos))]
 		if r, err = c.do("POST", uploads+"?mount="+d+"&from="+from, nil); err == nil && r.status == 202 {
 			_, err = c.must(201, "PUT", r.header.Get("Location")+"?digest="+d, b, "Content-Type", octets)
 		}
@@ -286,12 +286,12 @@ func (c *killClient) blob(repo string, i int) error {
 		at := r.header.Get("Location")
 		n := 0
 		for n < len(b) && err == nil {
-			m := n + 1 + mrand.IntN(len(b)-n) //nolint:gosec // chance
+			m := n + 1 + mrand.IntN(len(b)-n)
 			if r, err = c.must(202, "PATCH", at, b[n:m], "Content-Type", octets, "Content-Range", fmt.Sprintf("%d-%d", n, m-1)); err != nil {
 				break
 			}
 			at, n = r.header.Get("Location"), m
-			if mrand.IntN(10) == 0 { //nolint:gosec // chance
+			if mrand.IntN(10) == 0 {
 				c.w.mu.Lock()
 				c.w.uploads = append(c.w.uploads, killUpload{strings.TrimPrefix(at, c.base), i, n})
 				c.w.mu.Unlock()
@@ -357,12 +357,12 @@ func (c *killClient) own(repo, digest string) (keys []string) {
 // step does one thing that a user does.
 func (c *killClient) step() error {
 	w := c.w
-	repo := killRepos[mrand.IntN(len(killRepos))]            //nolint:gosec // chance
-	tag := fmt.Sprintf("c%d-%d", c.id, mrand.IntN(killTags)) //nolint:gosec // chance
+	repo := killRepos[mrand.IntN(len(killRepos))]
+	tag := fmt.Sprintf("c%d-%d", c.id, mrand.IntN(killTags))
 	own := c.own(repo, "")
-	switch n := mrand.IntN(10); { //nolint:gosec // chance
+	switch n := mrand.IntN(10); {
 	case n < 2 && len(own) > 0:
-		k := own[mrand.IntN(len(own))] //nolint:gosec // chance
+		k := own[mrand.IntN(len(own))]
 		_, name, _ := strings.Cut(k, ":")
 		return c.change([]string{k}, "", 202, "DELETE", "/v2/"+repo+"/manifests/"+name, nil)
 	case n < 3 && len(own) > 0:
@@ -384,7 +384,7 @@ func (c *killClient) step() error {
 		w.mu.Unlock()
 		return c.change([]string{repo + ":" + tag}, d, 201, "PUT", "/v2/"+repo+"/manifests/"+tag, body)
 	}
-	need := mrand.Perm(killPool)[:1+mrand.IntN(4)] //nolint:gosec // chance
+	need := mrand.Perm(killPool)[:1+mrand.IntN(4)]
 	var layers []string
 	for _, i := range need {
 		if err := c.blob(repo, i); err != nil {
@@ -521,7 +521,7 @@ func (w *killWorld) live(l *life) {
 	if err := first.login(); err != nil {
 		w.t.Error(err)
 	} else {
-		timer := time.AfterFunc(time.Duration(mrand.IntN(900))*time.Millisecond, func() { _ = l.cmd.Process.Kill() }) //nolint:gosec // chance
+		timer := time.AfterFunc(time.Duration(mrand.IntN(900))*time.Millisecond, func() { _ = l.cmd.Process.Kill() })
 		defer timer.Stop()
 		for id := range killClients {
 			c := l.client(w, id)
@@ -584,8 +584,8 @@ func testKill(t *testing.T, dialect string, kills int) {
 	}
 	for n := 0; n < kills && !t.Failed(); {
 		w.live(l)
-		for n++; mrand.IntN(5) == 0 && n < kills; n++ { //nolint:gosec // chance
-			w.start(time.Duration(1+mrand.IntN(300)) * time.Millisecond) //nolint:gosec // chance
+		for n++; mrand.IntN(5) == 0 && n < kills; n++ {
+			w.start(time.Duration(1+mrand.IntN(300)) * time.Millisecond)
 		}
 		l = w.start(0)
 		c := l.client(w, 0)

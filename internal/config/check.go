@@ -561,7 +561,7 @@ func checkContact(s string) error {
 			return nil
 		}
 	}
-	return errors.New("it must be a link that starts with http:, https:, mailto:, tel: or irc:")
+	return errors.New("it must be a link whose scheme is one of http, https, mailto, tel, irc")
 }
 
 func checkDotEnd(s string) error {

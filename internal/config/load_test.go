@@ -351,7 +351,7 @@ func TestErrors(t *testing.T) {
 		{"host with port", "SERVER_HOSTNAME: r.example.com:port\n", ":1: SERVER_HOSTNAME", "1 to 65535"},
 		{"URL", "DOCUMENTATION_ROOT: docs\n", ":1: DOCUMENTATION_ROOT", "http:// or https://"},
 		{"issuer", "EXAMPLE_LOGIN_CONFIG: {OIDC_SERVER: 'https://id.example.com', CLIENT_ID: a}\n", ":1: EXAMPLE_LOGIN_CONFIG.OIDC_SERVER", "must end in '/'"},
-		{"contact", "CONTACT_INFO: [ops]\n", ":1: CONTACT_INFO[0]", "mailto:"},
+		{"contact", "CONTACT_INFO: [ops]\n", ":1: CONTACT_INFO[0]", "mailto"},
 		{"label", "LABEL_KEY_RESERVED_PREFIXES: [com]\n", ":1: LABEL_KEY_RESERVED_PREFIXES[0]", "end in '.'"},
 		{"private hosts", "SSRF_ALLOWED_HOSTS: ['a b']\n", ":1: SSRF_ALLOWED_HOSTS[0]", "a host name, an IP address or a network"},
 		{"cookie", "SESSION_COOKIE_NAME: a b\n", ":1: SESSION_COOKIE_NAME", "letters, digits"},

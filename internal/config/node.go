@@ -192,11 +192,10 @@ type reader struct {
 	errs []*placed
 }
 
-func (r *reader) fail(line, col int, field, format string, args ...any) *node {
+func (r *reader) fail(line, col int, field, format string, args ...any) {
 	if len(r.errs) < maxProblems {
 		r.errs = append(r.errs, &placed{line, col, field, fmt.Sprintf(format, args...)})
 	}
-	return &node{tag: "!!null", line: line, col: col}
 }
 
 // room takes one node off the budget and checks the depth.

@@ -472,7 +472,7 @@ func (r *reader) number(where string) (int64, error) {
 	if err != nil {
 		return 0, badManifest("%s is not a whole number from 0 to %d", where, int64(math.MaxInt64))
 	}
-	return int64(n), nil //nolint:gosec // of 63 bits
+	return int64(n), nil
 }
 
 // texts reads an object of strings. Of two with one name the later counts, as

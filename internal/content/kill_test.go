@@ -54,7 +54,7 @@ func killOpen(ctx context.Context, dir string, runs int, faults func(fs.Op, stri
 	return db, e, err
 }
 
-func killBlob(i int) []byte { return blobtest.Bytes(uint64(i), 1000*(i%40)+1) } //nolint:gosec // small
+func killBlob(i int) []byte { return blobtest.Bytes(uint64(i), 1000*(i%40)+1) }
 
 // killWorker pushes, deletes and collects until it is killed. It says on its
 // standard output what it begins and what is done.
@@ -69,7 +69,7 @@ func killWorker(dir string) {
 		_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) // nobody to tell
 	}
 	faults := func(op fs.Op, _ string) error {
-		switch n := mrand.IntN(150); { //nolint:gosec // chance
+		switch n := mrand.IntN(150); {
 		case n == 0 && (op == fs.OpSync || op == fs.OpSyncFolder):
 			return syscall.EIO
 		case n == 1 && (op == fs.OpWrite || op == fs.OpLink || op == fs.OpRename):
@@ -90,9 +90,9 @@ func killWorker(dir string) {
 	for id := range killPushers {
 		go func() {
 			for {
-				tag := fmt.Sprintf("w%d-%d", id, mrand.IntN(killTags)) //nolint:gosec // chance
-				repo := gantry.RepoID(1 + mrand.IntN(2))               //nolint:gosec // chance
-				if mrand.IntN(4) == 0 {                                //nolint:gosec // chance
+				tag := fmt.Sprintf("w%d-%d", id, mrand.IntN(killTags))
+				repo := gantry.RepoID(1 + mrand.IntN(2))
+				if mrand.IntN(4) == 0 {
 					say("begin %d %d %s -", id, repo, tag)
 					err := db.DeleteTag(ctx, repo, tag, time.Hour, gantry.Actor{})
 					if err == nil || gantry.Is(err, gantry.NotFound) {
@@ -197,7 +197,7 @@ func killUpload(ctx context.Context, db *store.DB, e *fs.Engine, commit store.Bl
 // moments, while its storage fails now and then. After each kill all that it
 // had acknowledged must be there, whole. GANTRY_KILLS is how often.
 func TestKill(t *testing.T) {
-	kills := int(modelNumber(t, "GANTRY_KILLS", 12)) //nolint:gosec // small
+	kills := int(modelNumber(t, "GANTRY_KILLS", 12))
 	dir := t.TempDir()
 	ctx := t.Context()
 	db, e, err := killOpen(ctx, dir, 0, nil)
@@ -230,7 +230,7 @@ func TestKill(t *testing.T) {
 	want := map[string]string{} // "repository tag" → digest
 	acknowledged, failed := 0, 0
 	for run := 1; run <= kills && !t.Failed(); run++ {
-		cmd := exec.CommandContext(ctx, os.Args[0]) //nolint:gosec // ourselves
+		cmd := exec.CommandContext(ctx, os.Args[0])
 		cmd.Env = append(os.Environ(), "GANTRY_KILL_FOLDER="+dir, fmt.Sprintf("GANTRY_KILL_RUNS=%d", run))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
@@ -241,7 +241,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := map[string]change{}
-		life := time.Duration(20+mrand.IntN(250)) * time.Millisecond //nolint:gosec // chance
+		life := time.Duration(20+mrand.IntN(250)) * time.Millisecond
 		var timer *time.Timer
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if timer == nil { // it runs

@@ -125,7 +125,7 @@ func (m *model) tally() string {
 }
 
 func newModel(t *testing.T, dialect string, o mem.Options, seed uint64, workers int) *model {
-	m := &model{t: t, publish: !o.NoPublish, counts: map[string]int{}, rng: mrand.New(mrand.NewPCG(seed, 0))} //nolint:gosec // repeatable
+	m := &model{t: t, publish: !o.NoPublish, counts: map[string]int{}, rng: mrand.New(mrand.NewPCG(seed, 0))}
 	o.Now = m.now
 	m.inner = mem.NewWith(o)
 	m.engine = blobtest.Faulty(m.inner, nil)
@@ -142,7 +142,7 @@ func newModel(t *testing.T, dialect string, o mem.Options, seed uint64, workers 
 	}
 	for i := range workers {
 		m.workers = append(m.workers, &worker{model: m, id: i, tags: map[tagKey]tagModel{},
-			rng: mrand.New(mrand.NewPCG(seed, uint64(i)+1))}) //nolint:gosec // repeatable
+			rng: mrand.New(mrand.NewPCG(seed, uint64(i)+1))})
 	}
 	return m
 }
@@ -761,7 +761,7 @@ func (w *worker) relocate() op {
 		return nil
 	}
 	r, began := all[w.rng.IntN(len(all))], w.now()
-	commit := func() op {
+	var commit op = func() op {
 		if w.now().Sub(began) >= time.Hour {
 			return nil
 		}

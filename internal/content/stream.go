@@ -138,7 +138,7 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	for idle := 0; n < len(buf); {
 		m, err := r.Read(buf[n:])
 		n += m
-		if err == io.EOF { //nolint:errorlint // the contract of io.Reader
+		if err == io.EOF {
 			return n, io.EOF
 		}
 		if err != nil {

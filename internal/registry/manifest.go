@@ -226,7 +226,7 @@ func (c *call) readBody(limit int64, object string) ([]byte, error) {
 		}
 		m, err := c.body.Read(b[n:])
 		n += m
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -217,7 +217,7 @@ func reviewPairs(reviews []Review) []pair {
 
 // pairs returns "((a = ? AND b = ?) OR …)", padded as list is: each database
 // looks the key up once for each pair, which is not so for row values.
-func pairs(a, b string, of []pair, args []any) (string, []any) {
+func pairs(a, b string, of []pair) (where string, args []any) {
 	n := 1
 	for n < len(of) {
 		n *= 2
@@ -440,7 +440,7 @@ type repoBlobRow struct {
 
 // collectRepoBlobs is the first half of G2. keys are sorted.
 func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review, c *Collected) error {
-	where, args := pairs("rb.repo_id", "rb.blob_id", keys, nil)
+	where, args := pairs("rb.repo_id", "rb.blob_id", keys)
 	if !t.d.serial {
 		if err := t.each(ctx, func(*sql.Rows) error { return nil },
 			`SELECT rb.repo_id FROM repo_blobs rb WHERE `+where+` ORDER BY rb.repo_id, rb.blob_id`+t.d.excl, args...); err != nil {
@@ -500,7 +500,7 @@ func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review
 		}
 	}
 	if len(unlink) > 0 {
-		where, args := pairs("repo_id", "blob_id", unlink, nil)
+		where, args := pairs("repo_id", "blob_id", unlink)
 		if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = 0 WHERE `+where, args...); err != nil {
 			return err
 		}
@@ -513,7 +513,7 @@ func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review
 		}
 	}
 	if len(gone) > 0 {
-		where, args := pairs("repo_id", "blob_id", gone, nil)
+		where, args := pairs("repo_id", "blob_id", gone)
 		n, err := t.exec(ctx, `DELETE FROM repo_blobs WHERE `+where, args...)
 		if err != nil {
 			return err
@@ -568,7 +568,7 @@ func (t *tx) pushing(ctx context.Context, of []repoBlobRow) (map[int64]int64, er
 
 // collectNSBlobs is the second half of G2. keys are sorted.
 func (t *tx) collectNSBlobs(ctx context.Context, keys []pair, reviews []Review, c *Collected) error {
-	where, args := pairs("nb.ns_id", "nb.blob_id", keys, nil)
+	where, args := pairs("nb.ns_id", "nb.blob_id", keys)
 	if !t.d.serial {
 		if err := t.each(ctx, func(*sql.Rows) error { return nil },
 			`SELECT nb.ns_id FROM ns_blobs nb WHERE `+where+` ORDER BY nb.ns_id, nb.blob_id`+t.d.excl, args...); err != nil {
@@ -594,7 +594,7 @@ func (t *tx) collectNSBlobs(ctx context.Context, keys []pair, reviews []Review, 
 	if len(gone) == 0 {
 		return nil
 	}
-	where, args = pairs("ns_id", "blob_id", gone, nil)
+	where, args = pairs("ns_id", "blob_id", gone)
 	n, err := t.exec(ctx, `DELETE FROM ns_blobs WHERE `+where, args...)
 	if err != nil {
 		return err

@@ -36,9 +36,9 @@ func eachClocked(t *testing.T, f func(t *testing.T, db *store.DB, c *clock)) {
 	}
 }
 
-func claim(t *testing.T, db *store.DB, holder, kind string, n int) []store.Job {
+func claim(t *testing.T, db *store.DB, holder string, n int) []store.Job {
 	t.Helper()
-	jobs, err := db.ClaimJobs(t.Context(), holder, map[string]int{kind: n}, n, time.Minute)
+	jobs, err := db.ClaimJobs(t.Context(), holder, map[string]int{"k": n}, n, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,12 @@ func TestJobOrder(t *testing.T) {
 		want := func(payloads ...string) {
 			t.Helper()
 			for _, p := range payloads {
-				jobs := claim(t, db, "w", "k", 1)
+				jobs := claim(t, db, "w", 1)
 				if len(jobs) != 1 || string(jobs[0].Payload) != p {
 					t.Fatalf("claimed %v, want payload %s", jobs, p)
 				}
 			}
-			if jobs := claim(t, db, "w", "k", 1); len(jobs) != 0 {
+			if jobs := claim(t, db, "w", 1); len(jobs) != 0 {
 				t.Fatalf("claimed %v, want none", jobs)
 			}
 		}
@@ -124,13 +124,13 @@ func TestLostLease(t *testing.T) {
 	eachClocked(t, func(t *testing.T, db *store.DB, c *clock) {
 		_, err := db.Enqueue(t.Context(), store.NewJob{Kind: "k", Dedupe: "one", MaxAttempts: 2})
 		ok(t, err)
-		first := claim(t, db, "a", "k", 1)[0]
+		first := claim(t, db, "a", 1)[0]
 		ok(t, db.SaveJob(t.Context(), first, time.Minute, store.Progress{Done: 3, Total: 9, Unit: "blobs"}, json.RawMessage(`{"at":3}`)))
 		c.advance(2 * time.Minute)
 		if n, err := db.ExpireJobs(t.Context(), 10); err != nil || n != 1 {
 			t.Fatalf("ExpireJobs = %d, %v", n, err)
 		}
-		second := claim(t, db, "a", "k", 1)[0] // the same name, another claim
+		second := claim(t, db, "a", 1)[0] // the same name, another claim
 		if string(second.Checkpoint) != `{"at":3}` || second.Progress.Done != 3 || second.Attempt != 2 {
 			t.Errorf("second claim: %+v", second)
 		}
@@ -166,21 +166,21 @@ func TestDedupe(t *testing.T) {
 				t.Fatalf("Enqueue %d = %d, %v", i, n, err)
 			}
 		}
-		run := claim(t, db, "w", "k", 5)
+		run := claim(t, db, "w", 5)
 		if len(run) != 1 {
 			t.Fatalf("%d jobs", len(run))
 		}
 		_, err := db.Enqueue(t.Context(), j) // while it runs
 		ok(t, err)
 		ok(t, db.FinishJob(t.Context(), run[0], store.Progress{}))
-		if run = claim(t, db, "w", "k", 5); len(run) != 1 || run[0].Attempt != 1 {
+		if run = claim(t, db, "w", 5); len(run) != 1 || run[0].Attempt != 1 {
 			t.Fatalf("it did not run again: %v", run)
 		}
 		ok(t, db.FinishJob(t.Context(), run[0], store.Progress{}))
 		if n, err := db.Enqueue(t.Context(), j); n != 1 || err != nil {
 			t.Errorf("after the end: %d, %v", n, err)
 		}
-		ok(t, db.CancelJob(t.Context(), claim(t, db, "w", "k", 1)[0].ID))
+		ok(t, db.CancelJob(t.Context(), claim(t, db, "w", 1)[0].ID))
 		ok(t, func() error {
 			_, err := db.Enqueue(t.Context(), j, store.NewJob{Kind: "k"}, store.NewJob{Kind: "k"})
 			return err

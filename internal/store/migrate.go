@@ -152,7 +152,7 @@ func (db *DB) migrations() (p *goose.Provider, done func(), err error) {
 		}
 		done = func() {
 			if err := pool.Close(); err != nil {
-				db.log.Warn("close after migrating", "error", err) //nolint:noctx // there is none to give
+				db.log.Warn("close after migrating", "error", err)
 			}
 		}
 	}

@@ -69,11 +69,11 @@ func runDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the server's user must pass through
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return "", err
 	}
 	// Locked before it has its name, so that nobody sees it unlocked.
-	f, err := os.Create(filepath.Join(dir, "locking")) //nolint:gosec // a path of this package
+	f, err := os.Create(filepath.Join(dir, "locking"))
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +92,7 @@ func runDir() (string, error) {
 func baseDir() string {
 	const memory = "/dev/shm"
 	var st syscall.Statfs_t
-	if err := syscall.Statfs(memory, &st); err == nil && st.Bavail*uint64(st.Bsize) > 3<<30 { //nolint:gosec // not negative
+	if err := syscall.Statfs(memory, &st); err == nil && st.Bavail*uint64(st.Bsize) > 3<<30 {
 		if f, err := os.CreateTemp(memory, prefix); err == nil {
 			if errors.Join(f.Close(), os.Remove(f.Name())) == nil {
 				return memory
@@ -112,7 +112,7 @@ func sweep(base string) {
 		return
 	}
 	for _, dir := range old {
-		f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0) //nolint:gosec // a path of this package
+		f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
 		if err != nil {
 			// Not ours, or its process is just making it.
 			if st, e := os.Stat(dir); e == nil && errors.Is(err, fs.ErrNotExist) && time.Since(st.ModTime()) > time.Hour {
@@ -136,7 +136,7 @@ type process struct {
 
 // launch starts cmd; the kernel ends it with sig when this process dies.
 func launch(cmd *exec.Cmd, log string, as *account, sig syscall.Signal) (*process, error) {
-	out, err := os.Create(log) //nolint:gosec // a path of this package
+	out, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (p *process) ready(pool *sql.DB) error {
 }
 
 func tail(path string) string {
-	b, err := os.ReadFile(path) //nolint:gosec // a path of this package
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
@@ -206,7 +206,7 @@ func tail(path string) string {
 
 // run runs a command of a database to its end.
 func run(dir string, as *account, command string, args ...string) error {
-	cmd := exec.CommandContext(context.Background(), command, args...) //nolint:gosec // commands of this package
+	cmd := exec.CommandContext(context.Background(), command, args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = as.attr(syscall.SIGKILL)
 	var out bytes.Buffer
@@ -286,7 +286,7 @@ func dataDir(to, key string, as *account, initialize func(dir string) error) err
 	if _, err := os.Stat(kept); err == nil {
 		return copyTree(to, kept, as)
 	}
-	lock, err := os.OpenFile(kept+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a path of this package
+	lock, err := os.OpenFile(kept+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -353,7 +353,7 @@ func copyTree(to, from string, as *account) error {
 
 // version returns the first line of "command --version", as a file name.
 func version(command string) (string, error) {
-	out, err := exec.CommandContext(context.Background(), command, "--version").Output() //nolint:gosec // a command of this package
+	out, err := exec.CommandContext(context.Background(), command, "--version").Output()
 	if err != nil {
 		return "", err
 	}
@@ -406,7 +406,7 @@ func startPostgres() (socketDir string, err error) {
 	} {
 		args = append(args, "-c", o)
 	}
-	cmd := exec.CommandContext(context.Background(), server, args...) //nolint:gosec // a command of this package
+	cmd := exec.CommandContext(context.Background(), server, args...)
 	cmd.Dir = "/"
 	p, err := launch(cmd, filepath.Join(dir, "postgres.log"), as, syscall.SIGQUIT)
 	if err != nil {
@@ -460,7 +460,7 @@ func startMariaDB() (socket string, err error) {
 		return "", err
 	}
 	socket = filepath.Join(dir, "mariadb.sock")
-	cmd := exec.CommandContext(context.Background(), server, "--defaults-file="+cnf, "--datadir="+data, "--socket="+socket, //nolint:gosec // a command of this package
+	cmd := exec.CommandContext(context.Background(), server, "--defaults-file="+cnf, "--datadir="+data, "--socket="+socket,
 		"--pid-file="+filepath.Join(dir, "mariadb.pid"))
 	cmd.Dir = "/"
 	p, err := launch(cmd, filepath.Join(dir, "mariadb.log"), nil, syscall.SIGKILL)
