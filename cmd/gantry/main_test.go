@@ -276,6 +276,9 @@ func TestAccounts(t *testing.T) {
 	if out := run("", "verify", "--rate", "0"); !strings.Contains(out, "Everything is whole.") {
 		t.Errorf("verify:\n%s", out)
 	}
+	if out := run("", "verify", "--rate", "0", "--output", "json"); strings.Contains(out, "null") || !strings.Contains(out, `"flaws": []`) {
+		t.Errorf("verify --output json:\n%s", out)
+	}
 	if out := run("", "db", "status"); !strings.Contains(out, "up to date") {
 		t.Errorf("db status:\n%s", out)
 	}

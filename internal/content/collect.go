@@ -232,6 +232,7 @@ func (c *Collector) count(d store.Collected) {
 		}
 	}
 	m.GCReposPurged.Add(float64(d.Repositories))
+	m.GCNamespacesPurged.Add(float64(d.Namespaces))
 }
 
 // backlog measures what is left.
@@ -683,6 +684,7 @@ const maxDamages = 1000
 // push of the blob, or Repair, heals them.
 func (c *Collector) Verify(ctx context.Context, o VerifyOptions) (r VerifyReport, err error) {
 	defer c.opts.Metrics.Work(ctx, "gc", "verify")()
+	r.Damages = []Damage{} // not null for who reads JSON
 	if o.Since.IsZero() {
 		o.Since = c.opts.Store.Now()
 	}
@@ -802,6 +804,7 @@ func (c *Collector) VerifyDB(ctx context.Context) (r DBReport, err error) {
 	if r.Flaws, err = c.opts.Store.VerifyEdges(ctx); err != nil {
 		return r, err
 	}
+	r.Flaws = append([]store.Flaw{}, r.Flaws...) // not null for who reads JSON
 	r.Queued, err = c.opts.Store.QueueLost(ctx)
 	return r, err
 }

@@ -367,6 +367,30 @@ func TestPurgeRepository(t *testing.T) {
 	})
 }
 
+// TestPurgeNamespace: a deleted namespace counts as purged when the last of
+// its repositories goes, and only then.
+func TestPurgeNamespace(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		ns := storetest.Namespace(t, w.DB)
+		for range 3 {
+			repo := storetest.RepoIn(t, w.DB, ns)
+			w.manifest(repo, store.ManifestPut{Blobs: []gantry.Digest{w.blob(repo, 1)}, Tags: []string{"v1"}})
+		}
+		storetest.Exec(t, w.DB, "UPDATE repositories SET deleted_ms = ?, name = 'x' WHERE id = ?", w.Now().UnixMilli(), int64(w.repo))
+		if _, err := w.QueueLost(t.Context()); err != nil { // beside it, of a namespace that stays
+			t.Fatal(err)
+		}
+		w.must(w.DeleteNamespace(t.Context(), ns, gantry.Actor{}))
+		if c := w.collect(); c.Namespaces != 0 {
+			t.Errorf("%d namespaces are purged while their repositories are there", c.Namespaces)
+		}
+		w.advance(16 * time.Minute)
+		if c := w.collect(); c.Namespaces != 1 || c.Repositories != 4 {
+			t.Errorf("%d namespaces and %d repositories are purged, want 1 and 4", c.Namespaces, c.Repositories)
+		}
+	})
+}
+
 // TestAdopt checks what becomes of objects that no row names.
 func TestAdopt(t *testing.T) {
 	eachGC(t, func(w *gcWorld) {

@@ -67,6 +67,7 @@ type Collected struct {
 	Bytes         int64 // size of Blobs
 	Placements    int64
 	Repositories  int64
+	Namespaces    int64 // deleted ones whose last repository went
 }
 
 // Add adds other to c.
@@ -85,6 +86,7 @@ func (c *Collected) Add(other Collected) {
 	c.Bytes += other.Bytes
 	c.Placements += other.Placements
 	c.Repositories += other.Repositories
+	c.Namespaces += other.Namespaces
 }
 
 // Reviews returns up to n reviews that are due, the longest waiting first.
@@ -802,7 +804,8 @@ var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_to
 // anything.
 func (t *tx) purgeRepository(ctx context.Context, repo gantry.RepoID, retention time.Duration, c *Collected) error {
 	var deleted int64
-	err := t.queryRow(ctx, `SELECT deleted_ms FROM repositories WHERE id = ?`+t.d.excl, repo).Scan(&deleted)
+	var ns gantry.AccountID
+	err := t.queryRow(ctx, `SELECT deleted_ms, ns_id FROM repositories WHERE id = ?`+t.d.excl, repo).Scan(&deleted, &ns)
 	forget := func() error {
 		_, err := t.exec(ctx, `DELETE FROM gc_reviews WHERE kind = '`+reviewRepository+`' AND ref = ?`, repo)
 		return err
@@ -861,6 +864,12 @@ func (t *tx) purgeRepository(ctx context.Context, repo gantry.RepoID, retention 
 		return err
 	}
 	c.Repositories += n
+	var last int64
+	if err := t.queryRow(ctx, `SELECT COUNT(*) FROM accounts a WHERE a.id = ? AND a.deleted_ms > 0
+		AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.ns_id = a.id)`, ns).Scan(&last); err != nil {
+		return err
+	}
+	c.Namespaces += last
 	t.touch(repo)
 	t.who = true
 	return forget()

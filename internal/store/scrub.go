@@ -91,7 +91,7 @@ func (db *DB) BlobPlaces(ctx context.Context, id gantry.BlobID) (places []Place,
 // BlobHolders returns the names of up to n repositories that hold a blob.
 func (db *DB) BlobHolders(ctx context.Context, id gantry.BlobID, n int) (names []gantry.RepoName, err error) {
 	err = db.read(ctx, "holders of a blob", func(ctx context.Context, t *tx) error {
-		names = nil
+		names = []gantry.RepoName{}
 		return t.each(ctx, func(rows *sql.Rows) error {
 			var name gantry.RepoName
 			err := rows.Scan(&name.Namespace, &name.Name)
