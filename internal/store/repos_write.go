@@ -223,12 +223,16 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 	if text == "" {
 		return nil, nil
 	}
-	// The names by subqueries: a join is planned as a walk over all
-	// repositories.
-	text, args = `SELECT id, ns, name FROM (SELECT u.id AS id,
-		(SELECT a.name FROM repositories s JOIN accounts a ON a.id = s.ns_id WHERE s.id = u.id AND a.deleted_ms = 0) AS ns,
-		(SELECT r.name FROM repositories r WHERE r.id = u.id AND r.deleted_ms = 0) AS name
-		FROM (`+text+`) u) v WHERE ns IS NOT NULL AND name IS NOT NULL ORDER BY id LIMIT ?`, append(args, q.N)
+	args = append(args, q.N)
+	if db.d.serial { // SQLite joins in the order of a CROSS JOIN, and computes a subquery for each use of it
+		text = `SELECT r.id, a.name, r.name FROM (` + text + `) u CROSS JOIN repositories r CROSS JOIN accounts a
+			WHERE r.id = u.id AND a.id = r.ns_id AND r.deleted_ms = 0 AND a.deleted_ms = 0 ORDER BY u.id LIMIT ?`
+	} else { // the names by subqueries: a join is planned as a walk over all repositories
+		text = `SELECT id, ns, name FROM (SELECT u.id AS id,
+			(SELECT a.name FROM repositories s JOIN accounts a ON a.id = s.ns_id WHERE s.id = u.id AND a.deleted_ms = 0) AS ns,
+			(SELECT r.name FROM repositories r WHERE r.id = u.id AND r.deleted_ms = 0) AS name
+			FROM (` + text + `) u) v WHERE ns IS NOT NULL AND name IS NOT NULL ORDER BY id LIMIT ?`
+	}
 	err = db.read(ctx, "catalog", func(ctx context.Context, t *tx) error {
 		return t.each(ctx, func(r *sql.Rows) error {
 			var e CatalogEntry
