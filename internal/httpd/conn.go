@@ -25,14 +25,15 @@ type listener struct {
 	srv *Server
 }
 
-// Accept waits for the next connection. It does not wait for a PROXY header:
-// that is read by the connection's own goroutine.
+// Accept waits for the next connection, and then for room: an idle connection
+// has to go only once there is another that wants its place. It does not wait
+// for a PROXY header: that is read by the connection's own goroutine.
 func (l listener) Accept() (net.Conn, error) {
-	l.srv.makeRoom()
 	nc, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
+	l.srv.makeRoom()
 	c := &conn{Conn: nc, set: &l.srv.conns, stall: l.srv.opt.StallTimeout, minRate: int64(l.srv.opt.MinRate)}
 	if l.srv.opt.ProxyProtocol {
 		c.proxy = &proxyState{trusted: l.srv.opt.TrustedProxies, timeout: l.srv.opt.ReadHeaderTimeout}

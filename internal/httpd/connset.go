@@ -68,8 +68,8 @@ func (s *connSet) idlest(now time.Time) *conn {
 	return fresh
 }
 
-// makeRoom returns when one more connection may be accepted, or when the
-// server stops accepting.
+// makeRoom returns when one more connection may be served, or when the server
+// stops accepting: the connection that waits is served then in any case.
 func (s *Server) makeRoom() {
 	if s.opt.MaxConns <= 0 {
 		return

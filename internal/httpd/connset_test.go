@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 )
@@ -13,12 +14,15 @@ import (
 // where all are at work a new one waits until one has ended.
 func TestMaxConns(t *testing.T) {
 	goOn := make(chan struct{})
+	var once sync.Once
+	let := func() { once.Do(func() { close(goOn) }) }
 	s, addr := start(t, Options{MaxConns: 2, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			<-goOn
 		}
 		_, _ = io.WriteString(w, "done")
 	})})
+	t.Cleanup(let) // before the server's own: a failure here is none of other tests
 	ask := func(c net.Conn, path string) {
 		t.Helper()
 		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -43,6 +47,13 @@ func TestMaxConns(t *testing.T) {
 	if !poll(func() bool { return s.conns.idlest(time.Now()) != nil }) { // the first one
 		t.Fatal("no connection is idle")
 	}
+	select {
+	case <-time.After(50 * time.Millisecond): // a connection gives way to another, not to the limit itself
+	case <-t.Context().Done():
+	}
+	if s.conns.open() != 2 {
+		t.Fatal("the idle connection was closed though nobody wants its place")
+	}
 	third := dial(t, addr)
 	ask(third, "/slow")
 	if n, err := first.Read(make([]byte, 1)); n != 0 || err == nil {
@@ -51,13 +62,14 @@ func TestMaxConns(t *testing.T) {
 	if !poll(func() bool { return s.conns.idlest(time.Now()) == nil && s.conns.open() == 2 }) {
 		t.Fatal("the third has no place")
 	}
-	fourth := dial(t, addr) // by the kernel
+	fourth, fifth := dial(t, addr), dial(t, addr) // the last by the kernel
 	ask(fourth, "/")
+	ask(fifth, "/")
 	if got := s.conns.open(); got != 2 {
 		t.Errorf("%d connections are open", got)
 	}
-	close(goOn)
-	for i, c := range []net.Conn{second, third, fourth} {
+	let()
+	for i, c := range []net.Conn{second, third, fourth, fifth} {
 		if !answered(c) {
 			t.Errorf("request %d has no answer", i+2)
 		}

@@ -35,7 +35,7 @@ type Options struct {
 	ReadHeaderTimeout time.Duration // 0 is 30 s; also of the TLS handshake, of the PROXY header, and of a connection's silence before its first request
 	IdleTimeout       time.Duration // 0 is 120 s
 	MaxHeaderBytes    int           // 0 is 64 KiB
-	MaxConns          int           // open connections; at the limit idle ones give way, else new ones wait in the kernel; 0 is no limit
+	MaxConns          int           // connections that are served; at the limit idle ones give way, else a new one waits, and further ones in the kernel; 0 is no limit
 	StallTimeout      time.Duration // an answer must move within this time; 0 is 30 s, negative is no limit
 	MinRate           int           // bytes a second below which a slow reader counts as stalled; 0 is 64, negative is 1 byte a StallTimeout
 
