@@ -31,25 +31,29 @@ const (
 
 // accessLog gathers rows and writes them in groups.
 type accessLog struct {
-	db      *DB
-	path    string // of the spool; "" = none
-	spool   atomic.Pointer[spool]
-	waiting chan *accessRow
-	quit    chan struct{}
-	gone    chan struct{}
-	once    sync.Once
+	db    *DB
+	path  string // of the spool; "" = none
+	spool atomic.Pointer[spool]
+	gone  chan struct{} // closed when loop has ended
+	wake  chan struct{} // tells loop that it may go on
+
+	mu      sync.Mutex
+	groups  []*accessGroup // to be written in this order; a row joins the last one
+	waiting int            // rows in groups
+	want    int            // loop sleeps until so many wait; 0: it does not
+	closed  bool
 }
 
-type accessRow struct {
-	a    Access
-	err  error
+// An accessGroup is rows that are written together.
+type accessGroup struct {
+	rows []Access
+	err  error // set before done is closed
 	done chan struct{}
 }
 
 func (l *accessLog) start(ctx context.Context, db *DB, path string) error {
 	l.db, l.path = db, path
-	l.waiting = make(chan *accessRow, maxAccessWaiting)
-	l.quit, l.gone = make(chan struct{}), make(chan struct{})
+	l.gone, l.wake = make(chan struct{}), make(chan struct{}, 1)
 	go l.loop()
 	if path == "" {
 		return nil
@@ -77,13 +81,24 @@ func (l *accessLog) open(ctx context.Context) error {
 	return err
 }
 
+// stop writes what waits and ends the loop.
 func (l *accessLog) stop() error {
-	l.once.Do(func() { close(l.quit) })
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.poke()
 	<-l.gone
 	if s := l.spool.Load(); s != nil {
 		return s.close()
 	}
 	return nil
+}
+
+func (l *accessLog) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // SettleAccess returns when every row that LogAccess has written can be read.
@@ -98,68 +113,116 @@ func (db *DB) SettleAccess() error {
 // storage. Rows of concurrent callers share a commit. With SQLite it can be read
 // a moment later: SettleAccess waits for that.
 func (db *DB) LogAccess(ctx context.Context, a Access) error {
-	r := &accessRow{a: a, done: make(chan struct{})}
-	select {
-	case db.access.waiting <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-db.access.gone:
-		return db.wrap("log access", errClosed)
-	}
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-db.access.gone:
-		select {
-		case <-r.done:
-			return r.err
-		default:
+	for {
+		g, joined := db.access.join(&a)
+		if g == nil {
 			return db.wrap("log access", errClosed)
+		}
+		select {
+		case <-g.done:
+			if joined {
+				return g.err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// join adds a row to a group. When too many rows wait it returns the group to
+// wait for before the next try, and after stop nil.
+func (l *accessLog) join(a *Access) (g *accessGroup, joined bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	if l.waiting >= maxAccessWaiting {
+		return l.groups[0], false
+	}
+	if n := len(l.groups); n > 0 && len(l.groups[n-1].rows) < maxAccessGroup {
+		g = l.groups[n-1]
+	} else {
+		g = &accessGroup{done: make(chan struct{}), rows: make([]Access, 0, 8)}
+		l.groups = append(l.groups, g)
+	}
+	g.rows = append(g.rows, *a)
+	if l.waiting++; l.want > 0 && l.waiting >= l.want {
+		l.want = 0
+		l.poke()
+	}
+	return g, true
+}
+
+// next waits for the group to write; nil after stop. Like a gatherer it waits
+// for as many rows as were under way last time, for pause at most; unlike one it
+// is woken once, not by each row.
+func (l *accessLog) next(expect int, pause time.Duration, timer *time.Timer) *accessGroup {
+	late := false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.waiting == 0 && l.closed:
+			return nil
+		case l.waiting == 0:
+			l.want = 1
+			l.mu.Unlock()
+			<-l.wake
+			l.mu.Lock()
+		case l.waiting < min(expect, maxAccessGroup) && pause > 0 && !late && !l.closed:
+			l.want = min(expect, maxAccessGroup)
+			l.mu.Unlock()
+			timer.Reset(pause)
+			select {
+			case <-l.wake:
+				timer.Stop()
+			case <-timer.C:
+				late = true
+			}
+			l.mu.Lock()
+		default:
+			g := l.groups[0]
+			l.groups[0] = nil
+			l.groups, l.want = l.groups[1:], 0
+			l.waiting -= len(g.rows)
+			return g
 		}
 	}
 }
 
 func (l *accessLog) loop() {
 	defer close(l.gone)
-	group := make([]*accessRow, 0, maxAccessGroup)
-	gather := newGatherer(l.waiting, maxAccessGroup, l.quit)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var expect int
+	var pause time.Duration
 	for {
-		select {
-		case r := <-l.waiting:
-			group = append(group[:0], r)
-		case <-l.quit:
-			select { // those that wait already
-			case r := <-l.waiting:
-				group = append(group[:0], r)
-			default:
-				return
-			}
+		g := l.next(expect, pause, timer)
+		if g == nil {
+			return
 		}
-		group = gather.fill(group)
+		n := len(g.rows)
 		began := time.Now()
-		err := l.write(group)
-		gather.wrote(len(group), time.Since(began))
-		if err == nil && l.db.opts.Grouped != nil {
-			l.db.opts.Grouped(len(group))
+		g.err = l.write(g.rows)
+		took := time.Since(began)
+		if g.err == nil && l.db.opts.Grouped != nil {
+			l.db.opts.Grouped(n)
 		}
-		for i, r := range group {
-			r.err = err
-			close(r.done)
-			group[i] = nil
-		}
+		l.mu.Lock()
+		expect, pause = n+l.waiting, min(took, maxGather)
+		l.mu.Unlock()
+		close(g.done)
 	}
 }
 
-// write makes a group durable: in the spool, or else in one transaction.
-func (l *accessLog) write(group []*accessRow) error {
+// write makes rows durable: in the spool, which keeps them, or else in one
+// transaction.
+func (l *accessLog) write(rows []Access) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	now := l.db.Now()
-	rows := make([]Access, len(group))
-	for i, r := range group {
-		rows[i] = r.a
+	for i := range rows {
 		if rows[i].At.IsZero() {
 			rows[i].At = now
 		}
@@ -179,7 +242,7 @@ func (l *accessLog) write(group []*accessRow) error {
 // few different ones arise, and does what also says, all in one transaction.
 func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx context.Context, t *tx) error) error {
 	return db.update(ctx, "log access", func(ctx context.Context, t *tx) error {
-		args := make([]any, 0, 11*min(len(rows), maxAccessGroup))
+		args := make([]any, 0, accessColumns*min(len(rows), maxAccessGroup))
 		for rest := rows; len(rest) > 0; {
 			n := 1
 			for 2*n <= min(len(rest), maxAccessGroup) {
@@ -188,8 +251,12 @@ func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx con
 			args = args[:0]
 			for i := range rest[:n] {
 				a := &rest[i]
-				args = append(args, a.At.UnixMilli(), a.Kind, a.Namespace, a.Repo, a.Actor.Account, a.Actor.Name,
-					actorKind(a.Actor), a.Actor.IP, cut(a.Ref, 255), cut(a.MediaType, 255), cut(a.Actor.Agent, 255))
+				for _, v := range [...]int64{a.At.UnixMilli(), int64(a.Namespace), int64(a.Repo), int64(a.Actor.Account)} {
+					args = appendSame(args, accessColumns, v)
+				}
+				for _, v := range [...]string{a.Kind, a.Actor.Name, actorKind(a.Actor), a.Actor.IP, cut(a.Ref, 255), cut(a.MediaType, 255), cut(a.Actor.Agent, 255)} {
+					args = appendSame(args, accessColumns, v)
+				}
 			}
 			if _, err := t.exec(ctx, accessInsert(n), args...); err != nil {
 				return err
@@ -203,8 +270,22 @@ func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx con
 	})
 }
 
+const accessColumns = 11
+
 func accessInsert(n int) string {
-	return `INSERT INTO access_log (at_ms, kind, ns_id, repo_id, actor_id, actor, actor_kind, ip, ref, media_type, agent) VALUES ` + tuples(n, 11)
+	return `INSERT INTO access_log (at_ms, ns_id, repo_id, actor_id, kind, actor, actor_kind, ip, ref, media_type, agent) VALUES ` + tuples(n, accessColumns)
+}
+
+// appendSame appends v, as the very value that the row before has there when
+// they are equal: most of a pull is what it was in the one before, and making
+// an interface of it costs an allocation.
+func appendSame[T comparable](args []any, columns int, v T) []any {
+	if i := len(args) - columns; i >= 0 {
+		if old, ok := args[i].(T); ok && old == v {
+			return append(args, args[i])
+		}
+	}
+	return append(args, v)
 }
 
 // actorKind is the stored kind of an actor.

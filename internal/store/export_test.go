@@ -29,3 +29,16 @@ func (db *DB) LimitPages(n int64) error {
 		return err
 	})
 }
+
+// SpoolDirect reports whether the spool writes past the page cache; want false
+// makes it stop that.
+func SpoolDirect(db *DB, want bool) bool {
+	s := db.access.spool.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.w; w != nil && !want {
+		s.w = nil
+		_ = w.Close()
+	}
+	return s.w != nil
+}
