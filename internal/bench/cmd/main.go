@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -77,67 +78,67 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	var report *bench.Report
-	var failed error
+	publish := func(report *bench.Report) error {
+		if *note != "" {
+			report.Note = *note
+		}
+		if ctx.Err() != nil { // half a report is no page for the docs
+			*docs = ""
+		}
+		return errors.Join(report.Table(os.Stdout), write(*jsonFile, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			return e.Encode(report)
+		}), write(*docs, report.Docs))
+	}
 	if *from != "" {
 		p, err := os.ReadFile(*from)
 		if err != nil {
 			return err
 		}
-		report = new(bench.Report)
+		report := new(bench.Report)
 		if err := json.Unmarshal(p, report); err != nil {
 			return fmt.Errorf("%s: %w", *from, err)
 		}
-	} else {
-		if _, err := os.Stat(o.Gantry); err != nil && *targets == "" {
-			o.Gantry = ""
+		return publish(report)
+	}
+	if _, err := os.Stat(o.Gantry); err != nil && *targets == "" {
+		o.Gantry = ""
+	}
+	if o.Debian == "" && wanted(bench.Debian) {
+		var err error
+		if o.Debian, err = exec.LookPath("docker-registry"); err != nil {
+			return errors.New("docker-registry is not here: apt-get install docker-registry, or choose -targets")
 		}
-		if o.Debian == "" && wanted(bench.Debian) {
-			var err error
-			if o.Debian, err = exec.LookPath("docker-registry"); err != nil {
-				return errors.New("docker-registry is not here: apt-get install docker-registry, or choose -targets")
-			}
-		}
-		if o.Distribution == "" && wanted(bench.Distribution) {
-			var err error
-			if o.Distribution, err = distribution(ctx, *cache); err != nil {
-				return err
-			}
-		}
-		self, err := os.Executable()
-		if err != nil {
+	}
+	if o.Distribution == "" && wanted(bench.Distribution) {
+		var err error
+		if o.Distribution, err = distribution(ctx, *cache); err != nil {
 			return err
 		}
-		o.FileServer = []string{self, "serve-file"}
-		o.Log = func(line string) { fmt.Fprintln(os.Stderr, line) }
-		debug.SetGCPercent(800) // the client shares the cores with what it measures
-		report, failed = bench.Run(ctx, o)
-		if report == nil {
-			return failed
-		}
 	}
-	if *note != "" {
-		report.Note = *note
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
-	if err := report.Table(os.Stdout); err != nil {
-		return errors.Join(failed, err)
+	o.FileServer = []string{self, "serve-file"}
+	o.Log = func(line string) { fmt.Fprintln(os.Stderr, line) }
+	debug.SetGCPercent(800) // the client shares the cores with what it measures
+	o.Measured = publish
+	_, err = bench.Run(ctx, o)
+	return err
+}
+
+// write writes a file that is for all to read; "" is none.
+func write(path string, content func(io.Writer) error) error {
+	if path == "" {
+		return nil
 	}
-	if *jsonFile != "" {
-		p, err := json.MarshalIndent(report, "", "  ")
-		if err == nil {
-			err = os.WriteFile(*jsonFile, append(p, '\n'), 0o644) //nolint:gosec // a report is for all to read
-		}
-		failed = errors.Join(failed, err)
+	var b bytes.Buffer
+	if err := content(&b); err != nil {
+		return err
 	}
-	if *docs != "" && failed == nil {
-		var b bytes.Buffer
-		err := report.Docs(&b)
-		if err == nil {
-			err = os.WriteFile(*docs, b.Bytes(), 0o644) //nolint:gosec // a page is for all to read
-		}
-		failed = errors.Join(failed, err)
-	}
-	return failed
+	return os.WriteFile(path, b.Bytes(), 0o644) //nolint:gosec // see above
 }
 
 // distribution returns the binary of distribution v3, built from its module
