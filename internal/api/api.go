@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -49,7 +50,8 @@ type Options struct {
 
 type server struct {
 	Options
-	routes []route
+	routes   []route
+	contract func() ([]byte, error) // the OpenAPI document, in JSON
 }
 
 // New returns the API. It answers /api/v1/… and /csrf_token.
@@ -65,21 +67,32 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &server{Options: o, routes: routes}
+	return &server{Options: o, routes: routes, contract: sync.OnceValues(func() ([]byte, error) {
+		doc, err := assemble(contractFiles, routes)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(doc)
+	})}
 }
 
 // access is who may call a route; the check runs before the handler.
 type access int8
 
 const (
-	anybody  access = iota
-	signedIn        // with the route's scope
-	nsMember        // in a team of the organization {org}
-	nsAdmin         // admin of the namespace {org}
+	anybody   access = iota
+	signedIn         // with the route's scope
+	nsMember         // in a team of the organization {org}
+	nsAdmin          // admin of the namespace {org}
+	superuser        // with FEATURE_SUPER_USERS; who is so for reading only may GET
 	repoRead
 	repoWrite
 	repoAdmin
 )
+
+// scopes are what an OAuth token needs where the route does not say.
+var scopes = map[access]string{nsMember: auth.ScopeOrgAdmin, nsAdmin: auth.ScopeOrgAdmin, superuser: auth.ScopeSuperUser,
+	repoRead: auth.ScopeRepoRead, repoWrite: auth.ScopeRepoWrite, repoAdmin: auth.ScopeRepoAdmin}
 
 type route struct {
 	method, path string
@@ -138,28 +151,8 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	allowed, pattern := "", ""
-	for i := range s.routes {
-		rt := &s.routes[i]
-		// What a path means does not depend on the method: a longer pattern
-		// that has not this method is not the name of a nested repository.
-		if pattern != "" && rt.path != pattern {
-			continue
-		}
-		params, ok := match(rt.path, path)
-		if !ok {
-			continue
-		}
-		if rt.path == wholeRepository && reserved(path) {
-			break
-		}
-		pattern = rt.path
-		if rt.method == r.Method || rt.method == "GET" && r.Method == "HEAD" {
-			c.route, c.params = rt, params
-			break
-		}
-		allowed += ", " + rt.method
-	}
+	var allowed string
+	c.route, c.params, allowed = s.find(r.Method, path)
 	if c.route == nil && allowed != "" {
 		w.Header().Set("Allow", allowed[2:])
 		return gantry.Errorf(gantry.Unsupported, "method", "Method Not Allowed")
@@ -175,6 +168,33 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return c.route.handle(s, c)
+}
+
+// find returns the route of a path below /api/v1/ and what stands for its {…};
+// where there is none, the methods that the path has.
+func (s *server) find(method, path string) (found *route, params map[string]string, allowed string) {
+	pattern := ""
+	for i := range s.routes {
+		rt := &s.routes[i]
+		// What a path means does not depend on the method: a longer pattern
+		// that has not this method is not the name of a nested repository.
+		if pattern != "" && rt.path != pattern {
+			continue
+		}
+		params, ok := match(rt.path, path)
+		if !ok {
+			continue
+		}
+		if rt.path == wholeRepository && reserved(path) {
+			break
+		}
+		pattern = rt.path
+		if rt.method == method || rt.method == "GET" && method == "HEAD" {
+			return rt, params, ""
+		}
+		allowed += ", " + rt.method
+	}
+	return nil, nil, allowed
 }
 
 // match compares a path with a route's. {repo} is namespace/name, where the
@@ -301,6 +321,10 @@ func (s *server) admit(c *call) error {
 	switch c.route.access {
 	case signedIn:
 		if c.id.Anonymous() || !c.id.Has(c.route.scope) {
+			return c.refuse()
+		}
+	case superuser:
+		if !c.id.Has(auth.ScopeSuperUser) || !c.id.Superuser && (change || !c.id.ReadOnlySuperuser) {
 			return c.refuse()
 		}
 	case nsMember, nsAdmin:

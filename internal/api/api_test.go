@@ -40,7 +40,7 @@ func newWorldOn(t *testing.T, db *store.DB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(New(Options{Store: db, Auth: svc, UserInitialize: true}))
+	srv := httptest.NewServer(checked(t, New(Options{Store: db, Auth: svc, UserInitialize: true})))
 	t.Cleanup(srv.Close)
 	return &world{t, db, svc, srv.URL}
 }

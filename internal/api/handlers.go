@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -12,9 +14,31 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
-// routes is the API. Of two that match, the first is taken: the longer ends
-// of a {repo} stand before it.
-var routes = []route{
+// routes is the API, a group a file of the contract. Of two that match a path,
+// the one with more behind {repo} is taken.
+var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes)
+
+// ordered puts routes that match more closely first.
+func ordered(groups ...[]route) []route {
+	all := slices.Concat(groups...)
+	slices.SortStableFunc(all, func(a, b route) int { return cmp.Compare(behind(b.path), behind(a.path)) })
+	return all
+}
+
+// behind is how many parts of a pattern follow {repo}; -1 where there is none.
+func behind(pattern string) int {
+	_, tail, ok := strings.Cut(pattern, "{repo}")
+	if !ok {
+		return -1
+	}
+	return strings.Count(tail, "/")
+}
+
+var metaRoutes = []route{
+	{method: "GET", path: "openapi.json", readOnlyOK: true, handle: (*server).getContract},
+}
+
+var accountRoutes = []route{
 	{method: "POST", path: "user/initialize", handle: (*server).initialize},
 	{method: "POST", path: "signin", readOnlyOK: true, handle: (*server).signIn},
 	{method: "POST", path: "signout", readOnlyOK: true, handle: (*server).signOut},
@@ -22,15 +46,26 @@ var routes = []route{
 	{method: "POST", path: "user", handle: (*server).signUp},
 	{method: "POST", path: "signin/verify", access: signedIn, scope: auth.ScopeUserAdmin, readOnlyOK: true, handle: (*server).verify},
 	{method: "POST", path: "user/clientkey", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).clientKey},
+	{method: "GET", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listAppTokens},
+	{method: "POST", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).createAppToken},
+	{method: "GET", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).getAppToken},
+	{method: "DELETE", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).deleteAppToken},
+}
+
+var robotRoutes = []route{
 	{method: "GET", path: "user/robots", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listRobots},
 	{method: "GET", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).getRobot},
 	{method: "PUT", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).createRobot},
 	{method: "DELETE", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).deleteRobot},
 	{method: "POST", path: "user/robots/{short}/regenerate", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).regenerateRobot},
-	{method: "GET", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listAppTokens},
-	{method: "POST", path: "user/apptoken", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).createAppToken},
-	{method: "GET", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).getAppToken},
-	{method: "DELETE", path: "user/apptoken/{uuid}", access: signedIn, scope: auth.ScopeUserAdmin, fresh: true, handle: (*server).deleteAppToken},
+	{method: "GET", path: "organization/{org}/robots", access: nsMember, handle: (*server).listRobots},
+	{method: "GET", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).getRobot},
+	{method: "PUT", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).createRobot},
+	{method: "DELETE", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).deleteRobot},
+	{method: "POST", path: "organization/{org}/robots/{short}/regenerate", access: nsAdmin, handle: (*server).regenerateRobot},
+}
+
+var organizationRoutes = []route{
 	{method: "POST", path: "organization", access: signedIn, scope: auth.ScopeOrgAdmin, handle: (*server).createOrganization},
 	{method: "DELETE", path: "organization/{org}", access: nsAdmin, fresh: true, handle: (*server).deleteOrganization},
 	{method: "GET", path: "organization/{org}", handle: (*server).getOrganization},
@@ -44,11 +79,9 @@ var routes = []route{
 	{method: "POST", path: "organization/{org}/prototypes", access: nsAdmin, handle: (*server).createPrototype},
 	{method: "PUT", path: "organization/{org}/prototypes/{id}", access: nsAdmin, handle: (*server).putPrototype},
 	{method: "DELETE", path: "organization/{org}/prototypes/{id}", access: nsAdmin, handle: (*server).deletePrototype},
-	{method: "GET", path: "organization/{org}/robots", access: nsMember, handle: (*server).listRobots},
-	{method: "GET", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).getRobot},
-	{method: "PUT", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).createRobot},
-	{method: "DELETE", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).deleteRobot},
-	{method: "POST", path: "organization/{org}/robots/{short}/regenerate", access: nsAdmin, handle: (*server).regenerateRobot},
+}
+
+var repositoryRoutes = []route{
 	{method: "POST", path: "repository", access: signedIn, scope: auth.ScopeRepoCreate, handle: (*server).createRepository},
 	{method: "GET", path: "repository", handle: (*server).listRepositories},
 	{method: "GET", path: "repository/{repo}/permissions/user/{name}/transitive", access: repoAdmin, handle: (*server).transitive},

@@ -299,7 +299,7 @@ func TestSecretsAtRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(New(Options{Store: db, Auth: svc, UserInitialize: true, Logger: log}))
+	srv := httptest.NewServer(checked(t, New(Options{Store: db, Auth: svc, UserInitialize: true, Logger: log})))
 	defer srv.Close()
 	w := &world{t, db, svc, srv.URL}
 	secrets := map[string]string{"SECRET_KEY": "the-secret-key-of-this-test", "DATABASE_SECRET_KEY": "the-database-key-of-this-test", "password": "correct-horse-battery", "wrong password": "incorrect-horse-guess"}

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+)
+
+var loadContract = sync.OnceValues(func() (*openapi3.T, error) {
+	b, err := New(Options{}).(*server).contract()
+	if err != nil {
+		return nil, err
+	}
+	return openapi3.NewLoader().LoadFromData(b)
+})
+
+// checked holds every call of a test to the contract: what is sent to a
+// documented operation and does not conform to it is refused, and every answer
+// conforms.
+func checked(t testing.TB, api http.Handler) http.Handler {
+	doc, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := api.(*server)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _ := strings.CutPrefix(r.URL.Path, "/api/v1/")
+		rt, params, _ := s.find(r.Method, path)
+		if rt == nil || r.Method == http.MethodHead || !strings.HasPrefix(r.URL.Path, "/api/v1/") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		item := doc.Paths.Value("/" + rt.path)
+		if item == nil || item.GetOperation(rt.method) == nil {
+			t.Errorf("%s /%s is not in the contract", rt.method, rt.path)
+			api.ServeHTTP(w, r)
+			return
+		}
+		sent, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+		rec := httptest.NewRecorder()
+		api.ServeHTTP(rec, r)
+		answer := rec.Body.Bytes()
+
+		ctx := r.Context()
+		asked := r.Clone(ctx)
+		asked.Body = io.NopCloser(bytes.NewReader(sent))
+		if len(sent) > 0 {
+			asked.Header.Set("Content-Type", "application/json") // whatever was said: only JSON is read
+		}
+		in := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params,
+			Route:   &routers.Route{Spec: doc, Path: "/" + rt.path, PathItem: item, Method: rt.method, Operation: item.GetOperation(rt.method)},
+			Options: &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+		if err := openapi3filter.ValidateRequest(ctx, in); err != nil && rec.Code < 400 {
+			t.Errorf("%s %s with %.300s is answered %d, and is not in the contract: %v", r.Method, r.URL, sent, rec.Code, err)
+		}
+		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: rec.Code, Header: rec.Header(), Options: in.Options}
+		if err := openapi3filter.ValidateResponse(ctx, out.SetBodyBytes(answer)); err != nil {
+			t.Errorf("%s %s: the answer %d %.500s is not in the contract: %v", r.Method, r.URL, rec.Code, answer, err)
+		}
+		if rec.Code == http.StatusNoContent && len(answer) > 0 {
+			t.Errorf("%s %s: 204 with a body", r.Method, r.URL)
+		}
+		maps.Copy(w.Header(), rec.Header())
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(answer)
+	})
+}
+
+// TestContract: the document is valid OpenAPI, it has the routes of the server
+// and no others, and operations are told apart by their ids.
+func TestContract(t *testing.T) {
+	doc, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	want := map[string]bool{}
+	for _, rt := range routes {
+		want[rt.method+" /"+rt.path] = true
+	}
+	ids := map[string]string{}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			at := method + " " + path
+			if !want[at] {
+				t.Errorf("the contract has %s, and the server has not", at)
+			}
+			delete(want, at)
+			if other, twice := ids[op.OperationID]; twice || op.OperationID == "" {
+				t.Errorf("%s has the operationId %q, as %q", at, op.OperationID, other)
+			}
+			ids[op.OperationID] = at
+			if op.Summary == "" || len(op.Tags) != 1 {
+				t.Errorf("%s has no summary, or not one tag", at)
+			} else if doc.Tags.Get(op.Tags[0]) == nil {
+				t.Errorf("%s has the unknown tag %s", at, op.Tags[0])
+			}
+			if op.Security == nil {
+				t.Errorf("%s does not say who may call it", at)
+			}
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(want)) {
+		t.Errorf("the server has %s, and the contract has not", at)
+	}
+}
+
+// TestContractIsServed also follows the examples of who may call.
+func TestContractIsServed(t *testing.T) {
+	w := newWorld(t)
+	status, body, h := w.call("GET", "/api/v1/openapi.json", "", "")
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			Security []map[string][]string
+			Fresh    bool `json:"x-fresh-login"`
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || h.Get("Content-Type") != "application/json" || doc.OpenAPI != "3.1.0" {
+		t.Fatal(status, h, err)
+	}
+	del := doc.Paths["/organization/{org}"]["delete"]
+	if len(del.Security) != 2 || !slices.Equal(del.Security[0]["token"], []string{"org:admin"}) || !del.Fresh {
+		t.Errorf("DELETE /organization/{org}: %+v", del)
+	}
+	if in := doc.Paths["/signin"]["post"]; len(in.Security) != 0 {
+		t.Errorf("POST /signin: %+v", in)
+	}
+}
+
+func TestAssemble(t *testing.T) {
+	const base = "components: {schemas: {A: {type: string}}}\n"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"no base":      {map[string]string{"a": "paths: {}"}, "base.yaml"},
+		"no schemas":   {map[string]string{"base": "openapi: 3.1.0"}, "no components.schemas"},
+		"no YAML":      {map[string]string{"base": base, "a": "\t:"}, "a.yaml"},
+		"a path twice": {map[string]string{"base": base, "a": "paths: {/x: {}}", "b": "paths: {/x: {}}"}, "/x"},
+		"a schema too": {map[string]string{"base": base, "a": "schemas: {A: {}}"}, "A of schemas"},
+		"other things": {map[string]string{"base": base, "a": "info: {}"}, "only paths and schemas"},
+		"good":         {map[string]string{"base": base, "a": "paths: {/x: {}}\nschemas: {B: {}}"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := fstest.MapFS{}
+			for k, v := range tt.files {
+				files["contract/"+k+".yaml"] = &fstest.MapFile{Data: []byte(v)}
+			}
+			_, err := assemble(files, nil)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestFind: the longer pattern is taken, whatever the order of the groups.
+func TestFind(t *testing.T) {
+	s := &server{routes: routes}
+	for path, want := range map[string]string{
+		"repository/a/b":                                "repository/{repo}",
+		"repository/a/b/c":                              "repository/{repo}",
+		"repository/a/b/c/permissions/user/x":           "repository/{repo}/permissions/user/{name}",
+		"repository/a/b/permissions/user/x/transitive":  "repository/{repo}/permissions/user/{name}/transitive",
+		"repository/a/b/permissions/user/" + "user/":    "repository/{repo}/permissions/user/{name}",
+		"organization/o/robots/r":                       "organization/{org}/robots/{short}",
+		"repository/a/" + url.PathEscape("b") + "/tag/": "",
+	} {
+		rt, _, _ := s.find("GET", path)
+		if got := ""; rt != nil && rt.path != want || rt == nil && got != want {
+			t.Errorf("%s: %v, want %s", path, rt, want)
+		}
+	}
+}
