@@ -405,7 +405,7 @@ func TestHostile(t *testing.T) {
 	bodies := []string{"", "{}", "null", "[]", `"x"`, "\x00", "\xff\xfe", strings.Repeat("[", 100_000), strings.Repeat(`{"a":`, 50_000), `{"username":"\u0000","password":"\u0000"}`,
 		`{"username":"` + strings.Repeat("a", 10_000) + `","password":"x"}`, `{"role":"admin","role":"read"}`, `{"description":"` + strings.Repeat("x", 100_000) + `"}`}
 	for _, rt := range routes {
-		if rt.path == "organization/{org}" || rt.method == "DELETE" {
+		if rt.path == "organization/{org}" || rt.path == "openapi.json" || rt.method == "DELETE" {
 			continue
 		}
 		for _, x := range []string{"ci", "%00", "%ff", "..", "%2e%2e%2f", "a%0d%0aX:%20y", "ANN", "%C3%A4nn", strings.Repeat("a", 5000)} {
