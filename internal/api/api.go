@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -381,7 +382,7 @@ func (c *call) body(v any, optional bool) error {
 	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 { // no database column takes it
 		return gantry.Errorf(gantry.Invalid, "body", "The request's body holds a NUL character")
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err := json.Unmarshal(exact(b, reflect.TypeOf(v)), v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
 			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", strings.ToLower(e.Field)) // as JSON has it
 		}
