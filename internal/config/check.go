@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
 // A checker turns nodes into typed values and collects what is wrong with them.
@@ -418,8 +420,6 @@ func parseDuration(s string, kind Kind) (time.Duration, bool) {
 	return time.Duration(f * float64(unit)), true
 }
 
-var sizeText = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtp])(i?b?)|b)?$`)
-
 // ParseSize reads a number of bytes: 102400000, 20G, 10GiB, 1.5 TB. One letter
 // counts in powers of 1024, as does "Gi" or "GiB"; "GB" counts in powers of
 // 1000.
@@ -432,33 +432,11 @@ func ParseSize(s string) (int64, error) {
 }
 
 func parseSize(s string) (int64, bool) {
-	m := sizeText.FindStringSubmatch(strings.TrimSpace(s))
-	if m == nil {
-		if i, ok := parseInt(s); ok && i >= 0 {
-			return i, true
-		}
-		return 0, false
+	if n, ok := gantry.ParseBytes(s); ok {
+		return n, true
 	}
-	if m[2] == "" {
-		if i, err := strconv.ParseInt(m[1], 10, 64); err == nil {
-			return i, true
-		}
-	}
-	n, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		return 0, false
-	}
-	base := 1024.0
-	if strings.EqualFold(m[3], "b") {
-		base = 1000
-	}
-	if m[2] != "" {
-		n *= math.Pow(base, float64(strings.Index("kmgtp", strings.ToLower(m[2]))+1))
-	}
-	if n >= math.MaxInt64 {
-		return 0, false
-	}
-	return int64(n), true
+	i, ok := parseInt(s)
+	return i, ok && i >= 0
 }
 
 // The checks of single texts. Their errors say what is allowed and never
