@@ -280,17 +280,21 @@ func (t *tx) createOrganization(ctx context.Context, n NewAccount, owner gantry.
 // keep (an id of a session; 0 = none is kept). Failed logins are forgotten.
 func (db *DB) SetPassword(ctx context.Context, id gantry.AccountID, hash string, keep int64, actor gantry.Actor) error {
 	return db.update(ctx, "set password", func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, `UPDATE accounts SET password_hash = ?, failed_logins = 0, failed_login_ms = 0
-			WHERE id = ? AND kind = 'user' AND deleted_ms = 0`, hash, id)
-		if err != nil || n == 0 {
-			return errors.Join(err, asError(errNoAccount("user"), err == nil && n == 0))
-		}
-		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE account_id = ? AND id <> ?`, id, keep); err != nil {
-			return err
-		}
-		t.who = true
-		return t.event(ctx, Event{Kind: "account_change_password", Namespace: id, Actor: actor})
+		return t.setPassword(ctx, id, hash, keep, actor)
 	})
+}
+
+func (t *tx) setPassword(ctx context.Context, id gantry.AccountID, hash string, keep int64, actor gantry.Actor) error {
+	n, err := t.exec(ctx, `UPDATE accounts SET password_hash = ?, failed_logins = 0, failed_login_ms = 0
+		WHERE id = ? AND kind = 'user' AND deleted_ms = 0`, hash, id)
+	if err != nil || n == 0 {
+		return errors.Join(err, asError(errNoAccount("user"), err == nil && n == 0))
+	}
+	if _, err := t.exec(ctx, `DELETE FROM sessions WHERE account_id = ? AND id <> ?`, id, keep); err != nil {
+		return err
+	}
+	t.who = true
+	return t.event(ctx, Event{Kind: "account_change_password", Namespace: id, Actor: actor})
 }
 
 // SetSuperuser marks a user as a superuser, or takes the mark away.
@@ -319,31 +323,40 @@ func (db *DB) SetEnabled(ctx context.Context, id gantry.AccountID, enabled bool,
 		if err != nil {
 			return err
 		}
-		if a.Enabled == enabled {
-			return nil
-		}
-		if _, err := t.exec(ctx, `UPDATE accounts SET enabled = ? WHERE id = ?`, flag(enabled), id); err != nil {
-			return err
-		}
-		kind := "user_enable"
-		if !enabled {
-			kind = "user_disable"
-			if _, err := t.exec(ctx, `DELETE FROM sessions WHERE account_id = ?`, id); err != nil {
-				return err
-			}
-		}
-		t.who = true
-		err = t.each(ctx, func(r *sql.Rows) error {
-			var repo gantry.RepoID
-			err := r.Scan(&repo)
-			t.touch(repo)
-			return err
-		}, `SELECT id FROM repositories WHERE ns_id = ? AND deleted_ms = 0`, id)
-		if err != nil {
-			return err
-		}
-		return t.event(ctx, Event{Kind: kind, Namespace: id, Actor: actor, Payload: map[string]any{"username": a.Name}})
+		return t.setEnabled(ctx, a, enabled, actor)
 	})
+}
+
+func (t *tx) setEnabled(ctx context.Context, a Account, enabled bool, actor gantry.Actor) error {
+	if a.Enabled == enabled {
+		return nil
+	}
+	if _, err := t.exec(ctx, `UPDATE accounts SET enabled = ? WHERE id = ?`, flag(enabled), a.ID); err != nil {
+		return err
+	}
+	kind := "user_enable"
+	if !enabled {
+		kind = "user_disable"
+		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE account_id = ?`, a.ID); err != nil {
+			return err
+		}
+	}
+	if err := t.touchNamespace(ctx, a.ID); err != nil {
+		return err
+	}
+	return t.event(ctx, Event{Kind: kind, Namespace: a.ID, Actor: actor, Payload: map[string]any{"username": a.Name}})
+}
+
+// touchNamespace notes every repository of a namespace, and who may use it, as
+// changed.
+func (t *tx) touchNamespace(ctx context.Context, ns gantry.AccountID) error {
+	t.who = true
+	return t.each(ctx, func(r *sql.Rows) error {
+		var repo gantry.RepoID
+		err := r.Scan(&repo)
+		t.touch(repo)
+		return err
+	}, `SELECT id FROM repositories WHERE ns_id = ? AND deleted_ms = 0`, ns)
 }
 
 // LoginFailed counts a wrong password. With id 0, of a name that is nobody's,
@@ -451,6 +464,8 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM app_tokens WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM oauth_tokens WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM sessions WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM quota_limits WHERE quota_id IN (SELECT id FROM quotas WHERE ns_id = ?)`, []any{id}},
+			{`DELETE FROM quotas WHERE ns_id = ?`, []any{id}},
 			// Deleted repositories are never public: lists of public ones need not look.
 			{`UPDATE repositories SET deleted_ms = ?, visibility = 'private', state = ?, version = version + 1
 				WHERE ns_id = ? AND deleted_ms = 0`, []any{now, int(gantry.MarkedForDeletion), id}},

@@ -57,12 +57,17 @@ type ManifestPut struct {
 	// Expiry reads the value of LabelExpiresAfter; 0 = it says nothing. nil:
 	// labels do not expire tags.
 	Expiry func(value string) time.Duration
+	// Quota is held for what the namespace does not store yet.
+	Quota QuotaRule
 }
 
 // A ManifestPushed says what PutManifest did.
 type ManifestPushed struct {
 	ID      gantry.ManifestID
 	Created bool // the repository did not have it
+
+	into   target
+	gained int64 // bytes that the namespace stores now and did not before, or more
 }
 
 // spanRow is a live tag that a push or a delete meets.
@@ -77,15 +82,21 @@ type spanRow struct {
 
 // PutManifest stores a manifest, unless the repository has it, and points the
 // tags at it, all in one transaction: at most 12 statements for one tag and
-// up to 500 blobs, 6 when the manifest was there.
+// up to 500 blobs, 6 when the manifest was there. Quotas take one more for a
+// manifest with new blobs, and three in all where the namespace is near its
+// limit.
 //
 // Errors: NotFound on "repository"; Invalid on "manifest" with UnknownBlob or
 // UnknownManifest; Conflict on "tag" with TagImmutable; ReadOnly on
-// "repository" when its state takes no pushes.
+// "repository" when its state takes no pushes; Denied on "quota" with
+// QuotaExceeded.
 func (db *DB) PutManifest(ctx context.Context, p ManifestPut) (out ManifestPushed, err error) {
 	err = db.update(ctx, "put manifest", func(ctx context.Context, t *tx) error {
 		out = ManifestPushed{}
-		return t.putManifest(ctx, &p, &out)
+		if err := t.putManifest(ctx, &p, &out); err != nil {
+			return err
+		}
+		return t.holdQuota(ctx, p.Quota, out.into, out.gained)
 	})
 	return out, err
 }
@@ -99,6 +110,7 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 		return err
 	}
 	retention := pick(r.retention, p.Retention)
+	out.into = r
 	t.touch(p.Repo)
 	var expires time.Duration
 	if own.id != 0 {
@@ -337,7 +349,7 @@ func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *Man
 		return errRaced // somebody else pushed it just now
 	}
 	out.ID = gantry.ManifestID(id)
-	if err := t.linkBlobs(ctx, p, r, out.ID); err != nil {
+	if out.gained, err = t.linkBlobs(ctx, p, r, out.ID); err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(children, 500) {
@@ -446,8 +458,9 @@ func (t *tx) keepChildren(ctx context.Context, p *ManifestPut) (children []gantr
 }
 
 // linkBlobs ties the manifest m to its blobs, all of which the repository
-// must hold, and accounts for those that it uses for the first time.
-func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.ManifestID) error {
+// must hold, and accounts for those that it uses for the first time. gained is
+// 0 if the namespace stores no more than before, else the size of those blobs.
+func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.ManifestID) (gained int64, err error) {
 	type used struct {
 		id   gantry.BlobID
 		size int64
@@ -462,7 +475,7 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		in, args := list(bin, []any{m, p.Repo})
 		if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = ? WHERE repo_id = ? AND linked = 0 AND hidden_ms = 0
 			AND blob_id IN (SELECT id FROM blobs WHERE digest IN `+in+`)`, args...); err != nil {
-			return err
+			return 0, err
 		}
 		held := make(map[gantry.Digest]gantry.BlobID, len(chunk))
 		var ids []gantry.BlobID
@@ -484,15 +497,15 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 			return nil
 		}, `SELECT b.id, b.digest, b.size, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
 			WHERE rb.hidden_ms = 0 AND rb.linked <> 0 AND b.digest IN `+in+` ORDER BY b.id`+t.d.share, args[1:]...); err != nil {
-			return err
+			return 0, err
 		}
 		if len(ids) < len(chunk) {
 			if err := t.unlinkedMeanwhile(ctx, p.Repo, in, args[2:]); err != nil {
-				return err
+				return 0, err
 			}
 			for _, d := range chunk {
 				if _, ok := held[d]; !ok {
-					return &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownBlob,
+					return 0, &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownBlob,
 						Detail: "the repository does not hold the blob " + string(d) + "; push it before the manifest that names it"}
 				}
 			}
@@ -502,11 +515,11 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 			rows = append(rows, m, id, p.Repo)
 		}
 		if _, err := t.exec(ctx, `INSERT INTO manifest_blobs (manifest_id, blob_id, repo_id) VALUES `+tuples(len(ids), 3), rows...); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if len(fresh) == 0 {
-		return nil // what the repository uses already, the namespace counts already
+		return 0, nil // what the repository uses already, the namespace counts already
 	}
 	slices.SortFunc(fresh, func(a, b used) int { return int(a.id - b.id) })
 	for chunk := range slices.Chunk(fresh, 500) {
@@ -518,7 +531,7 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		}
 		n, err := t.exec(ctx, `INSERT INTO ns_blobs (ns_id, blob_id, size, added_by) VALUES `+tuples(len(chunk), 4)+t.d.ignore("size"), rows...)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		in, args := list(ids, []any{r.ns})
 		// Rows that were there must stay until our link to them is committed.
@@ -527,23 +540,27 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 			kept := 0
 			if err := t.each(ctx, func(*sql.Rows) error { kept++; return nil },
 				`SELECT blob_id FROM ns_blobs WHERE ns_id = ? AND blob_id IN `+in+` ORDER BY blob_id`+t.d.share, args...); err != nil {
-				return err
+				return 0, err
 			}
 			if kept < len(chunk) {
-				return errRaced
+				return 0, errRaced
 			}
 		}
 		var size int64
 		for _, u := range chunk {
 			size += u.size
 		}
-		if _, err := t.exec(ctx, `INSERT INTO usage_deltas (ns_id, repo_id, bytes)
+		rowsAdded, err := t.exec(ctx, `INSERT INTO usage_deltas (ns_id, repo_id, bytes)
 			SELECT ns_id, 0, SUM(size) FROM ns_blobs WHERE ns_id = ? AND blob_id IN `+in+` AND added_by = ? GROUP BY ns_id
-			UNION ALL SELECT ns_id, id, ? FROM repositories WHERE id = ?`, append(args, m, size, p.Repo)...); err != nil {
-			return err
+			UNION ALL SELECT ns_id, id, ? FROM repositories WHERE id = ?`, append(args, m, size, p.Repo)...)
+		if err != nil {
+			return 0, err
+		}
+		if rowsAdded > 1 { // one is the repository's
+			gained += size
 		}
 	}
-	return nil
+	return gained, nil
 }
 
 // unlinkedMeanwhile returns errRaced if the repository holds one of the blobs
