@@ -52,6 +52,7 @@ type caches struct {
 	manifests *cacheOf[digestKey, *Manifest]
 	tags      *cacheOf[tagKey, *Manifest]
 	referrers *cacheOf[ReferrersQuery, referrersPage]
+	quotas    *cacheOf[gantry.AccountID, store.QuotaState]
 	// documents that were parsed once, by the digest of the body: what they
 	// say does not change.
 	documents *otter.Cache[documentKey, *parsed]
@@ -74,6 +75,9 @@ func (c *caches) start() (err error) {
 		return err
 	}
 	if c.referrers, err = byWeight(4<<20, func(_ ReferrersQuery, p kept[referrersPage]) int { return weightOf(p.v.list) }); err != nil {
+		return err
+	}
+	if c.quotas, err = bySize[gantry.AccountID, kept[store.QuotaState]](cacheSize); err != nil {
 		return err
 	}
 	c.documents, err = byWeight(8<<20, func(_ documentKey, p *parsed) int { return p.weight() })

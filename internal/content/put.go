@@ -42,7 +42,7 @@ func (p *parsed) weight() int {
 // Invalid on "manifest" (malformed; with Reason UnknownBlob, UnknownManifest,
 // DigestMismatch or MediaTypeRefused), Conflict on "tag" (TagImmutable),
 // TooLarge on "manifest", NotFound on "repository", ReadOnly on "repository"
-// or "registry".
+// or "registry", Denied on "quota" (QuotaExceeded).
 func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 	if err := s.writable(); err != nil {
 		return Pushed{}, err
@@ -71,7 +71,7 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 		Repo: p.Repo, Digest: d, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType, ConfigType: doc.ConfigType,
 		Subject: doc.Subject, Body: p.Body, LayersSize: doc.LayersSize, Blobs: doc.Blobs, Children: doc.Children,
 		Sparse: set.SparseIndex, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
-		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention,
+		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention, Quota: set.Quota,
 	}
 	if !set.NoLabelExpiry {
 		put.Expiry = parseExpiry

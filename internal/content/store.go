@@ -46,6 +46,8 @@ type Settings struct {
 	NoPullLog bool
 	// ReadOnly refuses every write with ReadOnly on "registry".
 	ReadOnly bool
+	// Quota is held for what is pushed.
+	Quota store.QuotaRule
 }
 
 func (c Settings) orDefaults() *Settings {

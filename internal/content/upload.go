@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,7 +70,7 @@ func errNoUpload() error {
 
 // StartUpload begins an upload. algorithm is that of the digest to come;
 // "" = sha256. NotFound on "repository"; ReadOnly on "registry"; Invalid on
-// "digest" for an unknown algorithm.
+// "digest" for an unknown algorithm; Denied on "quota" where no byte more fits.
 func (s *Store) StartUpload(ctx context.Context, repo gantry.RepoID, algorithm string, actor gantry.Actor) (UploadStatus, error) {
 	ses, err := s.begin(ctx, repo, algorithm, actor)
 	if err != nil {
@@ -103,8 +104,14 @@ func (s *Store) begin(ctx context.Context, repo gantry.RepoID, algorithm string,
 	if h == nil {
 		return nil, gantry.Errorf(gantry.Invalid, "digest", "the digest algorithm is not supported; use sha256 or sha512")
 	}
-	if _, err := s.RepositoryByID(ctx, repo); err != nil {
+	r, err := s.RepositoryByID(ctx, repo)
+	if err != nil {
 		return nil, err
+	}
+	if q, err := s.quota(ctx, r.Namespace); err != nil {
+		return nil, err
+	} else if q.Used >= q.Limit {
+		return nil, q.Exceeded(r.Name.Namespace, q.Used+1)
 	}
 	id := uuid.NewString()
 	return &session{hash: h, touched: time.Now(), Upload: store.Upload{UUID: id, Repo: repo, Actor: actor.Account,
@@ -271,7 +278,7 @@ func (s *Store) show(ses *session) UploadStatus {
 // before an error of body is kept, and can be continued. length is
 // the chunk's length in bytes if known, or -1; fewer bytes than that are
 // Invalid on "size". Conflict on "upload" when another request is at it;
-// TooLarge on "blob", which ends the upload.
+// TooLarge on "blob", and Denied on "quota", which end the upload.
 func (s *Store) Append(ctx context.Context, repo gantry.RepoID, uuid string, offset, length int64, body io.Reader) (UploadStatus, error) {
 	if err := s.writable(); err != nil {
 		return UploadStatus{}, err
@@ -297,20 +304,60 @@ func (s *Store) receive(ctx context.Context, ses *session, offset, length int64,
 	if offset >= 0 && offset != ses.received {
 		return gantry.Errorf(gantry.Range, "upload", "the chunk begins at byte %d; the next byte of this upload is %d; go on from there", offset, ses.received)
 	}
-	limit := s.Limits().Blob
 	before := ses.received
-	err := errTooLarge(limit)
+	limit, over, err := s.room(ctx, ses.Repo, before+max(length, 0))
+	if err != nil {
+		return err
+	}
+	err = errTooLarge(limit)
 	if length <= limit-before {
 		err = s.stream(ctx, ses, limit, body)
 	}
 	switch n := ses.received - before; {
 	case gantry.Is(err, gantry.TooLarge):
 		s.drop(ctx, ses)
-		return err
+		return over
 	case err == nil && length >= 0 && n != length:
 		return gantry.Errorf(gantry.Invalid, "size", "the chunk has %d bytes, not %d; go on from where the upload stands now", n, length)
 	}
 	return err
+}
+
+// room returns how large a blob may become in the repository, and what is said
+// to one that becomes larger. bytes is how large it wants to be, as far as that
+// is known.
+//
+// The quota is held exactly when a manifest is stored. Here it spares clients
+// and disks what would be refused then: by an answer that may be a second old,
+// without the uploads beside this one, and as if the namespace stored the blob
+// nowhere else.
+func (s *Store) room(ctx context.Context, repo gantry.RepoID, bytes int64) (limit int64, over, err error) {
+	limit = s.Limits().Blob
+	over = errTooLarge(limit)
+	if !s.settings.Load().Quota.On {
+		return limit, over, nil
+	}
+	r, err := s.RepositoryByID(ctx, repo)
+	if err != nil {
+		return 0, nil, err
+	}
+	q, err := s.quota(ctx, r.Namespace)
+	if left := max(q.Limit-q.Used, 0); left < limit {
+		limit, over = left, q.Exceeded(r.Name.Namespace, q.Used+max(bytes, left+1))
+	}
+	return limit, over, err
+}
+
+// quota is how much of its quota a namespace has used up.
+func (s *Store) quota(ctx context.Context, ns gantry.AccountID) (store.QuotaState, error) {
+	rule := s.settings.Load().Quota
+	if !rule.On {
+		return store.QuotaState{Limit: math.MaxInt64}, nil
+	}
+	return find(s, s.cache.quotas, ns, s.db.AccountsGeneration, func() (store.QuotaState, time.Time, error) {
+		q, err := s.db.QuotaState(ctx, ns, rule)
+		return q, s.db.Now().Add(cacheFor), err
+	})
 }
 
 func errTooLarge(limit int64) error {
