@@ -31,29 +31,35 @@ type Options struct {
 	Store *store.DB
 	Auth  *auth.Service
 
-	UserInitialize bool          // FEATURE_USER_INITIALIZE
-	UserCreation   bool          // FEATURE_USER_CREATION: anybody may sign up
-	InviteOnly     bool          // FEATURE_INVITE_ONLY_USER_CREATION: but not without an invitation
-	NoDirectLogin  bool          // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
-	XHROnly        bool          // BROWSER_API_CALLS_XHR_ONLY
-	RepoMirror     bool          // FEATURE_REPO_MIRROR
-	CookieName     string        // SESSION_COOKIE_NAME; "" = CookieName
-	CookieSecure   bool          // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
-	CookieScripts  bool          // not SESSION_COOKIE_HTTPONLY: scripts of the page may read the cookie
-	CookieSameSite http.SameSite // SESSION_COOKIE_SAMESITE; 0 = Lax
-	WindowSessions bool          // not FEATURE_PERMANENT_SESSIONS: the cookie ends with the browser
-	BlockedDomains []string      // BLACKLISTED_EMAIL_DOMAINS, with FEATURE_BLACKLISTED_EMAILS: no account has an address there
-	SessionTimeout time.Duration // SESSION_TIMEOUT; 0 = 31 days
-	AppTokenLife   time.Duration // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
-	FreshLogin     time.Duration // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
-	Logger         *slog.Logger  // nil = discard
+	UserInitialize bool                  // FEATURE_USER_INITIALIZE
+	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up
+	InviteOnly     bool                  // FEATURE_INVITE_ONLY_USER_CREATION: but not without an invitation
+	NoDirectLogin  bool                  // not FEATURE_DIRECT_LOGIN: nobody signs in, or up, with a password
+	XHROnly        bool                  // BROWSER_API_CALLS_XHR_ONLY
+	RepoMirror     bool                  // FEATURE_REPO_MIRROR
+	CookieName     string                // SESSION_COOKIE_NAME; "" = CookieName
+	CookieSecure   bool                  // SESSION_COOKIE_SECURE; a cookie that comes over TLS is so anyway
+	CookieScripts  bool                  // not SESSION_COOKIE_HTTPONLY: scripts of the page may read the cookie
+	CookieSameSite http.SameSite         // SESSION_COOKIE_SAMESITE; 0 = Lax
+	WindowSessions bool                  // not FEATURE_PERMANENT_SESSIONS: the cookie ends with the browser
+	BlockedDomains []string              // BLACKLISTED_EMAIL_DOMAINS, with FEATURE_BLACKLISTED_EMAILS: no account has an address there
+	SessionTimeout time.Duration         // SESSION_TIMEOUT; 0 = 31 days
+	AppTokenLife   time.Duration         // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
+	FreshLogin     time.Duration         // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
+	Quota          bool                  // FEATURE_QUOTA_MANAGEMENT
+	EditQuota      bool                  // FEATURE_EDIT_QUOTA: there are routes for quotas
+	DefaultQuota   int64                 // DEFAULT_SYSTEM_REJECT_QUOTA_BYTES; 0 = none
+	SparseIndex    bool                  // FEATURE_SPARSE_INDEX
+	ConfigDump     func() map[string]any // the configuration without its secrets; nil = not FEATURE_SUPERUSER_CONFIGDUMP
+	Logger         *slog.Logger          // nil = discard
 }
 
 type server struct {
 	Options
 	routes   []route
-	contract func() ([]byte, error) // the OpenAPI document, in JSON
-	page     func() ([]byte, error) // the same for people, in HTML
+	contract func() ([]byte, error)         // the OpenAPI document, in JSON
+	swagger  func() (map[string]any, error) // the same as Swagger 2.0; nobody changes it
+	sizing   sync.Mutex                     // held while the registry's size is counted
 }
 
 // New returns the API. It answers /api/v1/… and /csrf_token.
@@ -69,22 +75,19 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Options: o, routes: routes}
-	s.contract = sync.OnceValues(func() ([]byte, error) {
+	return &server{Options: o, routes: routes, contract: sync.OnceValues(func() ([]byte, error) {
 		doc, err := assemble(contractFiles, routes)
 		if err != nil {
 			return nil, err
 		}
 		return json.Marshal(doc)
-	})
-	s.page = sync.OnceValues(func() ([]byte, error) {
-		doc, err := s.contract()
+	}), swagger: sync.OnceValues(func() (map[string]any, error) {
+		doc, err := assemble(contractFiles, routes)
 		if err != nil {
 			return nil, err
 		}
-		return page(doc)
-	})
-	return s
+		return toSwagger(doc), nil
+	})}
 }
 
 // access is who may call a route; the check runs before the handler.
@@ -95,6 +98,7 @@ const (
 	signedIn         // with the route's scope
 	nsMember         // in a team of the organization {org}
 	nsAdmin          // admin of the namespace {org}
+	nsOrSuper        // in a team of the organization {org}, or a superuser
 	superuser        // with FEATURE_SUPER_USERS; who is so for reading only may GET
 	repoRead
 	repoWrite
@@ -102,7 +106,7 @@ const (
 )
 
 // scopes are what an OAuth token needs where the route does not say.
-var scopes = map[access]string{nsMember: auth.ScopeOrgAdmin, nsAdmin: auth.ScopeOrgAdmin, superuser: auth.ScopeSuperUser,
+var scopes = map[access]string{nsMember: auth.ScopeOrgAdmin, nsAdmin: auth.ScopeOrgAdmin, nsOrSuper: auth.ScopeOrgAdmin, superuser: auth.ScopeSuperUser,
 	repoRead: auth.ScopeRepoRead, repoWrite: auth.ScopeRepoWrite, repoAdmin: auth.ScopeRepoAdmin}
 
 type route struct {
@@ -111,7 +115,6 @@ type route struct {
 	scope        string // that an OAuth token needs, for signedIn
 	fresh        bool   // a session must be fresh
 	readOnlyOK   bool   // also when the registry is read-only
-	page         bool   // browsers show it: XHROnly does not count
 	handle       func(*server, *call) error
 }
 
@@ -303,7 +306,7 @@ func (c *call) refuse() error {
 // admit checks everything that a route demands.
 func (s *server) admit(c *call) error {
 	r := c.r
-	if s.XHROnly && !c.route.page && r.Method == http.MethodGet && c.session != nil && strings.Contains(r.UserAgent(), "Mozilla/") &&
+	if s.XHROnly && r.Method == http.MethodGet && c.session != nil && strings.Contains(r.UserAgent(), "Mozilla/") &&
 		r.Header.Get("X-Requested-With") != "XMLHttpRequest" {
 		return gantry.Errorf(gantry.Invalid, "", "API calls must be invoked with an X-Requested-With header if called from a browser")
 	}
@@ -339,7 +342,7 @@ func (s *server) admit(c *call) error {
 		if !c.id.Has(auth.ScopeSuperUser) || !c.id.Superuser && (change || !c.id.ReadOnlySuperuser) {
 			return c.refuse()
 		}
-	case nsMember, nsAdmin:
+	case nsMember, nsAdmin, nsOrSuper:
 		name.Namespace = c.params["org"]
 	default:
 		ns, repo, _ := strings.Cut(c.params["repo"], "/")
@@ -352,8 +355,11 @@ func (s *server) admit(c *call) error {
 		}
 		c.role = c.id.Role(c.rights, set.AnonymousAccess)
 		switch c.route.access {
-		case nsMember, nsAdmin:
-			may := c.id.OrgAdmin(c.rights) || !change && c.id.ReadOnlySuperuser && c.id.Has(auth.ScopeOrgAdmin) || c.route.access == nsMember && c.rights.Team != "" && c.id.Has(auth.ScopeOrgAdmin)
+		case nsMember, nsAdmin, nsOrSuper:
+			may := c.id.OrgAdmin(c.rights) || !change && c.id.ReadOnlySuperuser && c.id.Has(auth.ScopeOrgAdmin) || c.route.access != nsAdmin && c.rights.Team != "" && c.id.Has(auth.ScopeOrgAdmin)
+			if c.route.access == nsOrSuper && c.id.Superuser { // who may know what there is
+				break
+			}
 			if c.rights.Repository.NamespaceKind != gantry.Organization || !may {
 				return c.refuse()
 			}

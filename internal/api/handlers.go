@@ -16,7 +16,8 @@ import (
 
 // routes is the API, a group a file of the contract. Of two that match a path,
 // the one with more behind {repo} is taken.
-var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes)
+var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes,
+	quotaRoutes, logRoutes, superuserRoutes, messageRoutes)
 
 // ordered puts routes that match more closely first.
 func ordered(groups ...[]route) []route {
@@ -35,8 +36,7 @@ func behind(pattern string) int {
 }
 
 var metaRoutes = []route{
-	{method: "GET", path: "openapi.json", page: true, handle: (*server).getContract},
-	{method: "GET", path: "docs", page: true, handle: (*server).getPage},
+	{method: "GET", path: "openapi.json", readOnlyOK: true, handle: (*server).getContract},
 }
 
 var accountRoutes = []route{
@@ -109,8 +109,8 @@ const wholeRepository = "repository/{repo}"
 // has not yet. They are no names of nested repositories: who deletes a tag
 // must not delete the repository app/tag/latest.
 var below = []string{
-	"aggregatelogs", "authorizedemail/{x}", "autoprunepolicy", "autoprunepolicy/{x}", "build", "build/{x}", "build/{x}/logs", "build/{x}/status",
-	"changetrust", "exportlogs", "image", "image/{x}", "image/{x}/security", "immutabilitypolicy", "immutabilitypolicy/{x}", "logs",
+	"authorizedemail/{x}", "autoprunepolicy", "autoprunepolicy/{x}", "build", "build/{x}", "build/{x}/logs", "build/{x}/status",
+	"changetrust", "exportlogs", "image", "image/{x}", "image/{x}/security", "immutabilitypolicy", "immutabilitypolicy/{x}",
 	"manifest/{x}", "manifest/{x}/labels", "manifest/{x}/labels/{y}", "manifest/{x}/pull_statistics", "manifest/{x}/security", "mirror",
 	"mirror/sync-cancel", "mirror/sync-now", "notification", "notification/{x}", "notification/{x}/test", "signatures", "tag", "tag/{x}",
 	"tag/{x}/expire", "tag/{x}/images", "tag/{x}/pull_statistics", "tag/{x}/restore", "tokens", "tokens/{x}", "trigger", "trigger/{x}",
@@ -273,6 +273,9 @@ func (s *server) me(c *call) error {
 		"company": nil, "family_name": nil, "given_name": nil, "location": nil, "is_free_account": true, "has_password_set": a.PasswordHash != ""}
 	if s.Auth.Settings().SuperUsers {
 		v["super_user"], v["global_readonly_super_user"] = c.id.Superuser, c.id.ReadOnlySuperuser
+	}
+	if err := s.readStorage(c, v, a.ID); err != nil {
+		return err
 	}
 	return c.json(200, v)
 }

@@ -178,6 +178,9 @@ func (s *server) getOrganization(c *call) error {
 			order = append(order, g.Name)
 		}
 		v["teams"], v["ordered_teams"] = views, order
+		if err := s.readStorage(c, v, a.ID); err != nil {
+			return err
+		}
 	}
 	if admin {
 		v["email"] = a.Email
@@ -552,6 +555,9 @@ func (s *server) listRepositories(c *call) error {
 	for _, r := range list {
 		views = append(views, map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "description": r.Description,
 			"is_public": r.Visibility == gantry.Public, "kind": "image", "state": r.State.String(), "is_starred": false})
+	}
+	if err := s.addRepositoryStorage(c, list, views); err != nil {
+		return err
 	}
 	out["repositories"] = views
 	return c.json(200, out)

@@ -158,6 +158,13 @@ func (c *Settings) rank(i *Identity) {
 	i.Restricted = c.RestrictedUsers && !super && !slices.Contains(c.RestrictedUsersWhitelist, name)
 }
 
+// Rank tells whether an account is a superuser, or one for reading only.
+func (c *Settings) Rank(a store.Account) (super, readOnly bool) {
+	i := Identity{Account: a}
+	c.rank(&i)
+	return i.Superuser, i.ReadOnlySuperuser
+}
+
 // robotAllowed applies ROBOTS_DISALLOW.
 func (c *Settings) robotAllowed(name string) bool {
 	return !c.RobotsDisallow || slices.Contains(c.RobotsWhitelist, name)
