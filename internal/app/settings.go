@@ -14,6 +14,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/registry"
+	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/telemetry"
 )
 
@@ -133,6 +134,7 @@ func contentSettings(c *config.Config) content.Settings {
 		Retention:   retention(c),
 		SparseIndex: c.Features.SparseIndex,
 		ReadOnly:    c.Server.ReadOnly(),
+		Quota:       store.QuotaRule{On: c.Features.QuotaManagement && c.Features.VerifyQuota, Default: c.Quota.DefaultReject},
 	}
 }
 
@@ -179,6 +181,13 @@ func apiOptions(c *config.Config) api.Options {
 		SessionTimeout: c.Session.Timeout,
 		AppTokenLife:   c.Auth.AppSpecificTokenExpiration,
 		FreshLogin:     c.Session.FreshLoginTimeout,
+		Quota:          c.Features.QuotaManagement,
+		EditQuota:      c.Features.EditQuota,
+		DefaultQuota:   c.Quota.DefaultReject,
+		SparseIndex:    c.Features.SparseIndex,
+	}
+	if c.Features.SuperuserConfigDump {
+		o.ConfigDump = c.Redacted
 	}
 	if c.Features.BlacklistedEmails {
 		o.BlockedDomains = c.Auth.BlacklistedEmailDomains

@@ -119,6 +119,7 @@ var together = map[string]map[string]any{
 	"FEATURE_GITHUB_LOGIN":                  {"GITHUB_LOGIN_CONFIG": map[string]any{"CLIENT_ID": "x", "CLIENT_SECRET": "y"}},
 	"FEATURE_GOOGLE_LOGIN":                  {"GOOGLE_LOGIN_CONFIG": map[string]any{"CLIENT_ID": "x", "CLIENT_SECRET": "y"}},
 	"BLACKLISTED_EMAIL_DOMAINS":             {"FEATURE_BLACKLISTED_EMAILS": true},
+	"FEATURE_VERIFY_QUOTA":                  {"FEATURE_QUOTA_MANAGEMENT": true},
 }
 
 // all is everything that settings.go makes of a configuration.

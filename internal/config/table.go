@@ -386,10 +386,10 @@ func tagFields() []Field {
 
 func quotaFields() []Field {
 	return []Field{
-		row("FEATURE_QUOTA_MANAGEMENT", Bool, "false", live, "Count and limit what namespaces store."),
-		row("DEFAULT_SYSTEM_REJECT_QUOTA_BYTES", Size, "0", live, "Quota of every namespace that has none of its own; 0 for no limit."),
-		row("FEATURE_EDIT_QUOTA", Bool, "true", live|later, "Superusers may change quotas through the API."),
-		row("FEATURE_VERIFY_QUOTA", Bool, "true", live|later, "Refuse pushes that pass the quota."),
+		row("FEATURE_QUOTA_MANAGEMENT", Bool, "false", used|live, "Count and limit what namespaces store."),
+		row("DEFAULT_SYSTEM_REJECT_QUOTA_BYTES", Size, "0", used|live, "Quota of every namespace that has none of its own; 0 for no limit."),
+		row("FEATURE_EDIT_QUOTA", Bool, "true", used|live|later, "Superusers may change quotas through the API."),
+		row("FEATURE_VERIFY_QUOTA", Bool, "true", used|live|later, "Refuse pushes that pass the quota."),
 		row("FEATURE_QUOTA_SUPPRESS_FAILURES", Bool, "false", live|later, "A failure to count does not fail the push."),
 		row("FEATURE_QUOTA_NOTIFICATIONS", Bool, "false", later, "Notify when a quota is nearly used up."),
 		row("QUOTA_NOTIFICATION_COOLDOWN_SECONDS", Seconds, "86400", later, "Shortest time between two such notifications."),

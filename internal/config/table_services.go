@@ -124,7 +124,7 @@ func miscFields() []Field {
 		row("NOTIFICATION_SEND_TIMEOUT", Seconds, "10", live, "Bound on sending one notification.", between(1, 3600)),
 		row("WEBHOOK_HOSTNAME_BLACKLIST", StringList, "[]", live, "Hosts that webhooks may not reach; the machine itself never may.", check(checkHostOrCIDR)),
 		row("FEATURE_FIPS", Bool, "false", 0, "Use algorithms of FIPS 140 only."),
-		row("FEATURE_SUPERUSER_CONFIGDUMP", Bool, "false", later, "Superusers may read the configuration through the API."),
+		row("FEATURE_SUPERUSER_CONFIGDUMP", Bool, "false", used|live|later, "Superusers may read the configuration through the API."),
 		row("FEATURE_SPAM_DETECTION", Bool, "false", later, "Look for spam in descriptions.", dead(quayIO)),
 		row("SPAM_DETECTION_ENDPOINT", String, "", later, "Service that looks for spam.", dead(quayIO)),
 		row("SPAM_DETECTION_API_KEY", String, "", later|secret, "Key of that service.", dead(quayIO)),
