@@ -20,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -30,6 +31,9 @@ import (
 type Options struct {
 	Store *store.DB
 	Auth  *auth.Service
+	// Content reads the configurations of images; nil = their history is not told.
+	Content *content.Store
+	Tags    TagOptions
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE
 	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up
@@ -473,6 +477,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		switch {
 		case e.Reason == gantry.LoginBackoff:
 			a = answer{429, "rate_limited"}
+		case e.Reason == gantry.TagImmutable:
+			a = answer{409, "tag_immutable"}
 		case e.Object == "fresh login":
 			a.kind = "fresh_login_required"
 		}
@@ -486,8 +492,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	at := url.URL{Scheme: httpd.Scheme(r), Host: httpd.Host(r), Path: "/api/v1/error/" + a.kind}
 	v := map[string]any{"status": a.status, "error_type": a.kind, "title": a.kind, "type": at.String(),
 		"detail": detail, "error_message": detail, "message": detail}
-	if ok && e.Code == gantry.ReadOnly {
-		v["is_readonly"] = true
+	if ok && e.Code == gantry.ReadOnly && e.Object != "repository" {
+		v["is_readonly"] = true // the whole registry
 	}
 	if a.status == 401 {
 		v["session_required"] = false

@@ -191,7 +191,8 @@ func TestFind(t *testing.T) {
 		"repository/a/b/permissions/user/x/transitive":  "repository/{repo}/permissions/user/{name}/transitive",
 		"repository/a/b/permissions/user/" + "user/":    "repository/{repo}/permissions/user/{name}",
 		"organization/o/robots/r":                       "organization/{org}/robots/{short}",
-		"repository/a/" + url.PathEscape("b") + "/tag/": "",
+		"repository/a/" + url.PathEscape("b") + "/tag/": "repository/{repo}/tag",
+		"repository/a/b/tag/t/restore":                  "", // has no GET
 	} {
 		rt, _, _ := s.find("GET", path)
 		if got := ""; rt != nil && rt.path != want || rt == nil && got != want {

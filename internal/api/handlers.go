@@ -17,7 +17,7 @@ import (
 // routes is the API, a group a file of the contract. Of two that match a path,
 // the one with more behind {repo} is taken.
 var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes,
-	quotaRoutes, logRoutes, superuserRoutes, messageRoutes)
+	quotaRoutes, logRoutes, superuserRoutes, messageRoutes, tagRoutes)
 
 // ordered puts routes that match more closely first.
 func ordered(groups ...[]route) []route {
@@ -508,10 +508,18 @@ func visibility(s string) (gantry.Visibility, error) {
 
 func (s *server) getRepository(c *call) error {
 	r := &c.rights.Repository
-	return c.json(200, map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "kind": "image", "description": r.Description,
+	v := map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "kind": "image", "description": r.Description,
 		"is_public": r.Visibility == gantry.Public, "is_organization": r.NamespaceKind == gantry.Organization, "is_starred": false,
 		"status_token": "", "trust_enabled": false, "tag_expiration_s": max(0, int64(r.Retention/time.Second)), "is_free_account": true,
-		"state": r.State.String(), "can_write": c.role >= gantry.Write && r.State == gantry.Normal, "can_admin": c.role >= gantry.Admin})
+		"state": r.State.String(), "can_write": c.role >= gantry.Write && r.State == gantry.Normal, "can_admin": c.role >= gantry.Admin}
+	if c.truthy("includeTags", true) {
+		tags, err := s.newestTags(c)
+		if err != nil {
+			return err
+		}
+		v["tags"] = tags
+	}
+	return c.json(200, v)
 }
 
 func (c *call) success(err error) error {

@@ -122,7 +122,7 @@ func TestNotHereYet(t *testing.T) {
 		"GET user/notifications", "GET user/authorizations", "GET user/starred", "GET users/ann", "GET users/nobody", "POST user/convert",
 		"GET organization/acme/members", "GET organization/acme/collaborators", "GET organization/acme/applications", "GET app/x",
 		"GET superuser/keys", "GET superuser/changelog/",
-		"GET repository/ann/app/tag/", "DELETE repository/ann/app/tag/latest", "GET repository/ann/app/manifest/sha256:0", "GET repository/ann/app/build/",
+		"GET repository/ann/app/tag/v1/images", "GET repository/ann/app/manifest/sha256:0/security", "GET repository/ann/app/build/",
 		"GET repository/ann/app/notification/", "GET repository/ann/app/mirror", "GET find/all?query=x",
 		"GET entities/a", "GET plans/", "GET namespacequota/1", "GET user/robots/ci/permissions",
 		"GET organization/acme/robots/ci/federation", "GET nonsense", "GET ", "GET /", "PATCH nonsense", "GET ../../v2/"} {

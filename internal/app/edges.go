@@ -69,7 +69,7 @@ func (e *edges) configure(cfg *config.Config) error {
 	}
 	if s.roles.API {
 		o := apiOptions(cfg)
-		o.Store, o.Auth, o.Logger = s.db, s.auth, s.log
+		o.Store, o.Auth, o.Content, o.Logger = s.db, s.auth, s.content, s.log
 		h.api = api.New(o)
 	}
 	h.health = httpd.NewHealth(httpd.HealthOptions{

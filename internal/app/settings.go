@@ -185,6 +185,7 @@ func apiOptions(c *config.Config) api.Options {
 		EditQuota:      c.Features.EditQuota,
 		DefaultQuota:   c.Quota.DefaultReject,
 		SparseIndex:    c.Features.SparseIndex,
+		Tags:           tagOptions(c),
 	}
 	if c.Features.SuperuserConfigDump {
 		o.ConfigDump = c.Redacted
@@ -193,6 +194,18 @@ func apiOptions(c *config.Config) api.Options {
 		o.BlockedDomains = c.Auth.BlacklistedEmailDomains
 	}
 	return o
+}
+
+func tagOptions(c *config.Config) api.TagOptions {
+	return api.TagOptions{
+		Retention:      retention(c),
+		MinLife:        c.Registry.LabeledExpirationMinimum,
+		MaxLife:        c.Registry.LabeledExpirationMaximum,
+		Immutable:      c.Features.ImmutableTags,
+		MayExpire:      c.Features.ImmutableTagsCanExpire,
+		Forget:         c.Registry.PermanentlyDeleteTags,
+		ReservedLabels: c.Registry.LabelKeyReservedPrefixes,
+	}
 }
 
 // sameSite is SESSION_COOKIE_SAMESITE as net/http has it.

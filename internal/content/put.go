@@ -112,7 +112,7 @@ func (s *Store) parse(ctx context.Context, p Put, d gantry.Digest) (*parsed, err
 	switch {
 	case doc.Index:
 	case doc.Config != nil && isImageConfig(doc.Config.MediaType):
-		config, err := s.config(ctx, p.Repo, doc.Config)
+		config, err := s.ImageConfig(ctx, p.Repo, doc.Config.Digest)
 		if gantry.Is(err, gantry.NotFound) {
 			return out, nil // not kept: the labels are missing
 		}
@@ -127,10 +127,10 @@ func (s *Store) parse(ctx context.Context, p Put, d gantry.Digest) (*parsed, err
 	return out, nil
 }
 
-// config returns the bytes of an image's configuration; nil if it is too
-// large to be one.
-func (s *Store) config(ctx context.Context, repo gantry.RepoID, c *descriptor) ([]byte, error) {
-	b, err := s.Blob(ctx, repo, c.Digest)
+// ImageConfig returns the bytes of an image's configuration; nil if it is too
+// large to be one. NotFound on "blob"; Unavailable on "storage".
+func (s *Store) ImageConfig(ctx context.Context, repo gantry.RepoID, d gantry.Digest) ([]byte, error) {
+	b, err := s.Blob(ctx, repo, d)
 	if err != nil || b.Size > maxConfig {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (s *Store) config(ctx context.Context, repo gantry.RepoID, c *descriptor) (
 	defer func() { _ = f.Close() }() // only read
 	data := make([]byte, b.Size)
 	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("read configuration %s: %w", c.Digest, err)
+		return nil, fmt.Errorf("read configuration %s: %w", d, err)
 	}
 	return data, nil
 }

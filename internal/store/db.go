@@ -68,6 +68,7 @@ type DB struct {
 	gens    [generations]atomic.Uint64
 	who     atomic.Uint64
 	access  accessLog
+	steps   stepCache
 	log     *slog.Logger
 	closing atomic.Bool
 }

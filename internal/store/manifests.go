@@ -157,7 +157,7 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 				continue
 			}
 		}
-		if err := t.moveTag(ctx, p.Repo, name, out.ID, old, tagSpan{expires: expires, retention: retention}); err != nil {
+		if _, err := t.moveTag(ctx, p.Repo, name, out.ID, old, tagSpan{expires: expires, retention: retention}); err != nil {
 			return err
 		}
 		if err := t.event(ctx, Event{Kind: "push_repo", Namespace: r.ns, Repo: p.Repo, Actor: p.Actor,
@@ -234,7 +234,8 @@ func (t *tx) pushTarget(ctx context.Context, repo gantry.RepoID, d gantry.Digest
 		}
 		own = ownRow{gantry.ManifestID(id.Int64), lease.Int64, hidden.Int64, blobsHidden.Int64 != 0}
 		if tag.Valid {
-			spans = append(spans, spanRow{tag.Int64, name.String, gantry.ManifestID(manifest.Int64), start.Int64, end, immutable.Int64 != 0})
+			over := end.Valid && end.Int64 <= t.now.UnixMilli() // and about to be ended
+			spans = append(spans, spanRow{tag.Int64, name.String, gantry.ManifestID(manifest.Int64), start.Int64, end, immutable.Int64 != 0 && !over})
 		}
 		return nil
 	}, `SELECT r.ns_id, a.name, r.name, r.state, a.retention_s, m.id, m.lease_until_ms, m.hidden_ms, m.blobs_hidden,

@@ -102,8 +102,7 @@ func (t *tx) endTags(ctx context.Context, m gantry.ManifestID) (names []string, 
 			return nil
 		}
 		if immutable != 0 {
-			return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
-				Detail: "tag \"" + s.name + "\" is immutable; its manifest cannot be deleted"}
+			return errImmutable(s.name, "deleted, nor can its manifest")
 		}
 		names = append(names, s.name)
 		ended = max(ended, now, s.start+1)
@@ -114,8 +113,11 @@ func (t *tx) endTags(ctx context.Context, m gantry.ManifestID) (names []string, 
 	if len(names) == 0 {
 		return nil, 0, nil
 	}
-	_, err = t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = '`+endedByDelete+`', end_ms = CASE WHEN start_ms >= ? THEN start_ms + 1 ELSE ? END
-		WHERE manifest_id = ? AND live = 1 AND (end_ms IS NULL OR end_ms > ?)`, now, now, m, now)
+	n, err := t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = '`+endedByDelete+`', end_ms = CASE WHEN start_ms >= ? THEN start_ms + 1 ELSE ? END
+		WHERE manifest_id = ? AND live = 1 AND immutable = 0 AND (end_ms IS NULL OR end_ms > ?)`, now, now, m, now)
+	if err == nil && n != int64(len(names)) {
+		err = errRaced // one became immutable, or went
+	}
 	return names, ended, err
 }
 

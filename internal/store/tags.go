@@ -24,35 +24,37 @@ type tagSpan struct {
 }
 
 // moveTag ends the live span old of the tag, if there is one, and begins one
-// on m. The old span stays as history.
-func (t *tx) moveTag(ctx context.Context, repo gantry.RepoID, name string, m gantry.ManifestID, old *spanRow, s tagSpan) error {
+// on m, which it returns. The old span stays as history; the caller has seen
+// that it is not immutable.
+func (t *tx) moveTag(ctx context.Context, repo gantry.RepoID, name string, m gantry.ManifestID, old *spanRow, s tagSpan) (spanRow, error) {
 	start := t.now.UnixMilli()
 	if old != nil {
 		start = max(start, old.start+1)
 		n, err := t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = CASE WHEN end_ms < ? THEN '`+endedByExpiry+`' ELSE '`+endedByMove+`' END,
-			end_ms = CASE WHEN end_ms < ? THEN end_ms ELSE ? END WHERE id = ? AND live = 1`, start, start, start, old.id)
+			end_ms = CASE WHEN end_ms < ? THEN end_ms ELSE ? END WHERE id = ? AND live = 1 AND (immutable = 0 OR end_ms <= ?)`,
+			start, start, start, old.id, t.now.UnixMilli())
 		if err != nil {
-			return err
+			return spanRow{}, err
 		}
 		if n == 0 {
-			return errRaced
+			return spanRow{}, errRaced
 		}
 		if old.manifest != m {
 			if err := t.review(ctx, reviewManifest, int64(old.manifest), 0, gantry.FromMillis(start).Add(s.retention)); err != nil {
-				return err
+				return spanRow{}, err
 			}
 		}
 	}
-	var end any
+	var end sql.NullInt64
 	if s.expires > 0 {
-		end = start + s.expires.Milliseconds()
+		end = sql.NullInt64{Int64: start + s.expires.Milliseconds(), Valid: true}
 	}
 	id, err := t.insertIgnore(ctx, `INSERT INTO tags (repo_id, name, manifest_id, start_ms, end_ms, live, ended_by, reversion, immutable)
 		VALUES (?, ?, ?, ?, ?, 1, '', ?, 0)`, repo, name, m, start, end, flag(s.reversion))
 	if err == nil && id == 0 {
-		return errRaced // another writer made the first span meanwhile
+		err = errRaced // another writer made the first span meanwhile
 	}
-	return err
+	return spanRow{id: id, name: name, manifest: m, start: start, end: end}, err
 }
 
 // Tags returns the names of up to n live tags that are greater than last, in
@@ -69,59 +71,6 @@ func (db *DB) Tags(ctx context.Context, repo gantry.RepoID, last string, n int) 
 			repo, last, t.now.UnixMilli(), n)
 	})
 	return names, err
-}
-
-// A TagSpan is one span of a tag's life.
-type TagSpan struct {
-	ID        gantry.TagID
-	Name      string
-	Manifest  gantry.ManifestID
-	Digest    gantry.Digest
-	MediaType string
-	Start     time.Time
-	End       time.Time // zero = none; in the future for a live tag that will expire
-	Live      bool
-	EndedBy   string // "move", "delete", "expire", or "" while it lives
-	Reversion bool   // made by a restore
-	Immutable bool
-}
-
-// TagHistory returns up to n spans of the repository's tags, newest first,
-// that began before the given time (zero = now) and, if name is not "", are
-// of that tag. Spans that collection may have emptied are not among them.
-func (db *DB) TagHistory(ctx context.Context, repo gantry.RepoID, name string, before time.Time, n int) (spans []TagSpan, err error) {
-	err = db.read(ctx, "tag history", func(ctx context.Context, t *tx) error {
-		spans = nil
-		if before.IsZero() {
-			before = t.now.Add(24 * time.Hour) // starts may run ahead of the clock by some milliseconds
-		}
-		args := []any{repo, before.UnixMilli()}
-		of := ""
-		if name != "" {
-			of = " AND g.name = ?"
-			args = append(args, name)
-		}
-		return t.each(ctx, func(rows *sql.Rows) error {
-			var (
-				s              TagSpan
-				digest         []byte
-				start          int64
-				end, live      sql.NullInt64
-				reversion, imm int
-			)
-			if err := rows.Scan(&s.ID, &s.Name, &s.Manifest, &digest, &s.MediaType, &start, &end, &live, &s.EndedBy, &reversion, &imm); err != nil {
-				return err
-			}
-			s.Digest, s.Start, s.End = gantry.DigestFromBytes(digest), gantry.FromMillis(start), gantry.FromMillis(end.Int64)
-			s.Live = live.Valid && (!end.Valid || end.Int64 > t.now.UnixMilli())
-			s.Reversion, s.Immutable = reversion != 0, imm != 0
-			spans = append(spans, s)
-			return nil
-		}, `SELECT g.id, g.name, g.manifest_id, m.digest, m.media_type, g.start_ms, g.end_ms, g.live, g.ended_by, g.reversion, g.immutable
-			FROM tags g JOIN manifests m ON m.id = g.manifest_id
-			WHERE g.repo_id = ? AND g.start_ms < ?`+of+` ORDER BY g.start_ms DESC, g.id DESC LIMIT ?`, append(args, n)...)
-	})
-	return spans, err
 }
 
 type tagPayload struct {
@@ -142,8 +91,8 @@ func (db *DB) DeleteTag(ctx context.Context, repo gantry.RepoID, name string, re
 		if err := checkPushState(r.state, actor); err != nil {
 			return err
 		}
-		if len(spans) == 0 || spans[0].end.Valid && spans[0].end.Int64 <= t.now.UnixMilli() {
-			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "no such tag in the repository"}
+		if t.alive(spans) == nil {
+			return errNoTag
 		}
 		return t.endTag(ctx, repo, r, spans[0], pick(r.retention, retention), actor)
 	})
@@ -152,41 +101,53 @@ func (db *DB) DeleteTag(ctx context.Context, repo gantry.RepoID, name string, re
 // endTag deletes a live tag: its manifest is no longer to be seen through it,
 // nor through earlier spans of the same name.
 func (t *tx) endTag(ctx context.Context, repo gantry.RepoID, r target, s spanRow, retention time.Duration, actor gantry.Actor) error {
+	d, err := t.closeTag(ctx, repo, s, retention)
+	if err != nil {
+		return err
+	}
+	return t.event(ctx, Event{Kind: "delete_tag", Namespace: r.ns, Repo: repo, Actor: actor,
+		Payload: tagPayload{r.name.Name, r.name.Namespace, s.name, d}})
+}
+
+// closeTag is endTag without its row in the journal. It returns the digest of
+// the manifest.
+func (t *tx) closeTag(ctx context.Context, repo gantry.RepoID, s spanRow, retention time.Duration) (gantry.Digest, error) {
 	if s.immutable {
-		return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
-			Detail: "tag \"" + s.name + "\" is immutable; it cannot be deleted"}
+		return "", errImmutable(s.name, "deleted")
 	}
 	end := max(t.now.UnixMilli(), s.start+1)
 	var digest []byte
 	var lease int64
 	err := t.queryRow(ctx, `SELECT digest, lease_until_ms FROM manifests WHERE id = ?`+t.d.excl, s.manifest).Scan(&digest, &lease)
 	if errors.Is(err, sql.ErrNoRows) {
-		return errRaced
+		return "", errRaced
 	} else if err != nil {
-		return err
+		return "", err
 	}
-	n, err := t.exec(ctx, `UPDATE tags SET live = NULL, end_ms = ?, ended_by = '`+endedByDelete+`' WHERE id = ? AND live = 1`, end, s.id)
+	n, err := t.exec(ctx, `UPDATE tags SET live = NULL, end_ms = ?, ended_by = '`+endedByDelete+`' WHERE id = ? AND live = 1 AND immutable = 0`, end, s.id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if n == 0 {
-		return errRaced
+		return "", errRaced
 	}
 	if _, err := t.exec(ctx, `UPDATE tags SET ended_by = '`+endedByDelete+`' WHERE repo_id = ? AND name = ? AND manifest_id = ?
 		AND live IS NULL AND ended_by = '`+endedByMove+`'`, repo, s.name, s.manifest); err != nil {
-		return err
+		return "", err
 	}
 	if lease != 0 {
 		if _, err := t.exec(ctx, `UPDATE manifests SET lease_until_ms = 0 WHERE id = ?`, s.manifest); err != nil {
-			return err
+			return "", err
 		}
 	}
-	if err := t.review(ctx, reviewManifest, int64(s.manifest), 0, gantry.FromMillis(end).Add(retention)); err != nil {
-		return err
-	}
 	t.touch(repo)
-	return t.event(ctx, Event{Kind: "delete_tag", Namespace: r.ns, Repo: repo, Actor: actor,
-		Payload: tagPayload{r.name.Name, r.name.Namespace, s.name, gantry.DigestFromBytes(digest)}})
+	return gantry.DigestFromBytes(digest), t.review(ctx, reviewManifest, int64(s.manifest), 0, gantry.FromMillis(end).Add(retention))
+}
+
+// errImmutable is the error of what a tag that is immutable cannot be.
+func errImmutable(name, done string) error {
+	return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
+		Detail: "tag \"" + name + "\" is immutable; it cannot be " + done}
 }
 
 // RestoreTag points a tag at a manifest that one of its ended spans pointed
@@ -224,11 +185,10 @@ func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d
 		var old *spanRow
 		if len(spans) > 0 {
 			if old = &spans[0]; old.immutable {
-				return &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
-					Detail: "tag \"" + name + "\" is immutable; it cannot be moved"}
+				return errImmutable(name, "moved")
 			}
 		}
-		if err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true}); err != nil {
+		if _, err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true}); err != nil {
 			return err
 		}
 		t.touch(repo)
@@ -237,33 +197,13 @@ func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d
 	})
 }
 
-// SetTagExpiry sets when a live tag ends; zero = never. NotFound on "tag".
-func (db *DB) SetTagExpiry(ctx context.Context, repo gantry.RepoID, name string, at time.Time, actor gantry.Actor) error {
-	return db.update(ctx, "set tag expiry", func(ctx context.Context, t *tx) error {
-		r, _, spans, err := t.pushTarget(ctx, repo, "", []string{name})
-		if err != nil {
-			return err
-		}
-		if len(spans) == 0 {
-			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "no such tag in the repository"}
-		}
-		var end any
-		if !at.IsZero() {
-			end = max(at.UnixMilli(), t.now.UnixMilli()+1)
-		}
-		n, err := t.exec(ctx, `UPDATE tags SET end_ms = ? WHERE id = ? AND live = 1`, end, spans[0].id)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return errRaced
-		}
-		t.touch(repo)
-		return t.event(ctx, Event{Kind: "change_tag_expiration", Namespace: r.ns, Repo: repo, Actor: actor,
-			Payload: struct {
-				Repo, Namespace, Tag string
-				ExpirationDate       int64 `json:"expiration_date"`
-				Old                  int64 `json:"old_expiration_date"`
-			}{r.name.Name, r.name.Namespace, name, at.Unix(), spans[0].end.Int64 / 1000}})
-	})
+// errNoTag answers for a tag that does not live.
+var errNoTag = &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "no such tag in the repository"}
+
+// alive is the first of the spans unless its time is over, or nil.
+func (t *tx) alive(spans []spanRow) *spanRow {
+	if len(spans) == 0 || spans[0].end.Valid && spans[0].end.Int64 <= t.now.UnixMilli() {
+		return nil
+	}
+	return &spans[0]
 }

@@ -55,7 +55,7 @@ func TestValues(t *testing.T) {
 		}
 		end := gantry.FromMillis(w.Now().Add(time.Hour).UnixMilli()/1000*1000 + 7)
 		w.must(w.SetTagExpiry(ctx, w.repo, "v1", end, gantry.Actor{}))
-		spans, err := w.TagHistory(ctx, w.repo, "v1", time.Time{}, 10)
+		spans, _, err := w.TagPage(ctx, store.TagQuery{Repo: w.repo, Name: "v1", N: 10})
 		w.must(err)
 		if len(spans) != 3 || !spans[0].Live || !spans[0].End.Equal(end) || spans[1].Live || spans[2].Live {
 			w.t.Errorf("history of v1: %+v", spans)
