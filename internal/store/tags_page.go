@@ -45,9 +45,10 @@ type TagQuery struct {
 // Clients turn pages by number. Counting off to a deep page costs as much as
 // the list is long, so places in a long list are remembered: a page is one
 // statement up to stepFrom, and two at any depth, which read no more than
-// stepEvery index entries beside the page. Every stepAge, and when much was
-// pushed meanwhile, a deep page costs a statement more, which reads the index
-// of the list once. With Like, the cost is that of looking at all names.
+// stepEvery index entries beside the page. What was not looked at yet is
+// counted off once, on the index alone, by a statement more: by who turns the
+// pages, a place at a time; by who jumps, all the way. With Like, the cost is
+// that of looking through names until the page is full.
 //
 // While tags are pushed or deleted, pages move as they do when they are
 // counted off: what is new pushes the rest down, so that a walk may see a span
@@ -117,7 +118,7 @@ func (q *TagQuery) where(now time.Time) (string, []any) {
 var likeText = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 const (
-	stepEvery = 256              // spans between two places that are remembered
+	stepEvery = 1024             // spans between two places that are remembered
 	stepFrom  = 1024             // pages that end before are counted off
 	stepAge   = 10 * time.Minute // how long places are remembered
 	stepSlack = 10 * time.Second // spans of that age are all there, by any instance's clock
@@ -125,15 +126,15 @@ const (
 	stepLists = 64               // whose places are remembered at once
 )
 
-// steps are places in a list of spans, newest first: after keys[i] follows the
-// span number (i+1) * stepEvery of those that began before cut. The spans that
-// began later are counted each time. Spans that went since are not: a page may
-// begin higher up for that, never too low.
+// steps are places in a list of spans, newest first: keys[i] is the span
+// number i * stepEvery of those that began before cut, where keys[0] stands
+// for cut itself. The spans that began later are counted each time. Spans that
+// went since are not: a page may begin higher up for that, never too low.
 type steps struct {
 	mu   sync.Mutex
 	at   time.Time
-	cut  int64 // ms; 0 = nothing is known yet
-	keys []stepKey
+	keys []stepKey // nil = nothing is known yet
+	all  bool      // there are no more
 }
 
 type stepKey struct{ start, id int64 }
@@ -182,16 +183,15 @@ func (t *tx) stepTo(ctx context.Context, q *TagQuery) (from stepKey, skip int64,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	newer := int64(stepNewer + 1)
-	if s.cut != 0 && t.now.Sub(s.at).Abs() < stepAge {
-		if newer, err = t.newer(ctx, q, s.cut); err != nil {
+	if s.keys != nil && t.now.Sub(s.at).Abs() < stepAge {
+		if newer, err = t.newer(ctx, q, s.keys[0].start); err != nil {
 			return from, 0, err
 		}
 	}
 	if newer > stepNewer {
-		if err := t.findSteps(ctx, q, s); err != nil {
-			return from, 0, err
-		}
-		if newer, err = t.newer(ctx, q, s.cut); err != nil {
+		s.at, s.all = t.now, false
+		s.keys = []stepKey{{start: t.now.Add(-stepSlack).UnixMilli()}}
+		if newer, err = t.newer(ctx, q, s.keys[0].start); err != nil {
 			return from, 0, err
 		}
 	}
@@ -199,11 +199,14 @@ func (t *tx) stepTo(ctx context.Context, q *TagQuery) (from stepKey, skip int64,
 	if newer > stepNewer || rest < 0 {
 		return from, q.Offset, nil
 	}
-	n := min(rest/stepEvery, int64(len(s.keys)))
-	if n == 0 {
-		return stepKey{s.cut, 0}, rest, nil
+	n := rest / stepEvery
+	if int64(len(s.keys)) <= n && !s.all {
+		if err := t.findSteps(ctx, q, s, n-int64(len(s.keys))+1); err != nil {
+			return from, 0, err
+		}
 	}
-	return s.keys[n-1], rest - n*stepEvery, nil
+	n = min(n, int64(len(s.keys))-1)
+	return s.keys[n], rest - n*stepEvery, nil
 }
 
 // newer counts the spans of a list that began at the time or later, to just
@@ -215,20 +218,40 @@ func (t *tx) newer(ctx context.Context, q *TagQuery, cut int64) (n int64, err er
 	return n, err
 }
 
-// findSteps reads the whole list, but on its index alone.
-func (t *tx) findSteps(ctx context.Context, q *TagQuery, s *steps) error {
-	cut := t.now.Add(-stepSlack).UnixMilli()
-	var keys []stepKey
+// findSteps finds up to n more places, in one statement.
+func (t *tx) findSteps(ctx context.Context, q *TagQuery, s *steps, n int64) error {
+	const order = ` ORDER BY start_ms DESC, id DESC`
 	where, args := q.where(t.now)
-	if err := t.each(ctx, func(rows *sql.Rows) error {
+	last := s.keys[len(s.keys)-1]
+	from := append(slices.Clone(args), last.start, last.start, last.id)
+	// Each hop passes over the index from where the one before came to.
+	text := `WITH RECURSIVE k (n, start_ms, id) AS (
+		SELECT 1, g.start_ms, g.id FROM tags g WHERE g.id = (SELECT id FROM tags
+			WHERE ` + where + ` AND start_ms <= ? AND (start_ms < ? OR id < ?)` + order + ` LIMIT 1 OFFSET ` + limit(stepEvery-1) + `)
+		UNION ALL
+		SELECT k.n + 1, g.start_ms, g.id FROM k JOIN tags g ON g.id = (SELECT id FROM tags
+			WHERE ` + where + ` AND start_ms <= k.start_ms AND (start_ms < k.start_ms OR id < k.id)` + order + ` LIMIT 1 OFFSET ` + limit(stepEvery-1) + `)
+		WHERE k.n < ?)
+		SELECT start_ms, id FROM k ORDER BY n`
+	vals := append(append(from, args...), n)
+	if t.d.name == "mysql" { // it would begin each hop at the newest span
+		text = `SELECT start_ms, id FROM (SELECT start_ms, id, ROW_NUMBER() OVER (` + order + `) AS pos FROM (SELECT start_ms, id FROM tags
+			WHERE ` + where + ` AND start_ms <= ? AND (start_ms < ? OR id < ?)` + order + ` LIMIT ?) r) s
+			WHERE pos % ` + limit(stepEvery) + ` = 0 ORDER BY pos`
+		vals = append(from, n*stepEvery)
+	}
+	found := int64(0)
+	err := t.each(ctx, func(rows *sql.Rows) error {
 		var k stepKey
 		err := rows.Scan(&k.start, &k.id)
-		keys = append(keys, k)
+		s.keys = append(s.keys, k)
+		found++
 		return err
-	}, `SELECT start_ms, id FROM (SELECT start_ms, id, ROW_NUMBER() OVER (ORDER BY start_ms DESC, id DESC) AS pos FROM tags
-		WHERE `+where+` AND start_ms < ?) s WHERE pos % `+limit(stepEvery)+` = 0 ORDER BY pos`, append(args, cut)...); err != nil {
+	}, text, vals...)
+	if err != nil {
+		s.keys = nil // what came may not be all
 		return err
 	}
-	s.at, s.cut, s.keys = t.now, cut, keys
+	s.all = found < n
 	return nil
 }

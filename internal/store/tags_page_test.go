@@ -120,7 +120,7 @@ func TestTagPageDeep(t *testing.T) {
 			for name, q := range lists {
 				q.Repo, q.N = w.repo, 4*n
 				whole, _ := ids(w.DB, q)
-				for _, offset := range []int{0, 900, 1023, 1024, 1279, 1280, 1281, 1500, 2047, 2048, 2950, len(whole) - 1, len(whole), len(whole) + 1000} {
+				for _, offset := range []int{0, 900, 2998, 1023, 1024, 1025, 1500, 2047, 2048, 2049, 2950, len(whole) - 1, len(whole), len(whole) + 1000} {
 					for _, db := range []*store.DB{w.DB, another} {
 						q.N, q.Offset = 50, int64(max(offset, 0))
 						got, more := ids(db, q)
@@ -189,7 +189,7 @@ func TestTagPagesReadNoMore(t *testing.T) {
 		var all []sent
 		w.Trace(func(q string, a []any) { all = append(all, sent{q, a}) })
 		for name, q := range map[string]store.TagQuery{"live": {Live: true}, "history": {}} {
-			q.Repo, q.N, q.Offset = w.repo, page, n/2
+			q.Repo, q.N, q.Offset = w.repo, page, n-page
 			if _, _, err := w.TagPage(t.Context(), q); err != nil { // finds the places
 				t.Fatal(err)
 			}
@@ -200,7 +200,7 @@ func TestTagPagesReadNoMore(t *testing.T) {
 					t.Errorf("%s from %d: %d spans by %d statements, %v", name, offset, len(got), len(all), err)
 				}
 				for _, s := range all {
-					if why := readsMore(t, w.Dialect(), pool, 15*page, s.query, s.args); why != "" {
+					if why := readsMore(t, w.Dialect(), pool, 20*page, s.query, s.args); why != "" {
 						t.Errorf("%s from %d: %s\n%s", name, offset, why, s.query)
 					}
 				}
@@ -248,13 +248,16 @@ func BenchmarkTagPage(b *testing.B) {
 				{"last of history", store.TagQuery{Offset: n - 100}}, {"like", store.TagQuery{Live: true, Like: "t99999"}}} {
 				c.q.Repo, c.q.N = repo, 100
 				b.Run(c.name, func(b *testing.B) {
-					began := time.Now()
-					for i := 0; b.Loop(); i++ {
+					for range 2 { // the first one looks for places
+						began := time.Now()
 						if _, _, err := db.TagPage(b.Context(), c.q); err != nil {
 							b.Fatal(err)
 						}
-						if i == 0 {
-							b.ReportMetric(float64(time.Since(began).Milliseconds()), "first-ms")
+						b.Log(time.Since(began))
+					}
+					for b.Loop() {
+						if _, _, err := db.TagPage(b.Context(), c.q); err != nil {
+							b.Fatal(err)
 						}
 					}
 				})
