@@ -48,50 +48,50 @@ func TestChangeTag(t *testing.T) {
 		w.must(w.change("new", store.TagChange{Digest: a}))
 		w.must(w.change("a", store.TagChange{Digest: b}))
 		if w.span("new").Digest != a || w.span("a").Digest != b {
-			t.Error("tags point elsewhere")
+			w.t.Error("tags point elsewhere")
 		}
 		w.told("create_tag", 1)
 		w.told("move_tag", 1)
-		isCode(t, w.change("x", store.TagChange{Digest: randomDigest()}), gantry.NotFound, "")
-		isCode(t, w.change("x", store.TagChange{Expiry: never}), gantry.NotFound, "")
+		isCode(w.t, w.change("x", store.TagChange{Digest: randomDigest()}), gantry.NotFound, "")
+		isCode(w.t, w.change("x", store.TagChange{Expiry: never}), gantry.NotFound, "")
 
 		// What was deleted is not to be had by its digest.
 		w.must(w.deleteManifest(a))
-		isCode(t, w.change("x", store.TagChange{Digest: a}), gantry.NotFound, "")
+		isCode(w.t, w.change("x", store.TagChange{Digest: a}), gantry.NotFound, "")
 
 		// The end, and its bounds.
 		w.must(w.change("b", store.TagChange{Expiry: at(2 * time.Hour), MinLife: time.Hour, MaxLife: 3 * time.Hour}))
 		if left := w.span("b").End.Sub(w.Now()); left > 2*time.Hour || left < 2*time.Hour-time.Minute {
-			t.Errorf("%v are left of two hours", left)
+			w.t.Errorf("%v are left of two hours", left)
 		}
 		w.must(w.change("b", store.TagChange{Expiry: at(time.Minute), MinLife: time.Hour}))
 		if s := w.span("b"); s.End.Sub(s.Start) != time.Hour {
-			t.Errorf("the shortest life is %v", s.End.Sub(s.Start))
+			w.t.Errorf("the shortest life is %v", s.End.Sub(s.Start))
 		}
 		w.must(w.change("b", store.TagChange{Expiry: at(9 * time.Hour), MaxLife: 3 * time.Hour}))
 		if left := w.span("b").End.Sub(w.Now()); left > 3*time.Hour || left < 3*time.Hour-time.Minute {
-			t.Errorf("the longest life is %v", left)
+			w.t.Errorf("the longest life is %v", left)
 		}
 		w.must(w.change("b", store.TagChange{Expiry: never}))
 		w.must(w.change("b", store.TagChange{Expiry: never})) // no change, no row
 		if !w.span("b").End.IsZero() {
-			t.Error("it still ends")
+			w.t.Error("it still ends")
 		}
 		w.told("change_tag_expiration", 4)
 
 		// All or nothing.
 		c := w.manifest(w.repo, store.ManifestPut{Tags: []string{"c"}})
 		yes := true
-		isCode(t, w.change("b", store.TagChange{Digest: c, Expiry: at(time.Hour), Immutable: &yes}), gantry.Invalid, "")
+		isCode(w.t, w.change("b", store.TagChange{Digest: c, Expiry: at(time.Hour), Immutable: &yes}), gantry.Invalid, "")
 		if w.span("b").Digest != b {
-			t.Error("the tag moved, although the rest was refused")
+			w.t.Error("the tag moved, although the rest was refused")
 		}
 		w.must(w.change("b", store.TagChange{Digest: c, Expiry: at(time.Hour)}))
 		if s := w.span("b"); s.Digest != c || s.End.IsZero() {
-			t.Errorf("%+v", s)
+			w.t.Errorf("%+v", s)
 		}
 		w.advance(time.Hour)
-		isCode(t, w.change("b", store.TagChange{Expiry: never}), gantry.NotFound, "")
+		isCode(w.t, w.change("b", store.TagChange{Expiry: never}), gantry.NotFound, "")
 		w.must(w.change("b", store.TagChange{Digest: c})) // is made anew
 		w.told("create_tag", 2)
 
@@ -101,7 +101,7 @@ func TestChangeTag(t *testing.T) {
 			"freeze": w.change("c", store.TagChange{Immutable: &yes}), "forget": w.ForgetTag(t.Context(), store.TagForget{Repo: w.repo, Name: "c", Live: true}),
 		} {
 			if !gantry.Is(err, gantry.ReadOnly) {
-				t.Errorf("%s in a read-only repository: %v", name, err)
+				w.t.Errorf("%s in a read-only repository: %v", name, err)
 			}
 		}
 	})
@@ -133,7 +133,7 @@ func TestImmutableTag(t *testing.T) {
 			}(),
 		} {
 			if !gantry.Is(err, gantry.Conflict) || gantry.ReasonOf(err) != gantry.TagImmutable {
-				t.Errorf("%s: %v", name, err)
+				w.t.Errorf("%s: %v", name, err)
 			}
 		}
 		w.must(w.change("v1", store.TagChange{Digest: d})) // where it points already
@@ -142,21 +142,21 @@ func TestImmutableTag(t *testing.T) {
 		w.advance(100 * 24 * time.Hour)
 		w.collect()
 		if s := w.span("v1"); s.Digest != d || !s.Immutable {
-			t.Fatalf("after collection: %+v", s)
+			w.t.Fatalf("after collection: %+v", s)
 		}
 		w.sees(d, true)
 		if _, err := w.RepoBlob(ctx, w.repo, blob); err != nil {
-			t.Error("its blob: ", err)
+			w.t.Error("its blob: ", err)
 		}
 
 		// With an end, if that is allowed.
 		soon = w.Now().Add(time.Hour)
 		w.must(w.change("v1", store.TagChange{Expiry: &soon, MayExpire: true}))
-		isCode(t, w.DeleteTag(ctx, w.repo, "v1", gcRetention, gantry.Actor{}), gantry.Conflict, gantry.TagImmutable)
+		isCode(w.t, w.DeleteTag(ctx, w.repo, "v1", gcRetention, gantry.Actor{}), gantry.Conflict, gantry.TagImmutable)
 		w.advance(time.Hour)
 		w.manifest(w.repo, store.ManifestPut{Tags: []string{"v1"}}) // its time is over
 		if s := w.span("v1"); s.Digest == d || s.Immutable {
-			t.Errorf("after its time: %+v", s)
+			w.t.Errorf("after its time: %+v", s)
 		}
 		w.must(w.change("v1", store.TagChange{Immutable: &yes}))
 		w.must(w.change("v1", store.TagChange{Immutable: &no}))
@@ -184,17 +184,17 @@ func TestImmutableRace(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				if err := w.change("v1", store.TagChange{Immutable: &yes}); err != nil && !gantry.Is(err, gantry.NotFound) && !gantry.Is(err, gantry.Invalid) {
-					t.Error(err)
+					w.t.Error(err)
 				}
 			})
 			wg.Go(func() {
 				if err := acts[i%len(acts)](); err != nil && !gantry.Is(err, gantry.Conflict) {
-					t.Error(err)
+					w.t.Error(err)
 				}
 			})
 			wg.Wait()
 			if n := storetest.Get(t, db, `SELECT COUNT(*) FROM tags WHERE immutable = 1 AND (live IS NULL OR end_ms IS NOT NULL)`); n != 0 {
-				t.Fatalf("round %d: %d immutable spans have an end", i, n)
+				w.t.Fatalf("round %d: %d immutable spans have an end", i, n)
 			}
 			storetest.Exec(t, db, `UPDATE tags SET immutable = 0 WHERE immutable = 1`)
 		}
@@ -212,27 +212,27 @@ func TestForgetTag(t *testing.T) {
 		second := w.manifest(w.repo, store.ManifestPut{Tags: []string{"a"}})
 		third := w.manifest(w.repo, store.ManifestPut{Tags: []string{"a"}})
 
-		isCode(t, forget("none", true, ""), gantry.NotFound, "")
-		isCode(t, forget("a", false, randomDigest()), gantry.NotFound, "")
-		isCode(t, forget("a", false, third), gantry.NotFound, "") // it lives
-		isCode(t, forget("keeps", false, second), gantry.NotFound, "")
+		isCode(w.t, forget("none", true, ""), gantry.NotFound, "")
+		isCode(w.t, forget("a", false, randomDigest()), gantry.NotFound, "")
+		isCode(w.t, forget("a", false, third), gantry.NotFound, "") // it lives
+		isCode(w.t, forget("keeps", false, second), gantry.NotFound, "")
 
 		w.must(forget("a", false, second))
 		w.sees(second, false)
-		isCode(t, w.RestoreTag(ctx, w.repo, "a", second, gcRetention, gantry.Actor{}), gantry.NotFound, "")
+		isCode(w.t, w.RestoreTag(ctx, w.repo, "a", second, gcRetention, gantry.Actor{}), gantry.NotFound, "")
 		w.must(forget("a", true, ""))
 		w.sees(third, false)
-		isCode(t, forget("a", true, ""), gantry.NotFound, "")
+		isCode(w.t, forget("a", true, ""), gantry.NotFound, "")
 		w.must(forget("a", false, first))
 		w.sees(first, true) // another tag keeps it
 		if got, _ := w.page(store.TagQuery{N: 10}); len(got) != 1 || got[0] != "keeps" {
-			t.Errorf("history: %v", got)
+			w.t.Errorf("history: %v", got)
 		}
 		w.told("permanently_delete_tag", 3)
 		w.told("delete_tag", 0)
 		w.advance(time.Second)
 		if w.collect(); w.count("manifests") != 1 { // at once, not after the time machine
-			t.Errorf("%d manifests", w.count("manifests"))
+			w.t.Errorf("%d manifests", w.count("manifests"))
 		}
 
 		// A tag whose time is over counts as ended, swept or not.
@@ -243,7 +243,7 @@ func TestForgetTag(t *testing.T) {
 		w.advance(3 * time.Hour)
 		w.collect()
 		if n := w.count("manifests"); n != 0 {
-			t.Errorf("%d manifests are left", n)
+			w.t.Errorf("%d manifests are left", n)
 		}
 	})
 }
@@ -263,49 +263,49 @@ func TestManifestLabels(t *testing.T) {
 		w.must(err)
 		all, err := w.ManifestLabels(ctx, m.ID)
 		if err != nil || len(all) != 3 || all[0].Key != "built" || all[0].Source != "manifest" || all[1] != l || l.Source != "api" || l.Value != "é k" {
-			t.Fatalf("%+v, %v", all, err)
+			w.t.Fatalf("%+v, %v", all, err)
 		}
 		if got, err := w.ManifestLabel(ctx, m.ID, l.UUID); err != nil || got != l {
-			t.Errorf("%+v, %v", got, err)
+			w.t.Errorf("%+v, %v", got, err)
 		}
 		remove := func(id string) error { return w.DeleteLabel(ctx, w.repo, m, id, gantry.Actor{}) }
-		isCode(t, remove(all[0].UUID), gantry.Invalid, "")
-		isCode(t, remove("none"), gantry.NotFound, "")
+		isCode(w.t, remove(all[0].UUID), gantry.Invalid, "")
+		isCode(w.t, remove("none"), gantry.NotFound, "")
 		w.must(remove(l.UUID))
-		isCode(t, remove(l.UUID), gantry.NotFound, "")
+		isCode(w.t, remove(l.UUID), gantry.NotFound, "")
 		w.told("manifest_label_add", 2)
 		w.told("manifest_label_delete", 1)
 		_, err = w.ManifestLabel(ctx, m.ID, l.UUID)
-		isCode(t, err, gantry.NotFound, "")
+		isCode(w.t, err, gantry.NotFound, "")
 
 		// Those of another manifest are out of reach.
 		other := w.manifest(w.repo, store.ManifestPut{Tags: []string{"b"}})
 		o, _, err := w.ManifestByDigest(ctx, w.repo, other, gcRetention)
 		w.must(err)
-		isCode(t, w.DeleteLabel(ctx, w.repo, o, all[2].UUID, gantry.Actor{}), gantry.NotFound, "")
+		isCode(w.t, w.DeleteLabel(ctx, w.repo, o, all[2].UUID, gantry.Actor{}), gantry.NotFound, "")
 
 		for range store.MaxLabels - 1 {
 			_, err := add("more")
 			w.must(err)
 		}
 		_, err = add("toomany")
-		isCode(t, err, gantry.Invalid, "")
+		isCode(w.t, err, gantry.Invalid, "")
 		w.must(remove(all[2].UUID))
 		_, err = add("again")
 		w.must(err)
 
 		storetest.Exec(t, w.DB, `UPDATE repositories SET state = ? WHERE id = ?`, int(gantry.ReadOnlyState), int64(w.repo))
 		_, err = add("x")
-		isCode(t, err, gantry.ReadOnly, "")
-		isCode(t, remove(all[1].UUID), gantry.ReadOnly, "")
+		isCode(w.t, err, gantry.ReadOnly, "")
+		isCode(w.t, remove(all[1].UUID), gantry.ReadOnly, "")
 		storetest.Exec(t, w.DB, `UPDATE repositories SET state = 0 WHERE id = ?`, int64(w.repo))
 		w.must(w.DeleteTag(ctx, w.repo, "a", gcRetention, gantry.Actor{}))
 		w.advance(2 * gcRetention)
 		w.collect()
 		_, err = add("x")
-		isCode(t, err, gantry.NotFound, "")
+		isCode(w.t, err, gantry.NotFound, "")
 		if n := w.count("manifest_labels"); n != 0 {
-			t.Errorf("%d labels of a manifest that is gone", n)
+			w.t.Errorf("%d labels of a manifest that is gone", n)
 		}
 	})
 }

@@ -61,20 +61,20 @@ func TestTagPage(t *testing.T) {
 			{"like, page", store.TagQuery{N: 10, Like: "1", Offset: 1}, []string{"ab1", "a_1"}, false},
 		} {
 			if got, more := w.page(tt.q); !slices.Equal(got, tt.want) || more != tt.more {
-				t.Errorf("%s: %v, %v; want %v, %v", tt.what, got, more, tt.want, tt.more)
+				w.t.Errorf("%s: %v, %v; want %v, %v", tt.what, got, more, tt.want, tt.more)
 			}
 		}
 		spans, _, err := w.TagPage(t.Context(), store.TagQuery{Repo: w.repo, N: 10})
 		w.must(err)
 		if s := spans[4]; s.Digest != one || s.LayersSize != 7 || s.Live || s.EndedBy != "move" || s.End.IsZero() || s.MediaType == "" {
-			t.Errorf("the oldest span: %+v", s)
+			w.t.Errorf("the oldest span: %+v", s)
 		}
 		if !spans[0].Live || spans[1].Live || spans[1].EndedBy != "delete" || !spans[3].Live || spans[3].End.IsZero() {
-			t.Errorf("spans: %+v", spans)
+			w.t.Errorf("spans: %+v", spans)
 		}
 		w.advance(time.Minute)
 		if got, _ := w.page(store.TagQuery{N: 10, Live: true}); len(got) != 2 {
-			t.Errorf("live tags %v, one of which has expired", got)
+			w.t.Errorf("live tags %v, one of which has expired", got)
 		}
 	})
 }
@@ -126,7 +126,7 @@ func TestTagPageDeep(t *testing.T) {
 						got, more := ids(db, q)
 						from, to := min(int(q.Offset), len(whole)), min(int(q.Offset)+50, len(whole))
 						if !slices.Equal(got, whole[from:to]) || more != (to < len(whole)) {
-							t.Fatalf("%s: %s from %d: %d spans, more %v; want %d of %d", what, name, offset, len(got), more, to-from, len(whole))
+							w.t.Fatalf("%s: %s from %d: %d spans, more %v; want %d of %d", what, name, offset, len(got), more, to-from, len(whole))
 						}
 					}
 				}
@@ -161,7 +161,7 @@ func TestTagPageDeep(t *testing.T) {
 		}
 		for i, id := range stays {
 			if !seen[id] {
-				t.Fatalf("tag %d of %d was missed", i, len(stays))
+				w.t.Fatalf("tag %d of %d was missed", i, len(stays))
 			}
 		}
 	})
@@ -191,17 +191,17 @@ func TestTagPagesReadNoMore(t *testing.T) {
 		for name, q := range map[string]store.TagQuery{"live": {Live: true}, "history": {}} {
 			q.Repo, q.N, q.Offset = w.repo, page, n-page
 			if _, _, err := w.TagPage(t.Context(), q); err != nil { // finds the places
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			for offset, most := range map[int64]int{0: 1, 900: 1, 5000: 2, n - page: 2} {
 				all, q.Offset = nil, offset
 				got, _, err := w.TagPage(t.Context(), q)
 				if err != nil || len(got) != page || len(all) > most {
-					t.Errorf("%s from %d: %d spans by %d statements, %v", name, offset, len(got), len(all), err)
+					w.t.Errorf("%s from %d: %d spans by %d statements, %v", name, offset, len(got), len(all), err)
 				}
 				for _, s := range all {
 					if why := readsMore(t, w.Dialect(), pool, 20*page, s.query, s.args); why != "" {
-						t.Errorf("%s from %d: %s\n%s", name, offset, why, s.query)
+						w.t.Errorf("%s from %d: %s\n%s", name, offset, why, s.query)
 					}
 				}
 			}
@@ -210,10 +210,10 @@ func TestTagPagesReadNoMore(t *testing.T) {
 			all = nil
 			got, _, err := w.TagPage(t.Context(), store.TagQuery{Repo: w.repo, Live: live, Name: "t7", N: page})
 			if err != nil || len(got) != want || len(all) != 1 {
-				t.Fatalf("one tag: %d spans by %d statements, %v", len(got), len(all), err)
+				w.t.Fatalf("one tag: %d spans by %d statements, %v", len(got), len(all), err)
 			}
 			if why := readsMore(t, w.Dialect(), pool, page, all[0].query, all[0].args); why != "" {
-				t.Errorf("one tag: %s\n%s", why, all[0].query)
+				w.t.Errorf("one tag: %s\n%s", why, all[0].query)
 			}
 		}
 	})
