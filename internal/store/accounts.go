@@ -461,6 +461,13 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM teams WHERE org_id = ?`, []any{id}},
 			{`DELETE FROM prototypes WHERE org_id = ?`, []any{id}},
 			{`DELETE FROM prototypes WHERE account_id IN ` + mine, []any{id, id}},
+			{`DELETE FROM stars WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM repository_words WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE account_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT k.id FROM oauth_tokens k JOIN oauth_applications x ON x.id = k.application_id
+				WHERE x.org_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_tokens WHERE application_id IN (SELECT id FROM oauth_applications WHERE org_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_applications WHERE org_id = ?`, []any{id}},
 			{`DELETE FROM app_tokens WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM oauth_tokens WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM sessions WHERE account_id = ?`, []any{id}},

@@ -144,6 +144,9 @@ func (db *DB) ForgetExpired(ctx context.Context, o Forget) error {
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE expires_ms < ?`, now); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, `DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?)`, week); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?`, week); err != nil {
 			return err
 		}

@@ -797,7 +797,7 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 
 // repositoryTables are the tables whose rows go with their repository, by
 // their column repo_id, beside those that collection empties in order.
-var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_totals"}
+var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_totals", "stars", "repository_words"}
 
 // purgeRepository does one step of emptying a deleted repository. Its row goes
 // last, some time after the deletion, when no push that saw it alive can add

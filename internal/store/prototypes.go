@@ -92,6 +92,7 @@ type RepositoryQuery struct {
 	All        bool             // sees all in Namespace
 	Public     bool             // public ones are seen too
 	OnlyPublic bool             // and nothing else
+	Starred    bool             // only those that Account has marked, in any namespace
 	After      gantry.RepoID    // exclusive; 0 = from the start
 	N          int              // at most this many
 }
@@ -102,17 +103,27 @@ func (db *DB) Repositories(ctx context.Context, q RepositoryQuery) (list []Repos
 		return nil, nil
 	}
 	where, args := `r.deleted_ms = 0 AND a.deleted_ms = 0 AND r.id > ?`, []any{q.After}
+	from := `repositories r`
+	if q.Starred { // the marks lead: there are few of them
+		from = `stars s JOIN repositories r ON r.id = s.repo_id`
+		where, args = `s.account_id = ? AND s.repo_id > ? AND r.deleted_ms = 0 AND a.deleted_ms = 0`, []any{q.Account, q.After}
+	}
 	if q.Namespace != 0 {
 		where, args = where+` AND r.ns_id = ?`, append(args, q.Namespace)
 	}
 	switch {
-	case q.Namespace == 0 || q.OnlyPublic:
+	case q.OnlyPublic || q.Namespace == 0 && !q.Starred:
 		where += ` AND r.visibility = 'public'`
 	case !q.All:
 		// Nobody has permissions of account 0.
 		where += ` AND (EXISTS (SELECT 1 FROM permissions p WHERE p.repo_id = r.id AND p.account_id = ?)
 			OR EXISTS (SELECT 1 FROM permissions p JOIN team_members m ON m.team_id = p.team_id WHERE p.repo_id = r.id AND m.account_id = ?)`
 		args = append(args, q.Account, q.Account)
+		if q.Starred {
+			where += ` OR r.ns_id = ? OR EXISTS (SELECT 1 FROM teams g JOIN team_members m ON m.team_id = g.id
+				WHERE g.org_id = r.ns_id AND g.role = 'admin' AND m.account_id = ?)`
+			args = append(args, q.Account, q.Account)
+		}
 		if q.Public {
 			where += ` OR r.visibility = 'public'`
 		}
@@ -123,7 +134,7 @@ func (db *DB) Repositories(ctx context.Context, q RepositoryQuery) (list []Repos
 			x, err := scanRepository(r)
 			list = append(list, x)
 			return err
-		}, `SELECT `+repositoryColumns+` FROM repositories r JOIN accounts a ON a.id = r.ns_id WHERE `+where+` ORDER BY r.id LIMIT ?`,
+		}, `SELECT `+repositoryColumns+` FROM `+from+` JOIN accounts a ON a.id = r.ns_id WHERE `+where+` ORDER BY r.id LIMIT ?`,
 			append(args, q.N)...)
 	})
 	return list, err

@@ -60,6 +60,9 @@ func (db *DB) CreateRepository(ctx context.Context, n NewRepository, actor gantr
 			return gantry.Errorf(gantry.Conflict, "repository", "Repository already exists")
 		}
 		id = gantry.RepoID(got)
+		if err := t.addWords(ctx, id, ns, n.Name.Name, n.Visibility); err != nil {
+			return err
+		}
 		if n.Creator != 0 {
 			if _, err := t.exec(ctx, `INSERT INTO permissions (repo_id, account_id, role) VALUES (?, ?, ?)`, id, n.Creator, int(n.CreatorRole)); err != nil {
 				return err
@@ -125,8 +128,10 @@ func (db *DB) DeleteRepository(ctx context.Context, r Repository, actor gantry.A
 			WHERE id = ?`, uuid.NewString(), int(gantry.MarkedForDeletion), t.now.UnixMilli(), r.ID); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM permissions WHERE repo_id = ?`, r.ID); err != nil {
-			return err
+		for _, q := range []string{`DELETE FROM permissions WHERE repo_id = ?`, `DELETE FROM stars WHERE repo_id = ?`, `DELETE FROM repository_words WHERE repo_id = ?`} {
+			if _, err := t.exec(ctx, q, r.ID); err != nil {
+				return err
+			}
 		}
 		if err := t.review(ctx, reviewRepository, int64(r.ID), 0, t.now); err != nil {
 			return err
@@ -161,6 +166,11 @@ func (db *DB) changeRepository(ctx context.Context, r Repository, set string, va
 		}
 		if n == 0 {
 			return errNoRepository
+		}
+		if key == "visibility" {
+			if _, err := t.exec(ctx, `UPDATE repository_words SET visibility = ? WHERE repo_id = ?`, text, r.ID); err != nil {
+				return err
+			}
 		}
 		t.touch(r.ID)
 		return t.event(ctx, Event{Kind: kind, Namespace: r.Namespace, Repo: r.ID, Actor: actor,
