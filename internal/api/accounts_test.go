@@ -409,7 +409,7 @@ func TestHostile(t *testing.T) {
 			continue
 		}
 		for _, x := range []string{"ci", "%00", "%ff", "..", "%2e%2e%2f", "a%0d%0aX:%20y", "ANN", "%C3%A4nn", strings.Repeat("a", 5000)} {
-			path := "/api/v1/" + strings.NewReplacer("{repo}", "ann/"+x, "{org}", x, "{short}", x, "{name}", x, "{team}", x, "{uuid}", x, "{id}", x, "{limit}", x, "{type}", x).Replace(rt.path)
+			path := "/api/v1/" + strings.NewReplacer("{repo}", "ann/"+x, "{org}", x, "{short}", x, "{name}", x, "{team}", x, "{uuid}", x, "{id}", x, "{limit}", x, "{type}", x, "{client}", x, "{username}", x, "{prefix}", x).Replace(rt.path)
 			for i, body := range bodies {
 				if x != "ci" && i > 1 {
 					break

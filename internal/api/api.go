@@ -49,6 +49,15 @@ type Options struct {
 	BlockedDomains []string              // BLACKLISTED_EMAIL_DOMAINS, with FEATURE_BLACKLISTED_EMAILS: no account has an address there
 	SessionTimeout time.Duration         // SESSION_TIMEOUT; 0 = 31 days
 	AppTokenLife   time.Duration         // APP_SPECIFIC_TOKEN_EXPIRATION; 0 = they do not expire
+	UserRename     bool                  // FEATURE_USER_RENAME: users may change their name
+	UserMetadata   bool                  // FEATURE_USER_METADATA: users have names, a company and a location
+	ExactUsers     bool                  // not FEATURE_PARTIAL_USER_AUTOCOMPLETE: users are found by their whole name only
+	FixedRetention bool                  // not FEATURE_CHANGE_TAG_EXPIRATION: namespaces may not choose how long they can restore a tag
+	Retention      time.Duration         // DEFAULT_TAG_EXPIRATION, for namespaces that chose none; 0 = 2 weeks, negative = 0
+	Retentions     []time.Duration       // TAG_EXPIRATION_OPTIONS; nil = 0, 1 day, 1, 2 and 4 weeks
+	MaxOAuthTokens int                   // OAUTH_APPLICATION_MAXIMUM_TOKEN_COUNT; 0 = 10,000
+	SearchPage     int                   // SEARCH_RESULTS_PER_PAGE; 0 = 10
+	SearchPages    int                   // SEARCH_MAX_RESULT_PAGE_COUNT; 0 = 10
 	FreshLogin     time.Duration         // FRESH_LOGIN_TIMEOUT; 0 = 10 minutes
 	Quota          bool                  // FEATURE_QUOTA_MANAGEMENT
 	EditQuota      bool                  // FEATURE_EDIT_QUOTA: there are routes for quotas
@@ -74,6 +83,12 @@ func New(o Options) http.Handler {
 	if o.FreshLogin <= 0 {
 		o.FreshLogin = 10 * time.Minute
 	}
+	if o.Retentions == nil {
+		const day = 24 * time.Hour
+		o.Retentions = []time.Duration{0, day, 7 * day, 14 * day, 28 * day}
+	}
+	o.Retention = max(0, cmp.Or(o.Retention, 14*24*time.Hour))
+	o.SearchPage, o.SearchPages = cmp.Or(o.SearchPage, 10), cmp.Or(o.SearchPages, 10)
 	o.CookieName = cmp.Or(o.CookieName, CookieName)
 	o.CookieSameSite = cmp.Or(o.CookieSameSite, http.SameSiteLaxMode)
 	if o.Logger == nil {
@@ -100,6 +115,7 @@ type access int8
 const (
 	anybody   access = iota
 	signedIn         // with the route's scope
+	known            // anybody who is known, whatever the scope
 	nsMember         // in a team of the organization {org}
 	nsAdmin          // admin of the namespace {org}
 	nsOrSuper        // in a team of the organization {org}, or a superuser
@@ -342,6 +358,10 @@ func (s *server) admit(c *call) error {
 		if c.id.Anonymous() || !c.id.Has(c.route.scope) {
 			return c.refuse()
 		}
+	case known:
+		if c.id.Anonymous() {
+			return c.refuse()
+		}
 	case superuser:
 		if !c.id.Has(auth.ScopeSuperUser) || !c.id.Superuser && (change || !c.id.ReadOnlySuperuser) {
 			return c.refuse()
@@ -489,9 +509,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if a.status >= 500 {
 		s.Logger.ErrorContext(r.Context(), "api", "error", err, "path", r.URL.Path)
 	}
-	at := url.URL{Scheme: httpd.Scheme(r), Host: httpd.Host(r), Path: "/api/v1/error/" + a.kind}
-	v := map[string]any{"status": a.status, "error_type": a.kind, "title": a.kind, "type": at.String(),
-		"detail": detail, "error_message": detail, "message": detail}
+	v := problem(r, a, detail)
 	if ok && e.Code == gantry.ReadOnly && e.Object != "repository" {
 		v["is_readonly"] = true // the whole registry
 	}
@@ -499,4 +517,11 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		v["session_required"] = false
 	}
 	_ = (&call{w: w, r: r}).json(a.status, v) // a map of texts encodes
+}
+
+// problem is Quay's problem object.
+func problem(r *http.Request, a answer, detail string) map[string]any {
+	at := url.URL{Scheme: httpd.Scheme(r), Host: httpd.Host(r), Path: "/api/v1/error/" + a.kind}
+	return map[string]any{"status": a.status, "error_type": a.kind, "title": a.kind, "type": at.String(),
+		"detail": detail, "error_message": detail, "message": detail}
 }

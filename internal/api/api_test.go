@@ -257,6 +257,8 @@ func TestAttack(t *testing.T) {
 				may = x.org || x.member && rt.access != nsAdmin
 			case superuser:
 				may = x.name == "superuser"
+			case known:
+				may = x.refused == 0 || x.refused == 403
 			case signedIn:
 				may = x.refused == 0 || x.refused == 403 && (x.name != "scoped owner" || rt.scope == auth.ScopeUserRead)
 			}

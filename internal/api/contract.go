@@ -82,7 +82,9 @@ func secure(paths map[string]any, routes []route) {
 		if !ok {
 			continue // a test finds it
 		}
-		if scope := rt.needs(); scope != "" {
+		if rt.access == known {
+			op["security"] = []any{map[string]any{"token": []any{}}, map[string]any{"session": []any{}}}
+		} else if scope := rt.needs(); scope != "" {
 			op["security"] = []any{map[string]any{"token": []any{scope}}, map[string]any{"session": []any{}}}
 		} else {
 			op["security"] = []any{}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -17,7 +18,8 @@ import (
 // routes is the API, a group a file of the contract. Of two that match a path,
 // the one with more behind {repo} is taken.
 var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes,
-	quotaRoutes, logRoutes, superuserRoutes, messageRoutes, tagRoutes)
+	quotaRoutes, logRoutes, superuserRoutes, messageRoutes, tagRoutes,
+	profileRoutes, memberRoutes, applicationRoutes, searchRoutes)
 
 // ordered puts routes that match more closely first.
 func ordered(groups ...[]route) []route {
@@ -58,11 +60,13 @@ var robotRoutes = []route{
 	{method: "GET", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).getRobot},
 	{method: "PUT", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).createRobot},
 	{method: "DELETE", path: "user/robots/{short}", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).deleteRobot},
+	{method: "GET", path: "user/robots/{short}/permissions", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).listRobotPermissions},
 	{method: "POST", path: "user/robots/{short}/regenerate", access: signedIn, scope: auth.ScopeUserAdmin, handle: (*server).regenerateRobot},
 	{method: "GET", path: "organization/{org}/robots", access: nsMember, handle: (*server).listRobots},
 	{method: "GET", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).getRobot},
 	{method: "PUT", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).createRobot},
 	{method: "DELETE", path: "organization/{org}/robots/{short}", access: nsAdmin, handle: (*server).deleteRobot},
+	{method: "GET", path: "organization/{org}/robots/{short}/permissions", access: nsAdmin, handle: (*server).listRobotPermissions},
 	{method: "POST", path: "organization/{org}/robots/{short}/regenerate", access: nsAdmin, handle: (*server).regenerateRobot},
 }
 
@@ -267,10 +271,15 @@ func (s *server) me(c *call) error {
 		orgs = append(orgs, map[string]any{"name": m.Name, "avatar": accountAvatar(m.Name, gantry.Organization), "can_create_repo": m.Create,
 			"public": false, "is_org_admin": m.Admin, "preferred_namespace": false})
 	}
+	p, err := a.Details()
+	if err != nil {
+		return err
+	}
 	v := map[string]any{"anonymous": false, "username": a.Name, "avatar": accountAvatar(a.Name, a.Kind), "email": a.Email, "verified": a.Verified,
 		"is_me": true, "can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": orgs, "logins": []any{}, "prompts": []any{},
-		"invoice_email": false, "invoice_email_address": nil, "tag_expiration_s": max(0, int64(a.Retention/time.Second)),
-		"company": nil, "family_name": nil, "given_name": nil, "location": nil, "is_free_account": true, "has_password_set": a.PasswordHash != ""}
+		"invoice_email": p.InvoiceEmail, "invoice_email_address": orNull(p.InvoiceAddress), "tag_expiration_s": s.retention(a.Retention),
+		"company": orNull(p.Company), "family_name": orNull(p.FamilyName), "given_name": orNull(p.GivenName), "location": orNull(p.Location),
+		"is_free_account": true, "has_password_set": a.PasswordHash != ""}
 	if s.Auth.Settings().SuperUsers {
 		v["super_user"], v["global_readonly_super_user"] = c.id.Superuser, c.id.ReadOnlySuperuser
 	}
@@ -332,20 +341,35 @@ func (s *server) robot(c *call) (store.Account, error) {
 	return a, err
 }
 
+// listRobots takes permissions=true for what each was given, token=false, and
+// limit.
 func (s *server) listRobots(c *call) error {
 	id, _ := c.owner()
-	all, err := s.Store.Robots(c.r.Context(), id)
+	q := c.r.URL.Query()
+	most := 0
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return gantry.Errorf(gantry.Invalid, "limit", "limit must be a number above 0")
+		}
+		most = n
+	}
+	permissions := q.Get("permissions") == "true"
+	all, err := s.Store.RobotList(c.r.Context(), id, most, permissions)
 	if err != nil {
 		return err
 	}
 	list := []any{}
 	for _, a := range all {
-		v, err := s.robotView(a)
+		v, err := s.robotView(a.Account)
 		if err != nil {
 			return err
 		}
-		if c.r.URL.Query().Get("token") == "false" || c.params["org"] != "" && !c.id.OrgAdmin(c.rights) {
+		if q.Get("token") == "false" || c.params["org"] != "" && !c.id.OrgAdmin(c.rights) {
 			delete(v, "token")
+		}
+		if permissions {
+			v["teams"], v["repositories"] = teamAvatars(a.Teams), orEmpty(a.Repositories)
 		}
 		list = append(list, v)
 	}
@@ -508,9 +532,13 @@ func visibility(s string) (gantry.Visibility, error) {
 
 func (s *server) getRepository(c *call) error {
 	r := &c.rights.Repository
+	starred, err := s.Store.Starred(c.r.Context(), c.id.Account.ID, r.ID)
+	if err != nil {
+		return err
+	}
 	v := map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "kind": "image", "description": r.Description,
-		"is_public": r.Visibility == gantry.Public, "is_organization": r.NamespaceKind == gantry.Organization, "is_starred": false,
-		"status_token": "", "trust_enabled": false, "tag_expiration_s": max(0, int64(r.Retention/time.Second)), "is_free_account": true,
+		"is_public": r.Visibility == gantry.Public, "is_organization": r.NamespaceKind == gantry.Organization, "is_starred": starred[r.ID],
+		"status_token": "", "trust_enabled": false, "tag_expiration_s": s.retention(r.Retention), "is_free_account": true,
 		"state": r.State.String(), "can_write": c.role >= gantry.Write && r.State == gantry.Normal, "can_admin": c.role >= gantry.Admin}
 	if c.truthy("includeTags", true) {
 		tags, err := s.newestTags(c)

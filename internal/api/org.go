@@ -183,9 +183,13 @@ func (s *server) getOrganization(c *call) error {
 		}
 	}
 	if admin {
-		v["email"] = a.Email
-		v["invoice_email"], v["invoice_email_address"] = false, nil
-		v["tag_expiration_s"] = max(0, int64(a.Retention/time.Second))
+		p, err := a.Details()
+		if err != nil {
+			return err
+		}
+		v["email"], v["contact_email"] = a.Email, orNull(p.ContactEmail)
+		v["invoice_email"], v["invoice_email_address"] = p.InvoiceEmail, orNull(p.InvoiceAddress)
+		v["tag_expiration_s"] = s.retention(a.Retention)
 		v["is_free_account"] = true
 	}
 	return c.json(200, v)
@@ -518,7 +522,8 @@ func (s *server) listRepositories(c *call) error {
 	const route = "repository"
 	filter := namespace + "?" + strconv.FormatBool(public) + strconv.FormatBool(starred)
 	pages := s.Auth.Keys().Pages()
-	want := store.RepositoryQuery{Account: c.id.Account.ID, Public: true, OnlyPublic: public, N: pageSize + 1}
+	want := store.RepositoryQuery{Account: c.id.Account.ID, Public: true, OnlyPublic: public, Starred: starred, N: pageSize + 1,
+		All: starred && (c.id.FullAccess || c.id.ReadOnlySuperuser)}
 	if token := q.Get("next_page"); token != "" {
 		last, err := pages.Open(route, filter, c.id.Account.Name, token)
 		if err != nil {
@@ -540,7 +545,7 @@ func (s *server) listRepositories(c *call) error {
 		want.Namespace = rights.Repository.Namespace
 		want.All = rights.Team == gantry.TeamAdmin || c.id.FullAccess || c.id.ReadOnlySuperuser
 	}
-	if !starred && (namespace == "" || want.Namespace != 0) { // nobody has starred anything yet
+	if namespace == "" || want.Namespace != 0 {
 		var err error
 		if list, err = s.Store.Repositories(ctx, want); err != nil {
 			return err
@@ -551,14 +556,30 @@ func (s *server) listRepositories(c *call) error {
 		list = list[:pageSize]
 		out["next_page"] = pages.Seal(route, filter, c.id.Account.Name, strconv.FormatInt(int64(list[pageSize-1].ID), 10))
 	}
-	views := []any{}
-	for _, r := range list {
-		views = append(views, map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "description": r.Description,
-			"is_public": r.Visibility == gantry.Public, "kind": "image", "state": r.State.String(), "is_starred": false})
+	views, err := s.repositoryViews(c, list)
+	if err != nil {
+		return err
 	}
 	if err := s.addRepositoryStorage(c, list, views); err != nil {
 		return err
 	}
 	out["repositories"] = views
 	return c.json(200, out)
+}
+
+func (s *server) repositoryViews(c *call, list []store.Repository) ([]any, error) {
+	ids := make([]gantry.RepoID, 0, len(list))
+	for _, r := range list {
+		ids = append(ids, r.ID)
+	}
+	starred, err := s.Store.Starred(c.r.Context(), c.id.Account.ID, ids...)
+	if err != nil {
+		return nil, err
+	}
+	views := []any{}
+	for _, r := range list {
+		views = append(views, map[string]any{"namespace": r.Name.Namespace, "name": r.Name.Name, "description": r.Description,
+			"is_public": r.Visibility == gantry.Public, "kind": "image", "state": r.State.String(), "is_starred": starred[r.ID]})
+	}
+	return views, nil
 }
