@@ -144,6 +144,17 @@ func retention(c *config.Config) time.Duration {
 	return cmp.Or(c.Registry.DefaultTagExpiration, -1)
 }
 
+// retentions are TAG_EXPIRATION_OPTIONS, whose texts config.Load has checked.
+func retentions(c *config.Config) []time.Duration {
+	list := []time.Duration{}
+	for _, text := range c.Registry.TagExpirationOptions {
+		if d, err := config.ParseDuration(text); err == nil {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
 func collectOptions(c *config.Config) content.CollectOptions {
 	return content.CollectOptions{
 		Retention:        retention(c),
@@ -186,6 +197,15 @@ func apiOptions(c *config.Config) api.Options {
 		DefaultQuota:   c.Quota.DefaultReject,
 		SparseIndex:    c.Features.SparseIndex,
 		Tags:           tagOptions(c),
+		UserRename:     c.Features.UserRename,
+		UserMetadata:   c.Features.UserMetadata,
+		ExactUsers:     !c.Features.PartialUserAutocomplete,
+		FixedRetention: !c.Features.ChangeTagExpiration,
+		Retention:      retention(c),
+		Retentions:     retentions(c),
+		MaxOAuthTokens: c.Auth.OAuthMaxTokens,
+		SearchPage:     c.UI.SearchResultsPerPage,
+		SearchPages:    c.UI.SearchMaxResultPageCount,
 	}
 	if c.Features.SuperuserConfigDump {
 		o.ConfigDump = c.Redacted
