@@ -425,7 +425,7 @@ func (c *call) body(v any, optional bool) error {
 	}
 	if err := json.Unmarshal(exact(b, reflect.TypeOf(v)), v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", strings.ToLower(e.Field)) // as JSON has it
+			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", small(e.Field))
 		}
 		return gantry.Errorf(gantry.Invalid, "body", "The request's body is not valid JSON")
 	}

@@ -67,12 +67,24 @@ func fields(t reflect.Type) map[string]reflect.Type {
 		switch {
 		case f.Anonymous || !f.IsExported() || name == "-":
 			continue
-		case name == "" && strings.ToUpper(f.Name) == f.Name: // such as UUID
-			name = strings.ToLower(f.Name)
 		case name == "":
-			name = strings.ToLower(f.Name[:1]) + f.Name[1:]
+			name = small(f.Name)
 		}
 		all[name] = f.Type
 	}
 	return all
+}
+
+// small is a Go name, or a path of them, as JSON has it: UUID is uuid, AdminUser
+// is adminUser.
+func small(name string) string {
+	parts := strings.Split(name, ".")
+	for i, p := range parts {
+		if p == strings.ToUpper(p) {
+			parts[i] = strings.ToLower(p)
+		} else {
+			parts[i] = strings.ToLower(p[:1]) + p[1:]
+		}
+	}
+	return strings.Join(parts, ".")
 }

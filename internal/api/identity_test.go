@@ -241,7 +241,7 @@ func TestWrongTypes(t *testing.T) {
 		{"PUT repository/acme/app", "description"}, {"POST repository/acme/app/changevisibility", "visibility"}, {"PUT repository/acme/app/changestate", "state"},
 		{"PUT repository/acme/app/permissions/user/bob", "role"}, {"PUT repository/acme/app/permissions/team/owners", "role"},
 		{"PUT user", "email"}, {"PUT user", "username"}, {"PUT user", "password"}, {"PUT user", "tag_expiration_s"}, {"PUT user", "given_name"}, {"PUT user", "invoice_email_address"},
-		{"POST user/convert", "adminuser"}, {"POST user/starred", "namespace"}, {"POST user/starred", "repository"},
+		{"POST user/convert", "adminUser"}, {"POST user/starred", "namespace"}, {"POST user/starred", "repository"},
 		{"PUT organization/acme", "email"}, {"PUT organization/acme", "contact_email"}, {"PUT organization/acme", "tag_expiration_s"},
 		{"POST organization/acme/applications", "name"}, {"POST organization/acme/applications", "description"}, {"POST organization/acme/applications", "redirect_uri"},
 	} {

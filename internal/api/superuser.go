@@ -12,11 +12,11 @@ import (
 var superuserRoutes = []route{
 	{method: "GET", path: "superuser/users", access: superuser, fresh: true, handle: (*server).listUsers},
 	{method: "POST", path: "superuser/users", access: superuser, fresh: true, handle: (*server).createUser},
-	{method: "GET", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).getUser},
-	{method: "PUT", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).changeUser},
-	{method: "DELETE", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).deleteUser},
+	{method: "GET", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).getAnyUser},
+	{method: "PUT", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).changeAnyUser},
+	{method: "DELETE", path: "superuser/users/{name}", access: superuser, fresh: true, handle: (*server).deleteAnyUser},
 	{method: "GET", path: "superuser/organizations", access: superuser, fresh: true, handle: (*server).listOrganizations},
-	{method: "PUT", path: "superuser/organizations/{org}", access: superuser, fresh: true, handle: (*server).changeOrganization},
+	{method: "PUT", path: "superuser/organizations/{org}", access: superuser, fresh: true, handle: (*server).changeAnyOrganization},
 	{method: "DELETE", path: "superuser/organizations/{org}", access: superuser, fresh: true, handle: (*server).deleteAnyOrganization},
 	{method: "POST", path: "superuser/takeownership/{name}", access: superuser, fresh: true, handle: (*server).takeOwnership},
 	{method: "GET", path: "superuser/registrysize", access: superuser, fresh: true, handle: (*server).registrySize},
@@ -177,9 +177,9 @@ func (s *server) answerUser(c *call) error {
 	return c.json(200, v)
 }
 
-func (s *server) getUser(c *call) error { return s.answerUser(c) }
+func (s *server) getAnyUser(c *call) error { return s.answerUser(c) }
 
-func (s *server) changeUser(c *call) error {
+func (s *server) changeAnyUser(c *call) error {
 	a, err := s.commonUser(c, "update")
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *server) changeUser(c *call) error {
 	return s.answerUser(c)
 }
 
-func (s *server) deleteUser(c *call) error {
+func (s *server) deleteAnyUser(c *call) error {
 	a, err := s.commonUser(c, "delete")
 	if err == nil {
 		err = s.Store.DeleteNamespace(c.r.Context(), a.ID, c.id.Actor)
@@ -234,7 +234,7 @@ func (s *server) namedOrganization(c *call) (store.Account, error) {
 	return a, err
 }
 
-func (s *server) changeOrganization(c *call) error {
+func (s *server) changeAnyOrganization(c *call) error {
 	a, err := s.namedOrganization(c)
 	if err != nil {
 		return err

@@ -207,16 +207,6 @@ func (t *tx) renameRobots(ctx context.Context, owner *Account, name string) erro
 	return err
 }
 
-// touchNamespace notes every repository of a namespace as changed.
-func (t *tx) touchNamespace(ctx context.Context, ns gantry.AccountID) error {
-	return t.each(ctx, func(r *sql.Rows) error {
-		var repo gantry.RepoID
-		err := r.Scan(&repo)
-		t.touch(repo)
-		return err
-	}, `SELECT id FROM repositories WHERE ns_id = ? AND deleted_ms = 0`, ns)
-}
-
 // uniqueViolation reports whether a row with an equal key was there.
 func uniqueViolation(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
