@@ -20,7 +20,7 @@ import (
 // with serves the world again with other options.
 func (w *world) with(o Options) *world {
 	o.Store, o.Auth = w.db, w.svc
-	srv := httptest.NewServer(New(o))
+	srv := httptest.NewServer(checked(w.t, New(o)))
 	w.t.Cleanup(srv.Close)
 	n := *w
 	n.url = srv.URL
@@ -396,6 +396,21 @@ func TestSessionAttacks(t *testing.T) {
 	}
 }
 
+// TestXHROnly: a page of another site can have a browser send the session's
+// cookie, but not the header. Pages that browsers show are let through.
+func TestXHROnly(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann", false)
+	jar, _ := w.signIn("ann")
+	w = w.with(Options{XHROnly: true})
+	browser := []string{"Cookie", jar, "User-Agent", "Mozilla/5.0 (X11; Linux x86_64)"}
+	holds(t, w.want(400, "GET", "/api/v1/user", "", "", browser...), "X-Requested-With")
+	w.want(200, "GET", "/api/v1/user", "", "", append(browser, "X-Requested-With", "XMLHttpRequest")...)
+	w.want(200, "GET", "/api/v1/user", "", "", "Cookie", jar, "User-Agent", "curl/8")
+	w.want(200, "GET", "/api/v1/docs", "", "", browser...)
+	w.want(200, "GET", "/api/v1/openapi.json", "", "", browser...)
+}
+
 // TestHostile sends what no honest client sends: never a 5xx, never more than
 // a bounded answer.
 func TestHostile(t *testing.T) {
@@ -405,7 +420,7 @@ func TestHostile(t *testing.T) {
 	bodies := []string{"", "{}", "null", "[]", `"x"`, "\x00", "\xff\xfe", strings.Repeat("[", 100_000), strings.Repeat(`{"a":`, 50_000), `{"username":"\u0000","password":"\u0000"}`,
 		`{"username":"` + strings.Repeat("a", 10_000) + `","password":"x"}`, `{"role":"admin","role":"read"}`, `{"description":"` + strings.Repeat("x", 100_000) + `"}`}
 	for _, rt := range routes {
-		if rt.path == "organization/{org}" || rt.path == "openapi.json" || rt.path == "discovery" || rt.method == "DELETE" {
+		if rt.path == "organization/{org}" || rt.path == "openapi.json" || rt.path == "docs" || rt.path == "discovery" || rt.method == "DELETE" {
 			continue
 		}
 		for _, x := range []string{"ci", "%00", "%ff", "..", "%2e%2e%2f", "a%0d%0aX:%20y", "ANN", "%C3%A4nn", strings.Repeat("a", 5000)} {

@@ -71,6 +71,7 @@ type server struct {
 	Options
 	routes   []route
 	contract func() ([]byte, error)         // the OpenAPI document, in JSON
+	page     func() ([]byte, error)         // the same for people, in HTML
 	swagger  func() (map[string]any, error) // the same as Swagger 2.0; nobody changes it
 	sizing   sync.Mutex                     // held while the registry's size is counted
 }
@@ -94,19 +95,30 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &server{Options: o, routes: routes, contract: sync.OnceValues(func() ([]byte, error) {
-		doc, err := assemble(contractFiles, routes)
+	s := &server{Options: o, routes: routes}
+	document := sync.OnceValues(func() (map[string]any, error) { return assemble(contractFiles, routes) })
+	s.contract = sync.OnceValues(func() ([]byte, error) {
+		doc, err := document()
 		if err != nil {
 			return nil, err
 		}
 		return json.Marshal(doc)
-	}), swagger: sync.OnceValues(func() (map[string]any, error) {
-		doc, err := assemble(contractFiles, routes)
+	})
+	s.swagger = sync.OnceValues(func() (map[string]any, error) {
+		doc, err := document()
 		if err != nil {
 			return nil, err
 		}
 		return toSwagger(doc), nil
-	})}
+	})
+	s.page = sync.OnceValues(func() ([]byte, error) {
+		doc, err := s.contract()
+		if err != nil {
+			return nil, err
+		}
+		return page(doc)
+	})
+	return s
 }
 
 // access is who may call a route; the check runs before the handler.
@@ -135,6 +147,7 @@ type route struct {
 	scope        string // that an OAuth token needs, for signedIn
 	fresh        bool   // a session must be fresh
 	readOnlyOK   bool   // also when the registry is read-only
+	page         bool   // browsers show it: XHROnly does not count
 	handle       func(*server, *call) error
 }
 
@@ -326,7 +339,7 @@ func (c *call) refuse() error {
 // admit checks everything that a route demands.
 func (s *server) admit(c *call) error {
 	r := c.r
-	if s.XHROnly && r.Method == http.MethodGet && c.session != nil && strings.Contains(r.UserAgent(), "Mozilla/") &&
+	if s.XHROnly && !c.route.page && r.Method == http.MethodGet && c.session != nil && strings.Contains(r.UserAgent(), "Mozilla/") &&
 		r.Header.Get("X-Requested-With") != "XMLHttpRequest" {
 		return gantry.Errorf(gantry.Invalid, "", "API calls must be invoked with an X-Requested-With header if called from a browser")
 	}

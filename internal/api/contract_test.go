@@ -20,6 +20,7 @@ import (
 )
 
 var loadContract = sync.OnceValues(func() (*openapi3.T, error) {
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
 	b, err := New(Options{}).(*server).contract()
 	if err != nil {
 		return nil, err
@@ -151,6 +152,37 @@ func TestContractIsServed(t *testing.T) {
 	}
 	if in := find("/signin", "post"); in.Security == nil || len(in.Security) != 0 {
 		t.Errorf("POST /signin: %+v", in)
+	}
+}
+
+// TestPage: every operation stands on the page, with its body, and no reference
+// is left unresolved.
+func TestPage(t *testing.T) {
+	w := newWorld(t)
+	status, body, h := w.call("GET", "/api/v1/docs", "", "", "User-Agent", "Mozilla/5.0")
+	if status != 200 || h.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Fatal(status, h)
+	}
+	for _, rt := range routes {
+		if !strings.Contains(body, "<span class=\"method\">"+rt.method+"</span> <code>/"+rt.path+"</code>") {
+			t.Errorf("%s /%s is not on the page", rt.method, rt.path)
+		}
+	}
+	for _, want := range []string{
+		"&#34;username&#34;: string  (required)",
+		"&#34;role&#34;: &#34;read&#34; | &#34;write&#34; | &#34;admin&#34;  (required)",
+		"A session, or a token with the scope <code>org:admin</code>. A session must have signed in",
+		"&#34;email&#34;: string | null",
+		`curl -X PUT -H &#34;Authorization: Bearer $TOKEN&#34; -H &#34;Content-Type: application/json&#34; -d @body.json &#34;$REGISTRY/api/v1/user/robots/ci&#34;`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, no := range []string{"$ref", "<script", ": any", "map["} {
+		if i := strings.Index(body, no); i >= 0 {
+			t.Errorf("the page has %q: %s", no, body[max(0, i-200):i+50])
+		}
 	}
 }
 

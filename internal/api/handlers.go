@@ -38,7 +38,8 @@ func behind(pattern string) int {
 }
 
 var metaRoutes = []route{
-	{method: "GET", path: "openapi.json", readOnlyOK: true, handle: (*server).getContract},
+	{method: "GET", path: "openapi.json", page: true, handle: (*server).getContract},
+	{method: "GET", path: "docs", page: true, handle: (*server).getPage},
 }
 
 var accountRoutes = []route{

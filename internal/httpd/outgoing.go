@@ -1,0 +1,134 @@
+package httpd
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ErrForbiddenTarget is the failure of a request to an address that a user
+// gave and that this network does not give to users.
+var ErrForbiddenTarget = errors.New("the address is private to the registry's network")
+
+// OutgoingOptions are what Outgoing needs. The zero value reaches the public
+// internet alone.
+type OutgoingOptions struct {
+	RootCAs *x509.CertPool // nil is the system's authorities
+	// Allowed are hosts, addresses and networks that may be reached though
+	// they are private, as SSRF_ALLOWED_HOSTS has them: a name allows what it
+	// resolves to.
+	Allowed []string
+	Timeout time.Duration // of a whole request; 0 is 10 s
+	// Proxy finds the proxy of a request; nil is that of the environment
+	// (HTTPS_PROXY and the like). What goes through one is judged by it, but
+	// an address that is written as numbers is judged here, too.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// Outgoing returns a client for addresses that users give: webhooks and the
+// like. It connects to no loopback, private, link-local or otherwise special
+// address, whatever a name resolves to at that moment, and follows no
+// redirect: a 3xx is the answer.
+func Outgoing(o OutgoingOptions) *http.Client {
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	proxy := o.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	g := guard{names: map[string]bool{}}
+	for _, a := range o.Allowed {
+		if p, err := netip.ParsePrefix(a); err == nil {
+			g.networks = append(g.networks, p.Masked())
+		} else if ip, err := netip.ParseAddr(strings.Trim(a, "[]")); err == nil {
+			g.networks = append(g.networks, netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()))
+		} else {
+			g.names[strings.ToLower(strings.TrimSuffix(a, "."))] = true
+		}
+	}
+	free := &net.Dialer{Timeout: o.Timeout}
+	strict := &net.Dialer{Timeout: o.Timeout, Control: g.control}
+	direct := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(addr)
+			if err == nil && g.names[strings.ToLower(strings.TrimSuffix(host, "."))] {
+				return free.DialContext(ctx, network, addr)
+			}
+			return strict.DialContext(ctx, network, addr)
+		},
+	}
+	proxied := &http.Transport{DialContext: free.DialContext}
+	for _, t := range []*http.Transport{direct, proxied} {
+		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+		t.ForceAttemptHTTP2 = true
+		t.MaxIdleConns, t.IdleConnTimeout = 16, 30*time.Second
+		t.TLSHandshakeTimeout, t.MaxResponseHeaderBytes = o.Timeout, 64<<10
+	}
+	return &http.Client{
+		Timeout:       o.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			via, err := proxy(r)
+			if err != nil {
+				return nil, err
+			}
+			if via == nil {
+				return direct.RoundTrip(r)
+			}
+			if ip, err := netip.ParseAddr(r.URL.Hostname()); err == nil && !g.allows(ip) {
+				return nil, fmt.Errorf("%w: %s", ErrForbiddenTarget, ip)
+			}
+			t := proxied.Clone() // a proxy is rare, and so are these requests
+			defer t.CloseIdleConnections()
+			t.Proxy = http.ProxyURL(via)
+			return t.RoundTrip(r)
+		}),
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type guard struct {
+	networks []netip.Prefix
+	names    map[string]bool
+}
+
+// control sees the address that is really connected to, after its name was
+// resolved.
+func (g guard) control(_, addr string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || !g.allows(at.Addr()) {
+		return fmt.Errorf("%w: %s; an administrator can list it in SSRF_ALLOWED_HOSTS", ErrForbiddenTarget, addr)
+	}
+	return nil
+}
+
+// special are networks that are not the public internet and for which netip
+// has no word.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("::/96"),
+}
+
+func (g guard) allows(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	if contains(g.networks, ip) {
+		return true
+	}
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !contains(special, ip)
+}
