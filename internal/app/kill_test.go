@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -521,7 +522,11 @@ func (w *killWorld) live(l *life) {
 	if err := first.login(); err != nil {
 		w.t.Error(err)
 	} else {
-		timer := time.AfterFunc(time.Duration(mrand.IntN(900))*time.Millisecond, func() { _ = l.cmd.Process.Kill() })
+		var killed atomic.Bool
+		timer := time.AfterFunc(time.Duration(mrand.IntN(900))*time.Millisecond, func() {
+			killed.Store(true)
+			_ = l.cmd.Process.Kill()
+		})
 		defer timer.Stop()
 		for id := range killClients {
 			c := l.client(w, id)
@@ -535,7 +540,8 @@ func (w *killWorld) live(l *life) {
 			})
 		}
 		clients.Go(func() { // gantry gc, beside
-			for w.t.Context().Err() == nil && !w.t.Failed() {
+			// Without the server it would collect in its place, without end.
+			for w.t.Context().Err() == nil && !w.t.Failed() && !killed.Load() {
 				if _, err := NewAdmin(Options{Data: w.data, Environ: w.env}).GC(w.t.Context()); err != nil {
 					return
 				}

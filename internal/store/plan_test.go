@@ -109,6 +109,9 @@ func readsMore(t *testing.T, dialect string, pool *sql.DB, most int, query strin
 	case "sqlite":
 		plan := strings.Join(texts(ctx, t, conn, 3, `EXPLAIN QUERY PLAN `+query, args...), "\n")
 		for _, table := range []string{"tags", "repositories", "permissions", "accounts", "r", "a", "x", "p", "w", "s"} {
+			if strings.Contains(plan, "CO-ROUTINE "+table+"\n") {
+				continue // what another line of the plan gives, not a table
+			}
 			if strings.Contains(plan+"\n", "SCAN "+table+"\n") || strings.Contains(plan, "SCAN "+table+" ") {
 				return "a whole table is read:\n" + plan
 			}
