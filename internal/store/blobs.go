@@ -166,7 +166,6 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 			return notFound(err, errNoRepository)
 		}
 		ms := t.now.UnixMilli()
-		made := false
 		if id.Valid {
 			out.ID = id.V
 			if !t.d.serial { // the row must stay until the placement and the link are committed
@@ -184,7 +183,7 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 			if n == 0 {
 				return errRaced
 			}
-			out.ID, made = gantry.BlobID(n), true
+			out.ID = gantry.BlobID(n)
 		}
 		key := c.Path
 		if key == "" {
@@ -204,7 +203,7 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 		switch {
 		case state.String == placePresent:
 			out.Used = !c.Unplaced && path.String == c.Path
-		case c.Unplaced || made && c.Unplaced:
+		case c.Unplaced:
 			return ErrBlobGone
 		case fenced > 0:
 			return ErrKeyFenced
