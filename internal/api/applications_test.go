@@ -86,7 +86,7 @@ func TestApplications(t *testing.T) {
 		w.want(403, "POST", app+"/tokens", weak, `{"name":"x","scope":"repo:admin"}`)
 		w.want(403, "POST", app+"/tokens", weak, `{"name":"x","scope":"super:user"}`)
 		w.want(200, "POST", app+"/tokens", weak, `{"name":"x","scope":"repo:read org:admin"}`)
-		w.contracted(Options{MaxOAuthTokens: 2}).want(400, "POST", app+"/tokens", ann, `{"name":"third","scope":"repo:read"}`)
+		w.with(Options{MaxOAuthTokens: 2}).want(400, "POST", app+"/tokens", ann, `{"name":"third","scope":"repo:read"}`)
 		w.want(404, "DELETE", app+"/tokens/none", ann, "")
 
 		// What acts as the caller.

@@ -119,7 +119,7 @@ func (s *server) listRobotPermissions(c *call) error {
 	}
 	list := []any{}
 	for _, p := range grants {
-		list = append(list, map[string]any{"repository": map[string]any{"name": p.Repository.Name, "is_public": p.Public}, "role": p.Role.String()})
+		list = append(list, grantView(p))
 	}
 	return c.json(200, map[string]any{"permissions": list})
 }

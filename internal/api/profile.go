@@ -43,13 +43,19 @@ func orEmpty(list []string) []string {
 	return list
 }
 
+// lasting is how long a namespace's ended tags can be restored; d is negative
+// where it chose nothing.
+func (s *server) lasting(d time.Duration) time.Duration {
+	if d < 0 {
+		return s.Retention
+	}
+	return d
+}
+
 // retention is how long a namespace can restore a tag, in seconds. d is its
 // own choice, negative = none.
 func (s *server) retention(d time.Duration) int64 {
-	if d < 0 {
-		d = s.Retention
-	}
-	return int64(d / time.Second)
+	return int64(s.lasting(d) / time.Second)
 }
 
 // A namespaceChange is what PUT user and PUT organization have in common.

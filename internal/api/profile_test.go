@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,16 +12,6 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
-
-// contracted is with, and holds what is called to the contract.
-func (w *world) contracted(o Options) *world {
-	o.Store, o.Auth = w.db, w.svc
-	srv := httptest.NewServer(checked(w.t, New(o)))
-	w.t.Cleanup(srv.Close)
-	n := *w
-	n.url = srv.URL
-	return &n
-}
 
 // jsonText reads a text of an answer.
 func jsonText(t *testing.T, body, field string) string {
@@ -94,7 +83,7 @@ func TestChangeUser(t *testing.T) {
 		w.with(Options{BlockedDomains: []string{"spam.example"}}).want(400, "PUT", me, ann, `{"email":"a@spam.example"}`)
 
 		// Names and the like.
-		named := w.contracted(Options{UserMetadata: true})
+		named := w.with(Options{UserMetadata: true})
 		holds(t, named.want(200, "PUT", me, ann, `{"given_name":"Ann","family_name":"Lee","company":"Acme","location":"Bonn"}`),
 			`"given_name":"Ann"`, `"family_name":"Lee"`, `"company":"Acme"`, `"location":"Bonn"`, `"invoice_email":true`)
 		holds(t, named.want(200, "PUT", me, ann, `{"company":""}`), `"given_name":"Ann"`, `"company":null`)
@@ -116,7 +105,7 @@ func TestChangeUser(t *testing.T) {
 		set := *w.svc.Settings()
 		set.Superusers = []string{"root"}
 		w.svc.Configure(set)
-		rename := w.contracted(Options{UserRename: true})
+		rename := w.with(Options{UserRename: true})
 		robot := jsonText(t, w.want(201, "PUT", "/api/v1/user/robots/ci", bobToken, ""), "token")
 		w.want(201, "POST", "/api/v1/repository", bobToken, `{"repository":"app","visibility":"private","description":""}`)
 		w.want(201, "POST", "/api/v1/organization/", bobToken, `{"name":"acme"}`)
@@ -381,7 +370,7 @@ func TestChangeOrganization(t *testing.T) {
 		b := w.want(200, "GET", org, bob, "")
 		lacks(t, b, "example.com", "tag_expiration_s")
 		w.with(Options{FixedRetention: true}).want(400, "PUT", org, ann, `{"tag_expiration_s":0}`)
-		holds(t, w.contracted(Options{Retention: time.Hour, Retentions: []time.Duration{time.Hour}}).want(200, "PUT", org, ann, `{"tag_expiration_s":3600}`), `"tag_expiration_s":3600`)
+		holds(t, w.with(Options{Retention: time.Hour, Retentions: []time.Duration{time.Hour}}).want(200, "PUT", org, ann, `{"tag_expiration_s":3600}`), `"tag_expiration_s":3600`)
 	})
 }
 

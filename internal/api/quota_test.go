@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -12,18 +11,6 @@ import (
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
-
-// served is the world behind other options; its answers are held to the
-// contract.
-func (w *world) served(o Options) *world {
-	w.t.Helper()
-	o.Store, o.Auth = w.db, w.svc
-	srv := httptest.NewServer(checked(w.t, New(o)))
-	w.t.Cleanup(srv.Close)
-	n := *w
-	n.url = srv.URL
-	return &n
-}
 
 // TestQuotaRoutes walks through the quota of an organization and of a user, as
 // everybody who may see it and who may not.
@@ -47,10 +34,10 @@ func testQuotaRoutes(t *testing.T, db *store.DB) {
 	plain.want(200, "PUT", "/api/v1/organization/acme/team/staff/members/bob", ann, "")
 	const org = "/api/v1/organization/acme/quota"
 	for _, o := range []Options{{}, {Quota: true}, {EditQuota: true}} {
-		plain.served(o).want(404, "GET", org, ann, "")
-		plain.served(o).want(404, "POST", org, super, `{"limit_bytes":1}`)
+		plain.with(o).want(404, "GET", org, ann, "")
+		plain.with(o).want(404, "POST", org, super, `{"limit_bytes":1}`)
 	}
-	w := plain.served(Options{Quota: true, EditQuota: true})
+	w := plain.with(Options{Quota: true, EditQuota: true})
 	for _, who := range []string{ann, bob, super, auditor} {
 		if b := w.want(200, "GET", org, who, ""); b != "[]\n" {
 			t.Errorf("no quota: %s", b)
@@ -126,7 +113,7 @@ func testQuotaRoutes(t *testing.T, db *store.DB) {
 	holds(t, w.want(200, "GET", "/api/v1/repository?namespace=acme", ann, ""), `"quota_report":{"configured_quota":2048,"quota_bytes":0}`)
 
 	// A user's, which the user sees and a superuser sets; by default.
-	d := plain.served(Options{Quota: true, EditQuota: true, DefaultQuota: 1 << 20})
+	d := plain.with(Options{Quota: true, EditQuota: true, DefaultQuota: 1 << 20})
 	holds(t, d.want(200, "GET", "/api/v1/user/quota", ann, ""), `"default_config":true`, `"id":null`, `"limit":"1 MiB"`)
 	holds(t, d.want(200, "GET", "/api/v1/user/", ann, ""), `"configured_quota":1048576`)
 	const users = "/api/v1/superuser/users/ann/quota"

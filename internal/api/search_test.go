@@ -157,7 +157,7 @@ func TestSearchPages(t *testing.T) {
 		w.want(400, "GET", "/api/v1/find/repositories?query=app&page="+bad, ann, "")
 	}
 	holds(t, w.want(200, "GET", "/api/v1/find/repositories?query=app&page=10", ann, ""), `"results":[]`, `"has_additional":false`)
-	two := w.contracted(Options{SearchPage: 5, SearchPages: 2})
+	two := w.with(Options{SearchPage: 5, SearchPages: 2})
 	holds(t, two.want(200, "GET", "/api/v1/find/repositories?query=app&page=2", ann, ""), `"app09"`, `"has_additional":false`, `"page_size":5`)
 }
 
@@ -204,7 +204,7 @@ func TestEntities(t *testing.T) {
 		holds(t, b, `"is_org_member":true,"is_robot":false,"kind":"user","name":"dev-one"`, `"is_org_member":false,"is_robot":false,"kind":"user","name":"dev-two"`, `"is_robot":true`)
 		lacks(t, w.want(200, "GET", "/api/v1/entities/dev?namespace=dev-org", eve, ""), "is_org_member")
 		w.want(401, "GET", "/api/v1/entities/dev", "", "")
-		exact := w.contracted(Options{ExactUsers: true})
+		exact := w.with(Options{ExactUsers: true})
 		for prefix, want := range map[string]string{"dev": "", "dev-one": "user:dev-one", "dev-on": ""} {
 			if got := exact.found("entities/"+prefix, ann); got != want {
 				t.Errorf("%s: %q, want %q", prefix, got, want)

@@ -211,7 +211,7 @@ func TestSuperuserRegistry(t *testing.T) {
 	w.want(403, "GET", "/api/v1/superuser/apptokens", token, "")
 
 	w.want(404, "GET", "/api/v1/superuser/config", super, "")
-	d := w.served(Options{ConfigDump: func() map[string]any { return map[string]any{"SERVER_HOSTNAME": "x"} }})
+	d := w.with(Options{ConfigDump: func() map[string]any { return map[string]any{"SERVER_HOSTNAME": "x"} }})
 	holds(t, d.want(200, "GET", "/api/v1/superuser/config", super, ""), `"config":{"SERVER_HOSTNAME":"x"}`)
 	d.want(403, "GET", "/api/v1/superuser/config", token, "")
 }
@@ -222,7 +222,7 @@ func TestSuperuserFresh(t *testing.T) {
 	now.Store(time.Now().Unix())
 	w := newWorldOn(t, storetest.Open(t, storetest.SQLite, store.Options{Now: func() time.Time { return time.Unix(now.Load(), 0) }}))
 	w.user("root", true)
-	w = w.served(Options{FreshLogin: time.Minute})
+	w = w.with(Options{FreshLogin: time.Minute})
 	jar, csrf := w.signIn("root")
 	w.want(200, "GET", "/api/v1/superuser/users", "", "", "Cookie", jar)
 	now.Add(61)
@@ -268,7 +268,7 @@ func TestMeta(t *testing.T) {
 	w.want(200, "GET", "/api/v1/error/fresh_login_required", "", "")
 	w.want(404, "GET", "/api/v1/error/nonsense", "", "")
 	holds(t, w.want(200, "GET", "/api/v1/registry/capabilities", "", ""), `"supported":false`, `"mirror_architectures":[]`)
-	holds(t, w.served(Options{SparseIndex: true, RepoMirror: true}).want(200, "GET", "/api/v1/registry/capabilities", "", ""), `"supported":true`, `"amd64"`)
+	holds(t, w.with(Options{SparseIndex: true, RepoMirror: true}).want(200, "GET", "/api/v1/registry/capabilities", "", ""), `"supported":true`, `"amd64"`)
 }
 
 // TestDiscovery: the Swagger document has every route, and only references

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -14,9 +13,6 @@ import (
 
 // TagOptions are those of tags, manifests and labels. The zero value works.
 type TagOptions struct {
-	// Retention is how long an ended tag can be restored where the namespace
-	// made no choice; 0 = 14 days, negative = not at all.
-	Retention time.Duration
 	// MinLife and MaxLife bound the end that a tag is given
 	// (LABELED_EXPIRATION_MINIMUM, _MAXIMUM); 0 = not.
 	MinLife, MaxLife time.Duration
@@ -40,12 +36,7 @@ var tagRoutes = []route{
 }
 
 // restorable is how long an ended tag of the repository can be restored.
-func (s *server) restorable(r *store.Repository) time.Duration {
-	if r.Retention >= 0 {
-		return r.Retention
-	}
-	return max(0, cmp.Or(s.Tags.Retention, 14*24*time.Hour))
-}
+func (s *server) restorable(r *store.Repository) time.Duration { return s.lasting(r.Retention) }
 
 // date is a time as Quay writes it.
 func date(t time.Time) string { return t.UTC().Format(time.RFC1123Z) }

@@ -276,7 +276,12 @@ func TestChangeTag(t *testing.T) {
 
 // withTags serves the world with other options.
 func (w *tagWorld) withTags(t *testing.T, o TagOptions) *tagWorld {
-	srv := httptest.NewServer(checked(t, New(Options{Store: w.db, Auth: w.svc, Content: w.content, Tags: o})))
+	return w.serve(t, Options{Tags: o})
+}
+
+func (w *tagWorld) serve(t *testing.T, o Options) *tagWorld {
+	o.Store, o.Auth, o.Content = w.db, w.svc, w.content
+	srv := httptest.NewServer(checked(t, New(o)))
 	t.Cleanup(srv.Close)
 	n, inner := *w, *w.world
 	inner.url, n.world = srv.URL, &inner
@@ -305,7 +310,7 @@ func TestDeleteAndRestoreTag(t *testing.T) {
 		}
 		w.want(200, "GET", app+"/manifest/"+d, w.reader, "")
 		// Where nothing can be restored, nothing is.
-		none := w.withTags(t, TagOptions{Retention: -1})
+		none := w.serve(t, Options{Retention: -1})
 		none.want(204, "DELETE", app+"/tag/v1", w.writer, "")
 		w.advance(time.Second)
 		none.want(404, "POST", app+"/tag/v1/restore", w.writer, body)

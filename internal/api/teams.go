@@ -114,9 +114,14 @@ func (s *server) listTeamRepositories(c *call) error {
 	}
 	list := []any{}
 	for _, p := range grants {
-		list = append(list, map[string]any{"repository": map[string]any{"name": p.Repository.Name, "is_public": p.Public}, "role": p.Role.String()})
+		list = append(list, grantView(p.RepositoryGrant))
 	}
 	return c.json(200, map[string]any{"permissions": list})
+}
+
+// grantView is a role as those see it who have it.
+func grantView(p store.RepositoryGrant) map[string]any {
+	return map[string]any{"repository": map[string]any{"name": p.Repository.Name, "is_public": p.Public}, "role": p.Role.String()}
 }
 
 func teamGrantView(p store.TeamGrant) map[string]any {
@@ -168,7 +173,7 @@ func (s *server) putTeamPermission(c *call) error {
 	if err := s.Store.SetTeamPermission(c.r.Context(), c.rights.Repository, c.params["team"], role, c.id.Actor); err != nil {
 		return unknownTeam(c, err)
 	}
-	return c.json(200, teamGrantView(store.TeamGrant{Team: c.params["team"], Role: role}))
+	return c.json(200, teamGrantView(store.TeamGrant{Team: c.params["team"], RepositoryGrant: store.RepositoryGrant{Role: role}}))
 }
 
 func (s *server) deleteTeamPermission(c *call) error {

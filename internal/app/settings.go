@@ -218,7 +218,6 @@ func apiOptions(c *config.Config) api.Options {
 
 func tagOptions(c *config.Config) api.TagOptions {
 	return api.TagOptions{
-		Retention:      retention(c),
 		MinLife:        c.Registry.LabeledExpirationMinimum,
 		MaxLife:        c.Registry.LabeledExpirationMaximum,
 		Immutable:      c.Features.ImmutableTags,

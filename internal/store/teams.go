@@ -212,10 +212,8 @@ func (db *DB) RemoveTeamMember(ctx context.Context, g Team, who Account, actor g
 
 // A TeamGrant is a team's role in a repository.
 type TeamGrant struct {
-	Team       string
-	Repository gantry.RepoName
-	Public     bool
-	Role       gantry.Role
+	Team string
+	RepositoryGrant
 }
 
 // TeamPermissions lists the roles of teams in a repository, by name.
