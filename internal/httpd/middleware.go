@@ -213,6 +213,7 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer m.recover(ctx, st, req)
 	m.next.ServeHTTP(&st.rw, req)
+	st.linger(r)
 }
 
 // recover answers a request whose handler panicked. When a part of the answer
@@ -340,6 +341,29 @@ func (st *state) finish(stall time.Duration) {
 	if st.body.inner != nil && !st.body.ended {
 		st.rw.setDeadline(true, time.Now().Add(stall))
 	}
+}
+
+// How long, and how much of it, a refused body is still taken.
+const (
+	lingerFor   = 5 * time.Second
+	lingerBytes = 1 << 30
+)
+
+// linger sends a refusal that did not wait for the whole body, and takes what
+// the client still sends. net/http would close the connection after half a
+// second: a client that is busy writing then finds the connection broken, and
+// never reads why. One that asked before it sends (Expect) has read it.
+func (st *state) linger(r *http.Request) {
+	b := &st.body
+	if st.rw.h2 || st.Status < 400 || b.inner == nil || b.ended || r.Header.Get("Expect") != "" {
+		return
+	}
+	st.rw.setDeadline(true, time.Now().Add(lingerFor)) // net/http reads a part before it answers
+	if st.rw.FlushError() != nil {
+		return // the client is gone
+	}
+	_, _ = io.CopyN(io.Discard, b.inner, lingerBytes) // what ends it, ends the connection
+	b.ended = true
 }
 
 // writer is the answer's writer.

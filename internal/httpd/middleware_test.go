@@ -497,3 +497,47 @@ func BenchmarkLimiter(b *testing.B) {
 		l.AllowClient(ClassLight, ip, 1, "")
 	}
 }
+
+// TestRefusedBody: a client that is slow to send what was refused still reads
+// why, on a connection that holds until it has sent all.
+func TestRefusedBody(t *testing.T) {
+	const part, parts = 300 << 10, 3 // more than net/http reads by itself
+	_, addr := start(t, Options{Handler: Middleware(MiddlewareOptions{Logger: quiet()}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 1)
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	}))})
+	for _, head := range []string{fmt.Sprintf("Content-Length: %d", part*parts), "Transfer-Encoding: chunked"} {
+		c := dial(t, addr)
+		if _, err := fmt.Fprintf(c, "PATCH / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", head); err != nil {
+			t.Fatal(err)
+		}
+		body := strings.Repeat("x", part)
+		if strings.HasPrefix(head, "Transfer") {
+			body = fmt.Sprintf("%x\r\n%s\r\n", part, body)
+		}
+		for i := range parts {
+			if _, err := io.WriteString(c, body); err != nil {
+				t.Fatalf("%s: part %d cannot be sent: %v", head, i, err)
+			}
+			pause := time.NewTimer(400 * time.Millisecond)
+			select {
+			case <-pause.C:
+			case <-t.Context().Done():
+			}
+		}
+		if strings.HasPrefix(head, "Transfer") {
+			if _, err := io.WriteString(c, "0\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", head, err)
+		}
+		b, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge || string(b) != "too large\n" {
+			t.Errorf("%s: %s %q %v", head, res.Status, b, err)
+		}
+	}
+}
