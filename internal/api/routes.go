@@ -12,9 +12,22 @@ import (
 
 // routes is the API, a group a file of the contract. Of two that match a path,
 // the one with more behind {repo} is taken.
-var routes = ordered(metaRoutes, accountRoutes, robotRoutes, organizationRoutes, repositoryRoutes,
-	quotaRoutes, logRoutes, superuserRoutes, messageRoutes, tagRoutes,
-	profileRoutes, memberRoutes, applicationRoutes, searchRoutes)
+var routes = ordered(
+	metaRoutes,
+	accountRoutes,
+	robotRoutes,
+	organizationRoutes,
+	repositoryRoutes,
+	quotaRoutes,
+	logRoutes,
+	superuserRoutes,
+	messageRoutes,
+	tagRoutes,
+	profileRoutes,
+	memberRoutes,
+	applicationRoutes,
+	searchRoutes,
+)
 
 // ordered puts routes that match more closely first.
 func ordered(groups ...[]route) []route {
@@ -45,12 +58,44 @@ const wholeRepository = "repository/{repo}"
 // has not yet. They are no names of nested repositories: who deletes a tag
 // must not delete the repository app/tag/latest.
 var below = []string{
-	"authorizedemail/{x}", "autoprunepolicy", "autoprunepolicy/{x}", "build", "build/{x}", "build/{x}/logs", "build/{x}/status",
-	"changetrust", "exportlogs", "image", "image/{x}", "image/{x}/security", "immutabilitypolicy", "immutabilitypolicy/{x}",
-	"manifest/{x}", "manifest/{x}/labels", "manifest/{x}/labels/{y}", "manifest/{x}/pull_statistics", "manifest/{x}/security", "mirror",
-	"mirror/sync-cancel", "mirror/sync-now", "notification", "notification/{x}", "notification/{x}/test", "signatures", "tag", "tag/{x}",
-	"tag/{x}/expire", "tag/{x}/images", "tag/{x}/pull_statistics", "tag/{x}/restore", "tokens", "tokens/{x}", "trigger", "trigger/{x}",
-	"trigger/{x}/fields/{y}", "trigger/{x}/{y}",
+	"authorizedemail/{x}",
+	"autoprunepolicy",
+	"autoprunepolicy/{x}",
+	"build",
+	"build/{x}",
+	"build/{x}/logs",
+	"build/{x}/status",
+	"changetrust",
+	"exportlogs",
+	"image",
+	"image/{x}",
+	"image/{x}/security",
+	"immutabilitypolicy",
+	"immutabilitypolicy/{x}",
+	"manifest/{x}",
+	"manifest/{x}/labels",
+	"manifest/{x}/labels/{y}",
+	"manifest/{x}/pull_statistics",
+	"manifest/{x}/security",
+	"mirror",
+	"mirror/sync-cancel",
+	"mirror/sync-now",
+	"notification",
+	"notification/{x}",
+	"notification/{x}/test",
+	"signatures",
+	"tag",
+	"tag/{x}",
+	"tag/{x}/expire",
+	"tag/{x}/images",
+	"tag/{x}/pull_statistics",
+	"tag/{x}/restore",
+	"tokens",
+	"tokens/{x}",
+	"trigger",
+	"trigger/{x}",
+	"trigger/{x}/fields/{y}",
+	"trigger/{x}/{y}",
 }
 
 // reserved reports whether a path is one of below.

@@ -22,7 +22,7 @@ var below = with(leaves,
 // capabilities never import each other: they talk through jobs or bus.
 var capabilities = []string{
 	"internal/mirror", "internal/proxycache", "internal/scan", "internal/build",
-	"internal/notify", "internal/audit", "internal/prune", "internal/backup",
+	"internal/notify", "internal/mail", "internal/audit", "internal/prune", "internal/backup",
 }
 
 // edges never import edges, nor does anything but app import them.

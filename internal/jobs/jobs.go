@@ -52,9 +52,10 @@ type Schedule struct {
 	Job store.NewJob
 }
 
-// A Dispatch decides which jobs an entry of the journal makes. It is pure: it
-// may see an entry more than once, of which only one takes effect.
-type Dispatch func(e store.Entry) []store.NewJob
+// A Dispatch decides which jobs entries of the journal make. It changes
+// nothing: it may see an entry more than once, of which only one takes effect.
+// After an error the same entries come again.
+type Dispatch func(ctx context.Context, entries []store.Entry) ([]store.NewJob, error)
 
 // Options are what New needs. Store is required.
 type Options struct {
@@ -295,9 +296,9 @@ func (r *Runner) follow(ctx context.Context, name string, decide Dispatch) error
 		if err != nil || len(entries) == 0 {
 			return err
 		}
-		var jobs []store.NewJob
-		for _, e := range entries {
-			jobs = append(jobs, decide(e)...)
+		jobs, err := decide(ctx, entries)
+		if err != nil {
+			return fmt.Errorf("dispatcher %s: %w", name, err)
 		}
 		err = r.o.Store.AckEvents(ctx, name, from, entries[len(entries)-1].Seq, jobs...)
 		if gantry.Is(err, gantry.Conflict) {

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -172,8 +173,10 @@ func TestSchedulesAndJournal(t *testing.T) {
 				"s": {Handle: func(context.Context, *jobs.Run) error { scheduled.Add(1); return nil }},
 				"f": {Limit: 4, Handle: func(context.Context, *jobs.Run) error { followed.Add(1); return nil }},
 			},
-			Schedules:   []jobs.Schedule{{Every: time.Hour, Job: store.NewJob{Kind: "s"}}},
-			Dispatchers: map[string]jobs.Dispatch{"d": func(store.Entry) []store.NewJob { return []store.NewJob{{Kind: "f"}} }},
+			Schedules: []jobs.Schedule{{Every: time.Hour, Job: store.NewJob{Kind: "s"}}},
+			Dispatchers: map[string]jobs.Dispatch{"d": func(_ context.Context, all []store.Entry) ([]store.NewJob, error) {
+				return slices.Repeat([]store.NewJob{{Kind: "f"}}, len(all)), nil
+			}},
 		}
 		for i := range 7 {
 			seq := any(nil)
