@@ -218,7 +218,7 @@ func (t *tx) makeOrganization(ctx context.Context, a Account) error {
 		`UPDATE accounts SET kind = 'organization', password_hash = '', secret = '', superuser = 0, failed_logins = 0 WHERE id = ?`,
 		`DELETE FROM permissions WHERE account_id = ?`, `DELETE FROM team_members WHERE account_id = ?`, `DELETE FROM prototypes WHERE account_id = ?`,
 		`DELETE FROM prototypes WHERE activating_id = ?`, `DELETE FROM app_tokens WHERE account_id = ?`, `DELETE FROM oauth_tokens WHERE account_id = ?`,
-		`DELETE FROM sessions WHERE account_id = ?`,
+		`DELETE FROM sessions WHERE account_id = ?`, `DELETE FROM federated_logins WHERE account_id = ?`, `DELETE FROM provider_ranks WHERE account_id = ?`,
 	} {
 		if _, err := t.exec(ctx, q, a.ID); err != nil {
 			return err

@@ -244,6 +244,7 @@ func (db *DB) ConvertUser(ctx context.Context, id, admin gantry.AccountID, actor
 			`DELETE FROM oauth_tokens WHERE account_id = ?`, `DELETE FROM permissions WHERE account_id = ?`,
 			`DELETE FROM team_members WHERE account_id = ?`, `DELETE FROM prototypes WHERE account_id = ?`,
 			`DELETE FROM prototypes WHERE activating_id = ?`, `DELETE FROM stars WHERE account_id = ?`,
+			`DELETE FROM federated_logins WHERE account_id = ?`, `DELETE FROM provider_ranks WHERE account_id = ?`,
 			`UPDATE accounts SET kind = 'organization', password_hash = '', superuser = 0, failed_logins = 0, failed_login_ms = 0 WHERE id = ?`} {
 			if _, err := t.exec(ctx, q, id); err != nil {
 				return err

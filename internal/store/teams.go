@@ -15,16 +15,18 @@ type Team struct {
 	Name         string
 	Role         gantry.TeamRole
 	Description  string
-	Members      int // accounts in it
-	Repositories int // with a permission of its own
+	Members      int  // accounts in it
+	Repositories int  // with a permission of its own
+	Synced       bool // follows a group of a service outside: see TeamSync
 }
 
 const teamColumns = `g.id, g.org_id, g.name, g.role, g.description,
 	(SELECT COUNT(*) FROM team_members m WHERE m.team_id = g.id),
-	(SELECT COUNT(*) FROM permissions p WHERE p.team_id = g.id)`
+	(SELECT COUNT(*) FROM permissions p WHERE p.team_id = g.id),
+	(SELECT COUNT(*) FROM team_syncs s WHERE s.team_id = g.id)`
 
 func scanTeam(row interface{ Scan(...any) error }) (g Team, err error) {
-	err = row.Scan(&g.ID, &g.Organization, &g.Name, &g.Role, &g.Description, &g.Members, &g.Repositories)
+	err = row.Scan(&g.ID, &g.Organization, &g.Name, &g.Role, &g.Description, &g.Members, &g.Repositories, &g.Synced)
 	return g, err
 }
 
@@ -124,7 +126,7 @@ func (db *DB) DeleteTeam(ctx context.Context, g Team, actor gantry.Actor) error 
 			return errors.Join(err, asError(errNoAccount("team"), err == nil && n == 0))
 		}
 		for _, q := range []string{`DELETE FROM team_members WHERE team_id = ?`, `DELETE FROM permissions WHERE team_id = ?`,
-			`DELETE FROM prototypes WHERE team_id = ?`} {
+			`DELETE FROM prototypes WHERE team_id = ?`, `DELETE FROM team_syncs WHERE team_id = ?`} {
 			if _, err := t.exec(ctx, q, g.ID); err != nil {
 				return err
 			}
