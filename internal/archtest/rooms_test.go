@@ -115,6 +115,12 @@ var homes = []struct {
 		why:     "Redis belongs to internal/bus; use bus.Bus",
 	},
 	{
+		imports: []string{"github.com/go-ldap", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
+		rooms:   []string{"internal/auth"},
+		tests:   true,
+		why:     "who somebody is at a service outside is the matter of internal/auth; use auth.Provider and auth.Site",
+	},
+	{
 		imports: []string{"github.com/prometheus/client_golang"},
 		rooms:   []string{"internal/telemetry"},
 		tests:   true,

@@ -47,6 +47,17 @@ type Settings struct {
 	AppTokensKept             time.Duration // EXPIRED_APP_SPECIFIC_TOKEN_GC: application tokens go this long after their end; 0 = they stay
 	ServiceKeysKept           time.Duration // EXPIRED_SERVICE_KEY_TTL_SEC: service keys go this long after their end; 0 = 7 days
 	Names                     gantry.NameRules
+
+	// Of accounts that a provider or a login service vouches for.
+	UserCreation bool              // FEATURE_USER_CREATION: who comes for the first time gets one
+	InviteOnly   bool              // FEATURE_INVITE_ONLY_USER_CREATION
+	BlockedEmail func(string) bool // reports whether an address is in BLACKLISTED_EMAIL_DOMAINS; nil = none is
+	TeamSyncing  bool              // FEATURE_TEAM_SYNCING: teams follow groups
+	// RestrictedByRank is set where LDAP_RESTRICTED_USER_FILTER says who is
+	// restricted, with RestrictedUsers; else everybody is.
+	RestrictedByRank bool
+
+	ranks func(gantry.AccountID) Rank // that a service outside gives; set by Configure
 }
 
 // Options are what New needs. Store and Keys are required.
@@ -54,6 +65,11 @@ type Options struct {
 	Store *store.DB
 	Keys  *Keys
 	Settings
+	// Provider checks the passwords of users: AUTHENTICATION_TYPE. Nil: they
+	// are in the store.
+	Provider Provider
+	// Sites are login services for browsers, by different IDs.
+	Sites []Site
 	// Hostname returns SERVER_HOSTNAME, the audience of tokens. Nil, or "":
 	// each request's own host is.
 	Hostname func() string
@@ -106,6 +122,7 @@ type Service struct {
 	tries    turns                         // of passwords, one at a time for each name
 	hashing  *hasher
 	accounts accountCache
+	ext      external
 
 	usedMu    sync.Mutex
 	used      map[gantry.AccountID]time.Time // not yet in the store
@@ -141,13 +158,16 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{store: o.Store, keys: o.Keys, opts: o, log: o.Logger, metrics: o.Metrics, now: o.Now,
 		verified: newExpiring[[32]byte, *Grants](20_000), public: newExpiring[string, *publicKey](1000),
 		proven: newExpiring[[32]byte, struct{}](20_000), strange: newExpiring[string, failures](20_000),
-		used: map[gantry.AccountID]time.Time{}}
+		used: map[gantry.AccountID]time.Time{}, ext: newExternalState()}
 	s.Configure(o.Settings)
 	if err := s.startPasswords(); err != nil {
 		return nil, err
 	}
 	if o.NoTokens {
 		return s, nil
+	}
+	if err := s.loadRanks(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.startSigning(ctx); err != nil {
 		return nil, err
@@ -156,7 +176,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 }
 
 // Configure puts new switches in place of the old ones.
-func (s *Service) Configure(c Settings) { s.settings.Store(&c) }
+func (s *Service) Configure(c Settings) {
+	c.ranks = s.rankOf
+	s.settings.Store(&c)
+}
 
 // Settings returns the switches in force. The caller does not change them.
 func (s *Service) Settings() *Settings { return s.settings.Load() }
@@ -188,11 +211,14 @@ func (s *Service) Tick(ctx context.Context) {
 		s.log.ErrorContext(ctx, "renew the signing key", "error", err)
 	}
 	s.saveUsed(ctx, false)
+	s.freshRanks(ctx)
 	now := s.now()
 	s.verified.sweep(now)
 	s.public.sweep(now)
 	s.proven.sweep(now)
 	s.strange.sweep(now)
+	s.ext.proven.sweep(now)
+	s.ext.known.sweep(now)
 	if s.Settings().ReadOnly {
 		return
 	}

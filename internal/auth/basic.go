@@ -208,6 +208,9 @@ func (s *Service) login(ctx context.Context, username, password string, client b
 			password = rand.Text()
 		}
 	}
+	if !s.Passwords() {
+		return s.externalLogin(ctx, username, password, actor)
+	}
 	mail := strings.Contains(username, "@")
 	if !mail { // no look at the store: a name that is there costs none either
 		f, _ := s.strange.get(username, s.now())

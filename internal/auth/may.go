@@ -151,11 +151,15 @@ func (c *Settings) rank(i *Identity) {
 		return
 	}
 	name := i.Account.Name
-	super := i.Account.Superuser || slices.Contains(c.Superusers, name)
-	i.ReadOnlySuperuser = c.SuperUsers && slices.Contains(c.ReadOnlySuperusers, name)
+	var given Rank
+	if c.ranks != nil {
+		given = c.ranks(i.Account.ID)
+	}
+	super := i.Account.Superuser || slices.Contains(c.Superusers, name) || given&RankSuperuser != 0
+	i.ReadOnlySuperuser = c.SuperUsers && (slices.Contains(c.ReadOnlySuperusers, name) || given&RankReadOnly != 0)
 	i.Superuser = c.SuperUsers && super && !i.ReadOnlySuperuser && i.Has(ScopeSuperUser)
 	i.FullAccess = i.Superuser && c.SuperusersFullAccess
-	i.Restricted = c.RestrictedUsers && !super && !slices.Contains(c.RestrictedUsersWhitelist, name)
+	i.Restricted = c.RestrictedUsers && (!c.RestrictedByRank || given&RankRestricted != 0) && !super && !slices.Contains(c.RestrictedUsersWhitelist, name)
 }
 
 // Rank tells whether an account is a superuser, or one for reading only.

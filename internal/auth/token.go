@@ -212,7 +212,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}
-	if r.Offline && !id.Anonymous() && (id.Actor.Kind == gantry.ActorUser || id.Actor.Kind == gantry.ActorRobot) {
+	if r.Offline && !id.Anonymous() && (id.Actor.Kind == gantry.ActorUser && s.mayRefresh(&id.Account) || id.Actor.Kind == gantry.ActorRobot) {
 		t.RefreshToken = s.sealRefresh(&id.Account, now)
 	}
 	return t, nil
@@ -579,6 +579,9 @@ func (s *Service) openRefresh(ctx context.Context, token string, actor gantry.Ac
 	if !same(string(sum[:]), string(plain[16:])) {
 		return Identity{}, wrong
 	}
+	if a.Kind == gantry.User && !s.mayRefresh(&a) {
+		return Identity{}, wrong
+	}
 	if !a.Active() {
 		return Identity{}, errDisabled
 	}
@@ -591,6 +594,10 @@ func (s *Service) openRefresh(ctx context.Context, token string, actor gantry.Ac
 	}
 	return s.identify(a, kind, reference, nil, actor), nil
 }
+
+// mayRefresh reports whether a user's refresh tokens end with the password:
+// where somebody else keeps it, nobody would tell.
+func (s *Service) mayRefresh(a *store.Account) bool { return s.Passwords() && a.PasswordHash != "" }
 
 // NewUUID returns a random uuid, for rows that a secret is bound to.
 func NewUUID() string { return uuid.NewString() }
