@@ -37,6 +37,9 @@ func (s *server) initialize(c *call) error {
 	if !s.UserInitialize {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
+	if !s.Auth.Passwords() {
+		return refuse("Cannot initialize user: users are kept by another service (AUTHENTICATION_TYPE)")
+	}
 	there, err := s.Store.HasUsers(c.r.Context())
 	if err != nil {
 		return err
@@ -159,11 +162,19 @@ func (s *server) me(c *call) error {
 	if err != nil {
 		return err
 	}
+	logins, err := s.loginViews(c)
+	if err != nil {
+		return err
+	}
+	hasPassword, err := s.Auth.CanConfirm(c.r.Context(), a)
+	if err != nil {
+		return err
+	}
 	v := map[string]any{"anonymous": false, "username": a.Name, "avatar": accountAvatar(a.Name, a.Kind), "email": a.Email, "verified": a.Verified,
-		"is_me": true, "can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": orgs, "logins": []any{}, "prompts": []any{},
+		"is_me": true, "can_create_repo": !c.id.Restricted, "preferred_namespace": true, "organizations": orgs, "logins": logins, "prompts": []any{},
 		"invoice_email": p.InvoiceEmail, "invoice_email_address": orNull(p.InvoiceAddress), "tag_expiration_s": s.retention(a.Retention),
 		"company": orNull(p.Company), "family_name": orNull(p.FamilyName), "given_name": orNull(p.GivenName), "location": orNull(p.Location),
-		"is_free_account": true, "has_password_set": a.PasswordHash != ""}
+		"is_free_account": true, "has_password_set": hasPassword}
 	if s.Auth.Settings().SuperUsers {
 		v["super_user"], v["global_readonly_super_user"] = c.id.Superuser, c.id.ReadOnlySuperuser
 	}
@@ -178,7 +189,7 @@ func (s *server) clientKey(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	if _, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, actorOf(c.r)); err != nil {
+	if err := s.Auth.Confirm(c.r.Context(), c.id.Account, in.Password, actorOf(c.r)); err != nil {
 		if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) == "" {
 			return gantry.Errorf(gantry.Invalid, "password", "Invalid Username or Password")
 		}
@@ -235,7 +246,7 @@ func (s *server) blockedDomain(email string) bool {
 
 // signUp makes an account and signs it in.
 func (s *server) signUp(c *call) error {
-	if !s.UserCreation || s.NoDirectLogin {
+	if !s.UserCreation || s.NoDirectLogin || !s.Auth.Passwords() {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	var in struct {
@@ -291,7 +302,7 @@ func (s *server) verify(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	_, err := s.Auth.Login(c.r.Context(), c.id.Account.Name, in.Password, actorOf(c.r))
+	err := s.Auth.Confirm(c.r.Context(), c.id.Account, in.Password, actorOf(c.r))
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
 		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
 	}

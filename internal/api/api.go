@@ -34,6 +34,8 @@ type Options struct {
 	// Content reads the configurations of images; nil = their history is not told.
 	Content *content.Store
 	Tags    TagOptions
+	// External is for identities outside.
+	External ExternalOptions
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE
 	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up
@@ -74,9 +76,11 @@ type server struct {
 	page     func() ([]byte, error)         // the same for people, in HTML
 	swagger  func() (map[string]any, error) // the same as Swagger 2.0; nobody changes it
 	sizing   sync.Mutex                     // held while the registry's size is counted
+	finding  chan struct{}                  // searches in the directory
 }
 
-// New returns the API. It answers /api/v1/… and /csrf_token.
+// New returns the API. It answers /api/v1/…, /csrf_token and what IsCallback
+// takes.
 func New(o Options) http.Handler {
 	if o.SessionTimeout <= 0 {
 		o.SessionTimeout = 31 * 24 * time.Hour
@@ -95,7 +99,7 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Options: o, routes: routes}
+	s := &server{Options: o, routes: routes, finding: make(chan struct{}, findAtOnce)}
 	document := sync.OnceValues(func() (map[string]any, error) { return assemble(contractFiles, routes) })
 	s.contract = sync.OnceValues(func() ([]byte, error) {
 		doc, err := document()
@@ -190,6 +194,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 			token = c.session.CSRF
 		}
 		return c.json(200, map[string]any{"csrf_token": token})
+	}
+	if service, kind, ok := callbackOf(r.URL.Path); ok {
+		return s.callback(c, service, kind)
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
 	if !ok || !utf8.ValidString(path) || strings.ContainsRune(path, 0) { // which no name holds
@@ -299,7 +306,7 @@ func (s *server) identify(c *call) (err error) {
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		if c.id, err = s.Auth.OAuth(c.r.Context(), strings.TrimSpace(token), c.id.Actor); err != nil {
+		if c.id, err = s.bearer(c, strings.TrimSpace(token)); err != nil {
 			return err
 		}
 	case scheme != "":
@@ -412,6 +419,9 @@ func (s *server) admit(c *call) error {
 		}
 	}
 	if c.route.fresh && c.session != nil && s.Store.Now().Sub(c.session.Fresh) > s.FreshLogin {
+		if may, err := s.mayWait(c); err != nil || may {
+			return err
+		}
 		return gantry.Errorf(gantry.Unauthenticated, "fresh login", "The action requires a fresh login to succeed.")
 	}
 	return nil

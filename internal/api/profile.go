@@ -133,6 +133,9 @@ func (s *server) changeUser(c *call) error {
 	}
 	ctx := c.r.Context()
 	if in.Password != nil {
+		if !s.Auth.Passwords() {
+			return s.errKept()
+		}
 		if err := auth.CheckPassword(*in.Password); err != nil {
 			return err
 		}
@@ -170,6 +173,9 @@ func (s *server) mayBeCalled(name string) error {
 }
 
 func (s *server) deleteUser(c *call) error {
+	if !s.Auth.Passwords() { // the next sign-in would make the account again
+		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
+	}
 	if err := s.Store.DeleteNamespace(c.r.Context(), c.id.Account.ID, c.id.Actor); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ var routes = ordered(
 	memberRoutes,
 	applicationRoutes,
 	searchRoutes,
+	externalRoutes,
 )
 
 // ordered puts routes that match more closely first.

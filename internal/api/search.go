@@ -88,6 +88,13 @@ func (s *server) findEntities(c *call) error {
 	for _, e := range found {
 		list = append(list, entityView(e, org))
 	}
+	if want.Namespace != 0 {
+		outside, err := s.externalEntities(c, c.params["prefix"])
+		if err != nil {
+			return err
+		}
+		list = append(list, outside...)
+	}
 	return c.json(200, map[string]any{"results": list})
 }
 

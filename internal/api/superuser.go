@@ -120,6 +120,9 @@ func (s *server) createUser(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
+	if !s.Auth.Passwords() {
+		return s.errKept()
+	}
 	if err := checkUsername(in.Username); err != nil {
 		return err
 	}
@@ -199,6 +202,9 @@ func (s *server) changeAnyUser(c *call) error {
 		}
 	}
 	if in.Password != nil {
+		if !s.Auth.Passwords() {
+			return s.errKept()
+		}
 		if err := auth.CheckPassword(*in.Password); err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 
 func teamView(g store.Team, view bool) map[string]any {
 	return map[string]any{"name": g.Name, "description": g.Description, "role": string(g.Role), "avatar": avatar(g.Name, "team"),
-		"can_view": view, "repo_count": g.Repositories, "member_count": g.Members, "is_synced": false}
+		"can_view": view, "repo_count": g.Repositories, "member_count": g.Members, "is_synced": g.Synced}
 }
 
 func (c *call) team(s *server) (store.Team, error) {
@@ -70,7 +70,11 @@ func (s *server) listMembers(c *call) error {
 	for _, a := range members {
 		list = append(list, memberView(a))
 	}
-	return c.json(200, map[string]any{"name": g.Name, "members": list, "can_edit": c.id.OrgAdmin(c.rights)})
+	v := map[string]any{"name": g.Name, "members": list, "can_edit": c.id.OrgAdmin(c.rights)}
+	if err := s.syncView(c, g, v); err != nil {
+		return err
+	}
+	return c.json(200, v)
 }
 
 func (s *server) addMember(c *call) error {
@@ -80,6 +84,9 @@ func (s *server) addMember(c *call) error {
 	}
 	a, err := s.grantee(c)
 	if err != nil {
+		return err
+	}
+	if err := followed(g, a); err != nil {
 		return err
 	}
 	if err := s.Store.AddTeamMember(c.r.Context(), g, a, c.id.Actor); err != nil {
@@ -94,6 +101,9 @@ func (s *server) removeMember(c *call) error {
 		return err
 	}
 	a, err := s.grantee(c)
+	if err == nil {
+		err = followed(g, a)
+	}
 	if err == nil {
 		err = s.Store.RemoveTeamMember(c.r.Context(), g, a, c.id.Actor)
 	}
