@@ -200,7 +200,15 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 	if err != nil {
 		return err
 	}
+	var out outside
+	if !noTokens {
+		if out, err = openOutside(cfg, c); err != nil {
+			return err
+		}
+		c.later(func(context.Context) error { out.close(); return nil })
+	}
 	c.auth, err = auth.New(ctx, auth.Options{
+		Provider: out.provider, Sites: out.sites,
 		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
 		Hostname: func() string { return c.live.Current().Server.Hostname },
 		MaxFresh: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid, NoTokens: noTokens,

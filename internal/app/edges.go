@@ -112,7 +112,7 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.registry.ServeHTTP(w, r)
 	case isHealth(p):
 		h.health.ServeHTTP(w, r)
-	case strings.HasPrefix(p, "/api/") || p == "/csrf_token":
+	case strings.HasPrefix(p, "/api/") || p == "/csrf_token" || api.IsCallback(p):
 		if h.api == nil {
 			notHere(w, r, "api")
 			return
@@ -220,7 +220,10 @@ func (s *Server) checks() []httpd.Check {
 	list := []httpd.Check{
 		{Name: "registry_gunicorn", Sets: httpd.HealthInstance, Run: fine}, // it answers: it runs
 		{Name: "web_gunicorn", Sets: httpd.HealthInstance, Run: fine},
-		{Name: "auth", Sets: httpd.HealthInstance | httpd.HealthEndToEnd, Run: fine}, // accounts are in the database
+		// An instance that pulls well, by tokens and robots, is not taken out
+		// because a directory is away.
+		{Name: "auth", Sets: httpd.HealthInstance, Advisory: true, Run: s.pingProvider},
+		{Name: "auth", Sets: httpd.HealthEndToEnd, Run: s.pingProvider},
 		{Name: "database", Sets: httpd.HealthInstance | httpd.HealthEndToEnd, Run: func(ctx context.Context) error {
 			_, err := s.db.HasUsers(ctx)
 			return err

@@ -43,8 +43,8 @@ func unbuilt(c *config.Config) []config.Problem {
 		p.File, p.Line = c.Where(field)
 		problems = append(problems, p)
 	}
-	if c.Auth.Type != "Database" {
-		refuse("AUTHENTICATION_TYPE", "%s is not built into this release, only Database is", c.Auth.Type)
+	if field, why := refusedOutside(c); field != "" {
+		refuse(field, "%s", why)
 	}
 	for _, l := range c.Storage.Locations {
 		if l.Class != localStorage {
@@ -125,6 +125,11 @@ func authSettings(c *config.Config) auth.Settings {
 		AppTokensKept:             c.Auth.ExpiredAppSpecificTokenGC,
 		ServiceKeysKept:           c.Auth.ExpiredServiceKeyTTL,
 		Names:                     nameRules(c),
+		UserCreation:              c.Features.UserCreation,
+		InviteOnly:                c.Features.InviteOnlyUserCreation,
+		BlockedEmail:              blockedEmail(c),
+		TeamSyncing:               c.Features.TeamSyncing,
+		RestrictedByRank:          c.Auth.Type == "LDAP" && c.LDAP.RestrictedUserFilter != "",
 	}
 }
 
@@ -206,6 +211,7 @@ func apiOptions(c *config.Config) api.Options {
 		MaxOAuthTokens: c.Auth.OAuthMaxTokens,
 		SearchPage:     c.UI.SearchResultsPerPage,
 		SearchPages:    c.UI.SearchMaxResultPageCount,
+		External:       externalOptions(c),
 	}
 	if c.Features.SuperuserConfigDump {
 		o.ConfigDump = c.Redacted

@@ -50,7 +50,8 @@ var elsewhere = map[string]string{
 	"DISTRIBUTED_STORAGE_CONFIG":                      "openPlaces",
 	"DISTRIBUTED_STORAGE_PREFERENCE":                  "openPlaces",
 	"DISTRIBUTED_STORAGE_VALIDATE_ENDTOEND":           "the check writes and reads back either way",
-	"AUTHENTICATION_TYPE":                             "unbuilt",
+	"KEYSTONE_AUTH_VERSION":                           "openOutside",
+	"TEAM_RESYNC_STALE_TIME":                          "syncIdentities",
 	"PROMETHEUS_NAMESPACE":                            "core.open",
 	"LOGGING_LEVEL":                                   "core.setLevel",
 }
@@ -120,14 +121,18 @@ var together = map[string]map[string]any{
 	"FEATURE_GOOGLE_LOGIN":                  {"GOOGLE_LOGIN_CONFIG": map[string]any{"CLIENT_ID": "x", "CLIENT_SECRET": "y"}},
 	"BLACKLISTED_EMAIL_DOMAINS":             {"FEATURE_BLACKLISTED_EMAILS": true},
 	"FEATURE_VERIFY_QUOTA":                  {"FEATURE_QUOTA_MANAGEMENT": true},
+	"GITHUB_LOGIN_CONFIG":                   {"FEATURE_GITHUB_LOGIN": true},
+	"GOOGLE_LOGIN_CONFIG":                   {"FEATURE_GOOGLE_LOGIN": true},
+	"LDAP_CACHE_TTL":                        {"FEATURE_LDAP_CACHING": true},
+	"TEAM_SYNC_WORKER_FREQUENCY":            {"FEATURE_TEAM_SYNCING": true},
 }
 
 // all is everything that settings.go makes of a configuration.
 func all(c *config.Config) string {
 	trace := traceOptions(c, "")
 	trace.RootCAs = nil
-	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %v %v %v %v %v %v", schedules(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c),
-		trace, trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c))
+	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %v %v %v %v %v %v %+v %+v %+v %+v %+v %s", schedules(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c),
+		trace, trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c), ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type)
 }
 
 // TestFieldsTellTheTruth turns each switch, number and time of config.yaml:

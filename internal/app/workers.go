@@ -313,7 +313,7 @@ func schedules(cfg *config.Config) []jobs.Schedule {
 	if cfg.GC.ScrubRate > 0 {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobScrub, Priority: store.Idle}})
 	}
-	return list
+	return append(list, identitySchedules(cfg)...)
 }
 
 // kinds are the handlers of jobs, each with a span of its own.
@@ -339,7 +339,8 @@ func (s *Server) kinds() map[string]jobs.Kind {
 			_, err := s.collector().RelocateAll(ctx)
 			return err
 		}},
-		jobScrub: {Handle: s.scrub},
+		jobScrub:    {Handle: s.scrub},
+		jobIdentity: {Handle: s.syncIdentities},
 	}
 	for name, k := range kinds {
 		handle := k.Handle

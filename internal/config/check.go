@@ -499,9 +499,11 @@ func checkHostURL(s string) error {
 }
 
 func checkLDAP(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "ldap" && u.Scheme != "ldaps" {
-		return errors.New("it must be a URL that starts with ldap:// or ldaps://")
+	for at := range strings.FieldsSeq(s) {
+		u, err := url.Parse(at)
+		if err != nil || u.Host == "" || u.Scheme != "ldap" && u.Scheme != "ldaps" {
+			return errors.New("it must be a URL that starts with ldap:// or ldaps://, or several with spaces between them")
+		}
 	}
 	return nil
 }

@@ -153,6 +153,7 @@ type OIDC struct {
 	DisableUserEndpoint bool                         `config:"OIDC_DISABLE_USER_ENDPOINT"`
 	EndpointParams      map[string]map[string]string `config:"OIDC_ENDPOINT_CUSTOM_PARAMS"`
 	UsePKCE             bool                         `config:"USE_PKCE"`
+	NoPKCE              bool                         // USE_PKCE is there, and false
 	PKCEMethod          string                       `config:"PKCE_METHOD"`
 	PublicClient        bool                         `config:"PUBLIC_CLIENT"`
 	SuperUserGroup      string                       `config:"SUPERUSER_GROUP"`
@@ -462,6 +463,8 @@ func (c *Config) derive() error {
 		if err := fillStruct(reflect.ValueOf(&p).Elem(), m); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		_, written := m["USE_PKCE"]
+		p.NoPKCE = written && m["USE_PKCE"] != nil && !p.UsePKCE
 		c.Login.OIDC = append(c.Login.OIDC, p)
 	}
 	return nil

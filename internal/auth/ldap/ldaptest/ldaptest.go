@@ -179,6 +179,11 @@ func Roots(servers ...*Server) *x509.CertPool {
 	return pool
 }
 
+// PEM is its certificate, which is its own authority.
+func (s *Server) PEM() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Raw}))
+}
+
 // Stop ends the server; its data stays.
 func (s *Server) Stop() {
 	if s.cmd == nil {

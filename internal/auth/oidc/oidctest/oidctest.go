@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,6 +30,7 @@ import (
 type Provider struct {
 	URL          string // the issuer, without a slash at the end
 	Roots        *x509.CertPool
+	PEM          string // its certificate, which is its own authority
 	ClientID     string
 	ClientSecret string // "" = a public client
 	Redirects    []string
@@ -77,6 +79,7 @@ func Start(t testing.TB, redirects ...string) *Provider {
 	t.Cleanup(srv.Close)
 	p.URL, p.Roots = srv.URL, x509.NewCertPool()
 	p.Roots.AddCert(srv.Certificate())
+	p.PEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
 	return p
 }
 
