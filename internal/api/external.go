@@ -69,12 +69,12 @@ func (s *server) setJourney(c *call, state, ticket string, seconds int) {
 
 // externalLogin says where the browser goes to sign in at a login service.
 func (s *server) externalLogin(c *call) error {
-	var in struct{ Kind string }
-	if err := c.body(&in, false); err != nil {
-		return err
-	}
 	site, err := s.Auth.Site(c.params["service_id"])
 	if err != nil {
+		return err
+	}
+	var in struct{ Kind string }
+	if err := c.body(&in, false); err != nil {
 		return err
 	}
 	j := auth.Journey{Kind: in.Kind}

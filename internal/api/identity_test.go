@@ -118,7 +118,7 @@ func TestNotHereYet(t *testing.T) {
 	w := newWorld(t)
 	_, ann := w.user("ann", false)
 	jar, csrf := w.signIn("ann")
-	for _, route := range []string{"POST externallogin/github", "POST detachexternal/github", "POST recovery",
+	for _, route := range []string{"POST recovery",
 		"GET user/notifications", "GET superuser/keys", "GET superuser/changelog/",
 		"GET repository/ann/app/tag/v1/images", "GET repository/ann/app/manifest/sha256:0/security", "GET repository/ann/app/build/",
 		"GET repository/ann/app/notification/", "GET repository/ann/app/mirror", "GET plans/", "GET namespacequota/1",
