@@ -102,7 +102,7 @@ func (b *browser) come(at *oidctest.Provider, kind string) (int, string, http.He
 const corp = "https://registry.example.com/oauth2/corp/callback"
 
 // withCorp is a world with a login service beside the database.
-func withCorp(t *testing.T, o Options, change func(*auth.Options), ids ...string) (*world, *oidctest.Provider) {
+func withCorp(t *testing.T, change func(*auth.Options), ids ...string) (*world, *oidctest.Provider) {
 	t.Helper()
 	at := oidctest.Start(t, corp, corp+"/attach", corp+"/cli")
 	site, err := oidc.New(oidc.Options{ID: "corp", ServiceName: "Corp", Server: at.URL, ClientID: at.ClientID, ClientSecret: at.ClientSecret, RootCAs: at.Roots})
@@ -117,17 +117,16 @@ func withCorp(t *testing.T, o Options, change func(*auth.Options), ids ...string
 		}
 		sites = append(sites, more)
 	}
-	o.External.Hostname, o.External.Scheme = "registry.example.com", "https"
 	return elsewhere(t, func(ao *auth.Options) {
 		ao.Sites = sites
 		if change != nil {
 			change(ao)
 		}
-	}, o), at
+	}, Options{External: ExternalOptions{Hostname: "registry.example.com", Scheme: "https"}}), at
 }
 
 func TestExternalLogin(t *testing.T) {
-	w, at := withCorp(t, Options{}, func(o *auth.Options) { o.Superusers = []string{"root"} })
+	w, at := withCorp(t, func(o *auth.Options) { o.Superusers = []string{"root"} })
 	const me = "/api/v1/user/"
 	b := w.browser()
 	status, body, h := b.come(at, "login")
@@ -206,7 +205,7 @@ func TestExternalLogin(t *testing.T) {
 // TestJourney attacks the way back.
 func TestJourney(t *testing.T) {
 	now := time.Now()
-	w, at := withCorp(t, Options{}, func(o *auth.Options) { o.Now = func() time.Time { return now } }, "other")
+	w, at := withCorp(t, func(o *auth.Options) { o.Now = func() time.Time { return now } }, "other")
 	refused := func(name string, b *browser, path string) {
 		t.Helper()
 		status, body, h := b.do("GET", path, "")
@@ -261,7 +260,7 @@ func TestJourney(t *testing.T) {
 }
 
 func TestAttach(t *testing.T) {
-	w, at := withCorp(t, Options{}, nil)
+	w, at := withCorp(t, nil)
 	ann, annToken := w.user("ann", false)
 	bob, _ := w.user("bob", false)
 	in := func(name string) *browser {
@@ -319,7 +318,7 @@ func TestAttach(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	w, at := withCorp(t, Options{}, nil)
+	w, at := withCorp(t, nil)
 	status, body, _ := w.browser().come(at, "cli")
 	if status != 200 {
 		t.Fatal(status, body)
@@ -344,7 +343,7 @@ func TestCommandLine(t *testing.T) {
 
 // TestSSO has tokens of the login service at the API.
 func TestSSO(t *testing.T) {
-	w, at := withCorp(t, Options{}, nil)
+	w, at := withCorp(t, nil)
 	w.want(401, "GET", "/api/v1/user/", at.Token(), "") // nobody yet
 	if n := storetest.Get(t, w.db, `SELECT COUNT(*) FROM accounts`); n != 0 {
 		t.Error("a token makes an account")

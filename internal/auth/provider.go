@@ -78,9 +78,16 @@ type GroupDirectory interface {
 	Follows(config map[string]string, groups []string) bool
 }
 
-// A Ranker is a Provider that tells who has a rank: all of them, by ident.
+// A Ranking is a Provider or Site that may give ranks. Those that it gave
+// before count for as long as it does.
+type Ranking interface {
+	Ranked() bool
+}
+
+// A Ranker is a Ranking that tells who has a rank: all of them, by ident.
 type Ranker interface {
-	Ranks(ctx context.Context) (ranks map[string]Rank, ranked bool, err error)
+	Ranking
+	Ranks(ctx context.Context) (map[string]Rank, error)
 }
 
 // providerDown is the answer where a provider fails for another reason than
@@ -136,14 +143,14 @@ func (s *Service) Provider() Provider { return s.opts.Provider }
 // Passwords reports whether the database checks passwords.
 func (s *Service) Passwords() bool { return s.opts.Provider == nil }
 
-// services are those that may give ranks.
+// services are those that give ranks.
 func (s *Service) services() []string {
 	var list []string
-	if s.opts.Provider != nil {
+	if r, ok := s.opts.Provider.(Ranking); ok && r.Ranked() {
 		list = append(list, s.opts.Provider.Service())
 	}
 	for _, site := range s.opts.Sites {
-		if !slices.Contains(list, site.ID()) {
+		if r, ok := site.(Ranking); ok && r.Ranked() && !slices.Contains(list, site.ID()) {
 			list = append(list, site.ID())
 		}
 	}
@@ -164,7 +171,7 @@ func (s *Service) loadRanks(ctx context.Context) error {
 	}
 	ranks := make(map[gantry.AccountID]Rank, len(list))
 	for _, r := range list {
-		ranks[r.Account] |= Rank(r.Bits & 7) //nolint:gosec // three bits
+		ranks[r.Account] |= Rank(r.Bits & 7)
 	}
 	s.ext.mu.Lock()
 	s.ext.ranks = ranks
@@ -544,13 +551,13 @@ func (s *Service) syncTeam(ctx context.Context, groups GroupDirectory, y store.T
 // syncRanks takes over who has a rank now. Only who has an account has one.
 func (s *Service) syncRanks(ctx context.Context) error {
 	r, ok := s.opts.Provider.(Ranker)
-	if !ok {
+	if !ok || !r.Ranked() {
 		return nil
 	}
 	asked, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	ranks, ranked, err := r.Ranks(asked)
-	if err != nil || !ranked {
+	ranks, err := r.Ranks(asked)
+	if err != nil {
 		return err
 	}
 	idents := make([]string, 0, len(ranks))

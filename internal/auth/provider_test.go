@@ -21,6 +21,7 @@ type directory struct {
 	password map[string]string
 	groups   map[string][]string // names
 	down     error
+	unranked bool // it gives no ranks any more
 	asked    int
 }
 
@@ -90,7 +91,9 @@ func (d *directory) Follows(c map[string]string, groups []string) bool {
 	return slices.Contains(groups, c["group"])
 }
 
-func (d *directory) Ranks(context.Context) (map[string]Rank, bool, error) {
+func (d *directory) Ranked() bool { return !d.unranked }
+
+func (d *directory) Ranks(context.Context) (map[string]Rank, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ranks := map[string]Rank{}
@@ -99,7 +102,7 @@ func (d *directory) Ranks(context.Context) (map[string]Rank, bool, error) {
 			ranks[x.Ident] = x.Rank
 		}
 	}
-	return ranks, true, d.down
+	return ranks, d.down
 }
 
 // outside is a service with a provider and a clock that the test turns.
@@ -422,9 +425,12 @@ func TestExternalRanks(t *testing.T) {
 		if id, _, err := other.Session(ctx, cookie, gantry.Actor{}); err != nil || !id.Superuser {
 			t.Error(id, err)
 		}
-		without := newService(t, db, nil)
-		if id, _, err := without.Session(ctx, cookie, gantry.Actor{}); err != nil || id.Superuser {
-			t.Error("the rank of a provider that is gone counts", id, err)
+		d.unranked = true
+		without, _ := outside(t, db, d, nil)
+		for _, s := range []*Service{without, newService(t, db, nil)} {
+			if id, _, err := s.Session(ctx, cookie, gantry.Actor{}); err != nil || id.Superuser {
+				t.Error("the rank of a provider that is gone, or gives none, counts", id, err)
+			}
 		}
 	})
 }

@@ -102,11 +102,11 @@ func (p *Provider) call(ctx context.Context, method, at, token string, in, v any
 		return 0, nil, auth.Unreachable(fmt.Errorf("%s answers with more than can be read: %w", method, err))
 	}
 	if res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 300 && res.StatusCode < 400 {
-		return 0, nil, auth.Unreachable(fmt.Errorf("Keystone answers %s", res.Status))
+		return 0, nil, auth.Unreachable(fmt.Errorf("keystone answers %s", res.Status))
 	}
 	if res.StatusCode < 300 {
 		if err := json.Unmarshal(b, v); err != nil {
-			return 0, nil, auth.Unreachable(fmt.Errorf("Keystone does not answer as it should: %w", err))
+			return 0, nil, auth.Unreachable(fmt.Errorf("keystone does not answer as it should: %w", err))
 		}
 	}
 	return res.StatusCode, res.Header, nil
@@ -158,7 +158,7 @@ func (p *Provider) admin(ctx context.Context, old string) (string, error) {
 	}
 	token := h.Get("X-Subject-Token")
 	if status != http.StatusCreated || token == "" {
-		return "", auth.Unreachable(fmt.Errorf("Keystone does not let KEYSTONE_ADMIN_USERNAME in: %d", status))
+		return "", auth.Unreachable(fmt.Errorf("keystone does not let KEYSTONE_ADMIN_USERNAME in: %d", status))
 	}
 	p.token, p.ends = token, g.Token.Expires.Add(-time.Minute)
 	return token, nil
@@ -179,7 +179,7 @@ func (p *Provider) get(ctx context.Context, at string, v any) (status int, err e
 	case err != nil:
 		return 0, err
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return 0, auth.Unreachable(fmt.Errorf("Keystone does not let KEYSTONE_ADMIN_USERNAME look: %d", status))
+		return 0, auth.Unreachable(fmt.Errorf("keystone does not let KEYSTONE_ADMIN_USERNAME look: %d", status))
 	}
 	return status, nil
 }
@@ -219,7 +219,7 @@ func (p *Provider) Ping(ctx context.Context) error {
 	var v any
 	status, _, err := p.call(ctx, http.MethodGet, p.base, "", nil, &v)
 	if err == nil && status != http.StatusOK {
-		err = auth.Unreachable(fmt.Errorf("Keystone answers %d", status))
+		err = auth.Unreachable(fmt.Errorf("keystone answers %d", status))
 	}
 	return err
 }
@@ -243,11 +243,11 @@ func (p *Provider) list(ctx context.Context, at string, n int) (all []user, stat
 		case page.Links.Next == "":
 			return all, status, nil
 		case !strings.HasPrefix(page.Links.Next, p.base+"/"): // the administrator's token goes nowhere else
-			return nil, 0, auth.Unreachable(fmt.Errorf("Keystone points to %.200s", page.Links.Next))
+			return nil, 0, auth.Unreachable(fmt.Errorf("keystone points to %.200s", page.Links.Next))
 		}
 		at = page.Links.Next
 	}
-	return nil, 0, auth.Unreachable(fmt.Errorf("Keystone answers with more than %d pages", maxPages))
+	return nil, 0, auth.Unreachable(fmt.Errorf("keystone answers with more than %d pages", maxPages))
 }
 
 // Lookup implements auth.Directory.

@@ -166,7 +166,7 @@ type entry struct {
 }
 
 func (p *Provider) external(e entry) auth.External {
-	return auth.External{Service: Service, Ident: e.uid, Username: e.uid, Email: e.email, Ranked: len(p.ranks) > 0}
+	return auth.External{Service: Service, Ident: e.uid, Username: e.uid, Email: e.email, Ranked: p.Ranked()}
 }
 
 // Service implements auth.Provider.
@@ -366,19 +366,22 @@ func (p *Provider) rank(ctx context.Context, e entry) (r auth.Rank, err error) {
 }
 
 // Ranks implements auth.Ranker.
-func (p *Provider) Ranks(ctx context.Context) (ranks map[string]auth.Rank, ranked bool, err error) {
-	ranks = map[string]auth.Rank{}
+func (p *Provider) Ranks(ctx context.Context) (map[string]auth.Rank, error) {
+	ranks := map[string]auth.Rank{}
 	for _, f := range p.ranks {
 		list, err := p.search(ctx, "(&"+f.filter+p.filter+")", 0)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		for _, e := range list {
 			ranks[e.uid] |= f.rank
 		}
 	}
-	return ranks, len(p.ranks) > 0, nil
+	return ranks, nil
 }
+
+// Ranked implements auth.Ranking.
+func (p *Provider) Ranked() bool { return len(p.ranks) > 0 }
 
 // Ping implements auth.Provider.
 func (p *Provider) Ping(ctx context.Context) error {

@@ -126,11 +126,11 @@ func TestDirectory(t *testing.T) {
 	if _, err := ranked.VerifyPassword(t.Context(), "out", "out-password"); !gantry.Is(err, gantry.Unauthenticated) {
 		t.Error("the filter of users is not obeyed", err)
 	}
-	if ranks, on, err := ranked.Ranks(t.Context()); err != nil || !on || fmt.Sprint(ranks) != "map[ann:1 cat:2]" {
-		t.Error(ranks, on, err)
+	if ranks, err := ranked.Ranks(t.Context()); err != nil || !ranked.Ranked() || fmt.Sprint(ranks) != "map[ann:1 cat:2]" {
+		t.Error(ranks, err)
 	}
-	if _, on, err := p.Ranks(t.Context()); err != nil || on {
-		t.Error("ranks without a filter", err)
+	if p.Ranked() {
+		t.Error("ranks without a filter")
 	}
 
 	// Groups.

@@ -435,7 +435,7 @@ func (p *Provider) external(ctx context.Context, subject string, claims map[stri
 		x.Email = text(claims, "email")
 	}
 	x.Groups, x.Grouped = p.groups(ctx, claims)
-	if x.Ranked = p.o.SuperuserGroup != "" || p.o.ReadOnlyGroup != ""; x.Ranked {
+	if x.Ranked = p.Ranked(); x.Ranked {
 		if p.o.SuperuserGroup != "" && slices.Contains(x.Groups, p.o.SuperuserGroup) {
 			x.Rank |= auth.RankSuperuser
 		}
@@ -445,6 +445,9 @@ func (p *Provider) external(ctx context.Context, subject string, claims map[stri
 	}
 	return x
 }
+
+// Ranked implements auth.Ranking.
+func (p *Provider) Ranked() bool { return p.o.SuperuserGroup != "" || p.o.ReadOnlyGroup != "" }
 
 // maxGroups bounds the groups of one user.
 const maxGroups = 10_000

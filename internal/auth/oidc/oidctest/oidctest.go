@@ -163,7 +163,7 @@ func (p *Provider) auth(w http.ResponseWriter, r *http.Request) {
 			back.Set("code", code)
 		}
 		to.RawQuery = back.Encode()
-		http.Redirect(w, r, to.String(), http.StatusFound)
+		http.Redirect(w, r, to.String(), http.StatusFound) //nolint:gosec // one of Redirects
 	}
 }
 
