@@ -176,7 +176,7 @@ func (c *Collector) settle(ctx context.Context, reviews []store.Review, pace fun
 	slices.SortStableFunc(reviews, func(a, b store.Review) int { return cmp.Compare(kindOrder[a.Kind], kindOrder[b.Kind]) })
 	for len(reviews) > 0 {
 		n := 1
-		for n < len(reviews) && n < store.MaxCollect && reviews[n].Kind == reviews[0].Kind && reviews[0].Kind != "repository" {
+		for n < len(reviews) && n < store.MaxCollect && reviews[n].Kind == reviews[0].Kind && reviews[0].Kind != "repository" && reviews[0].Kind != "frozen" {
 			n++
 		}
 		batch := reviews[:n]
@@ -208,7 +208,7 @@ func (c *Collector) settle(ctx context.Context, reviews []store.Review, pace fun
 	return sum, failed, nil
 }
 
-var kindOrder = map[string]int{"repository": 0, "manifest": 1, "repo_blob": 2, "ns_blob": 3, "blob": 4}
+var kindOrder = map[string]int{"frozen": 0, "repository": 0, "manifest": 1, "repo_blob": 2, "ns_blob": 3, "blob": 4}
 
 // count adds to the metrics, under Quay's names of the tables.
 func (c *Collector) count(d store.Collected) {

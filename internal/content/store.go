@@ -125,10 +125,7 @@ func (s *Store) Limits() Limits { return s.settings.Load().Limits }
 
 // retention is how long an ended tag of the repository can be restored.
 func (s *Store) retention(r *store.Repository) time.Duration {
-	if r.Retention < 0 {
-		return s.settings.Load().Retention
-	}
-	return r.Retention
+	return r.Restorable(s.settings.Load().Retention)
 }
 
 // writable refuses a write while the registry is read-only.

@@ -111,10 +111,10 @@ func (w *gcWorld) collect() (sum store.Collected) {
 		for _, r := range reviews {
 			byKind[r.Kind] = append(byKind[r.Kind], r)
 		}
-		for _, kind := range []string{"repository", "manifest", "repo_blob", "ns_blob", "blob"} {
+		for _, kind := range []string{"frozen", "repository", "manifest", "repo_blob", "ns_blob", "blob"} {
 			for of := byKind[kind]; len(of) > 0; {
 				n := min(len(of), store.MaxCollect)
-				if kind == "repository" {
+				if kind == "repository" || kind == "frozen" {
 					n = 1
 				}
 				c, err := w.Collect(w.t.Context(), of[:n], gcRetention)

@@ -27,6 +27,8 @@ func TestManifestFate(t *testing.T) {
 		"ended an hour ago":        {m: manifestState{retention: -1, ended: ms(-3600)}, gone: true},
 		"namespace keeps for 10 s": {m: manifestState{retention: 10, ended: ms(-4)}, again: ms(6)},
 		"namespace keeps nothing":  {m: manifestState{retention: 0, ended: ms(0)}, gone: true},
+		"read-only repository":     {m: manifestState{retention: 0, ended: ms(-9), lease: ms(-9), frozen: true}, again: ms(day)},
+		"read-only, deleted":       {m: manifestState{frozen: true, orphan: true}, gone: true},
 		"leased":                   {m: manifestState{retention: -1, lease: ms(5)}, again: ms(5)},
 		"lease over":               {m: manifestState{retention: -1, lease: ms(0)}, gone: true},
 		"ended and leased":         {m: manifestState{retention: 10, ended: ms(-4), lease: ms(60)}, again: ms(60)},

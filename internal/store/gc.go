@@ -45,7 +45,7 @@ const (
 // A Review asks collection to look at one thing.
 type Review struct {
 	id        int64
-	Kind      string // "manifest", "repo_blob", "ns_blob", "blob" or "repository"
+	Kind      string // "manifest", "repo_blob", "ns_blob", "blob", "repository" or "frozen"
 	Ref, Ref2 int64  // what it is about, by ids; see review.go
 }
 
@@ -133,8 +133,8 @@ func (db *DB) DeferReviews(ctx context.Context, reviews []Review, by time.Durati
 // forgotten. retention is how long an ended tag can be restored where the
 // namespace made no choice.
 //
-// A review of a repository is one step of its emptying; it stays queued until
-// nothing is left.
+// A review of a repository is one step of its emptying, or of freezing its
+// tags; it stays queued until nothing is left.
 func (db *DB) Collect(ctx context.Context, reviews []Review, retention time.Duration) (c Collected, err error) {
 	if len(reviews) == 0 {
 		return c, nil
@@ -170,6 +170,9 @@ func (db *DB) Collect(ctx context.Context, reviews []Review, retention time.Dura
 		case reviewRepository:
 			c.Reviews = 1
 			return t.purgeRepository(ctx, gantry.RepoID(reviews[0].Ref), retention, &c)
+		case reviewFrozen:
+			c.Reviews = 1
+			return t.refreeze(ctx, reviews[0])
 		}
 		return t.settle(ctx, reviews) // of a kind that no release of this schema makes
 	})
@@ -279,6 +282,7 @@ type manifestState struct {
 	subject   bool  // what it refers to is here, and nobody deleted it
 	retention int64 // s; negative: the namespace made no choice
 	orphan    bool  // its repository is deleted
+	frozen    bool  // its repository is read-only
 }
 
 // manifestFate says whether a manifest may go now, and if not, when to look
@@ -289,6 +293,9 @@ func manifestFate(m manifestState, now time.Time, retention time.Duration, h hol
 	}
 	if m.live || m.parent || m.subject {
 		return false, 0
+	}
+	if m.frozen {
+		return false, now.Add(frozenAgain).UnixMilli()
 	}
 	ms := now.UnixMilli()
 	if m.ended != 0 {
@@ -328,11 +335,11 @@ func (t *tx) collectManifests(ctx context.Context, ids []gantry.ManifestID, revi
 	rows := int64(0)
 	if err := t.each(ctx, func(r *sql.Rows) error {
 		var m manifestState
-		var live, parent, subject, orphan int
-		if err := r.Scan(&m.id, &m.repo, &m.lease, &m.rows, &live, &m.ended, &parent, &subject, &m.retention, &orphan); err != nil {
+		var live, parent, subject, orphan, frozen int
+		if err := r.Scan(&m.id, &m.repo, &m.lease, &m.rows, &live, &m.ended, &parent, &subject, &m.retention, &orphan, &frozen); err != nil {
 			return err
 		}
-		m.live, m.parent, m.subject, m.orphan = live != 0, parent != 0, subject != 0, orphan != 0
+		m.live, m.parent, m.subject, m.orphan, m.frozen = live != 0, parent != 0, subject != 0, orphan != 0, frozen != 0
 		ok, again := manifestFate(m, t.now, retention, h)
 		switch {
 		case ok && rows > 0 && rows+m.rows > maxCollectRows:
@@ -352,7 +359,8 @@ func (t *tx) collectManifests(ctx context.Context, ids []gantry.ManifestID, revi
 		COALESCE((SELECT MAX(e.end_ms) FROM tags e WHERE e.manifest_id = m.id AND e.live IS NULL), 0),
 		CASE WHEN EXISTS (SELECT 1 FROM manifest_children p WHERE p.child_id = m.id) THEN 1 ELSE 0 END,
 		CASE WHEN m.hidden_ms = 0 AND EXISTS (SELECT 1 FROM manifests s WHERE s.repo_id = m.repo_id AND s.digest = m.subject) THEN 1 ELSE 0 END,
-		COALESCE(a.retention_s, -1), CASE WHEN r.id IS NULL OR r.deleted_ms <> 0 THEN 1 ELSE 0 END
+		COALESCE(a.retention_s, -1), CASE WHEN r.id IS NULL OR r.deleted_ms <> 0 THEN 1 ELSE 0 END,
+		CASE WHEN r.state = `+big(int64(gantry.ReadOnlyState))+` THEN 1 ELSE 0 END
 		FROM manifests m LEFT JOIN repositories r ON r.id = m.repo_id LEFT JOIN accounts a ON a.id = r.ns_id
 		WHERE m.id IN `+in+` ORDER BY m.id`, args...); err != nil {
 		return err
@@ -674,14 +682,16 @@ func (db *DB) CollectLeases(ctx context.Context, n int) (c Collected, err error)
 	return c, err
 }
 
-// ExpireTags ends up to n tags whose time is over, each with a row in the
-// journal, and returns how many. retention is as in Collect.
+// ExpireTags looks at up to n tags whose time is over, and returns at how
+// many: it ends them, each with a row in the journal, but for those of
+// read-only repositories, which it freezes. retention is as in Collect.
 func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (expired int, err error) {
 	type span struct {
 		id, manifest, end int64
 		repo              gantry.RepoID
 		ns                gantry.AccountID
 		keep              int64
+		frozen            int
 		tag               tagPayload
 	}
 	err = db.update(ctx, "expire tags", func(ctx context.Context, t *tx) error {
@@ -710,21 +720,41 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 		if err := t.each(ctx, func(rows *sql.Rows) error {
 			var s span
 			var digest []byte
-			if err := rows.Scan(&s.id, &s.repo, &s.manifest, &s.end, &s.tag.Tag, &digest, &s.ns, &s.keep, &s.tag.Repo, &s.tag.Namespace); err != nil {
+			if err := rows.Scan(&s.id, &s.repo, &s.manifest, &s.end, &s.tag.Tag, &digest, &s.ns, &s.keep, &s.frozen, &s.tag.Repo, &s.tag.Namespace); err != nil {
 				return err
 			}
 			s.tag.Digest = gantry.DigestFromBytes(digest)
 			spans = append(spans, s)
 			return nil
 		}, `SELECT g.id, g.repo_id, g.manifest_id, g.end_ms, g.name, m.digest, COALESCE(r.ns_id, 0), COALESCE(a.retention_s, -1),
-			COALESCE(r.name, ''), COALESCE(a.name, '')
+			CASE WHEN r.state = `+big(int64(gantry.ReadOnlyState))+` AND COALESCE((SELECT f.since_ms FROM frozen_repositories f WHERE f.repo_id = r.id), 0) < g.end_ms
+				THEN 1 ELSE 0 END, COALESCE(r.name, ''), COALESCE(a.name, '')
 			FROM tags g LEFT JOIN manifests m ON m.id = g.manifest_id LEFT JOIN repositories r ON r.id = g.repo_id LEFT JOIN accounts a ON a.id = r.ns_id
 			WHERE g.id IN `+in+` AND g.live = 1 AND g.end_ms <= ? ORDER BY g.id`, append(slices.Clone(args), now)...); err != nil {
 			return err
 		}
+		expired = len(spans)
+		frozen := map[gantry.RepoID][]frozenTag{}
+		spans = slices.DeleteFunc(spans, func(s span) bool {
+			if s.frozen != 0 {
+				t.touch(s.repo)
+				frozen[s.repo] = append(frozen[s.repo], frozenTag{s.id, s.end})
+			}
+			return s.frozen != 0
+		})
+		for repo, tags := range frozen {
+			if err := t.freezeTags(ctx, repo, tags); err != nil {
+				return err
+			}
+		}
 		if len(spans) == 0 {
 			return nil
 		}
+		ids = ids[:0]
+		for _, s := range spans {
+			ids = append(ids, s.id)
+		}
+		in, args = list(ids, nil)
 		if _, err := t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = '`+endedByExpiry+`' WHERE id IN `+in+` AND live = 1 AND end_ms <= ?`,
 			append(slices.Clone(args), now)...); err != nil {
 			return err
@@ -740,7 +770,6 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 				return err
 			}
 		}
-		expired = len(spans)
 		return t.reviews(ctx, next)
 	})
 	return expired, err
@@ -748,7 +777,8 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 
 // repositoryTables are the tables whose rows go with their repository, by
 // their column repo_id, beside those that collection empties in order.
-var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_totals", "stars", "repository_words"}
+var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_totals", "stars", "repository_words",
+	"frozen_tags", "frozen_repositories", "prune_policies", "immutability_policies"}
 
 // purgeRepository does one step of emptying a deleted repository. Its row goes
 // last, some time after the deletion, when no push that saw it alive can add

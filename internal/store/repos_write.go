@@ -148,9 +148,10 @@ func (db *DB) SetVisibility(ctx context.Context, r Repository, v gantry.Visibili
 	return db.changeRepository(ctx, r, "visibility = ?", string(v), "change_repo_visibility", "visibility", string(v), actor)
 }
 
-// SetState changes what may be written to a repository.
+// SetState changes what may be written to a repository. A read-only one is
+// frozen: see frozen.go.
 func (db *DB) SetState(ctx context.Context, r Repository, s gantry.RepoState, actor gantry.Actor) error {
-	return db.changeRepository(ctx, r, "state = ?", int(s), "change_repo_state", "state_changed", s.String(), actor)
+	return db.changeRepository(ctx, r, "state = ?", s, "change_repo_state", "state_changed", s.String(), actor)
 }
 
 // SetDescription changes the text that describes a repository.
@@ -159,6 +160,10 @@ func (db *DB) SetDescription(ctx context.Context, r Repository, text string, act
 }
 
 func (db *DB) changeRepository(ctx context.Context, r Repository, set string, value any, kind, key, text string, actor gantry.Actor) error {
+	state, frozen := value.(gantry.RepoState)
+	if frozen {
+		value = int(state)
+	}
 	return db.update(ctx, kind, func(ctx context.Context, t *tx) error {
 		n, err := t.exec(ctx, `UPDATE repositories SET version = version + 1, `+set+` WHERE id = ? AND deleted_ms = 0`, value, r.ID)
 		if err != nil {
@@ -169,6 +174,11 @@ func (db *DB) changeRepository(ctx context.Context, r Repository, set string, va
 		}
 		if key == "visibility" {
 			if _, err := t.exec(ctx, `UPDATE repository_words SET visibility = ? WHERE repo_id = ?`, text, r.ID); err != nil {
+				return err
+			}
+		}
+		if frozen {
+			if err := t.freezeRepository(ctx, r.ID, state); err != nil {
 				return err
 			}
 		}

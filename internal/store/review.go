@@ -13,6 +13,7 @@ const (
 	reviewNSBlob     = "ns_blob"    // namespace id, blob id: is it still linked in the namespace (G2)?
 	reviewBlob       = "blob"       // blob id, 0: does any repository still link it (G3)?
 	reviewRepository = "repository" // repository id, 0: it was deleted; empty it
+	reviewFrozen     = "frozen"     // repository id, ms: it became read-only, or no longer is; freeze or thaw the tags from that start on
 )
 
 // review asks collection to look at something not before after. A review of
