@@ -38,6 +38,11 @@ var tagRoutes = []route{
 // restorable is how long an ended tag of the repository can be restored.
 func (s *server) restorable(r *store.Repository) time.Duration { return s.lasting(r.Retention) }
 
+// immutability says whether policies make tags immutable.
+func (s *server) immutability() store.ImmutabilityRule {
+	return store.ImmutabilityRule{On: s.Tags.Immutable, MayExpire: s.Tags.MayExpire}
+}
+
 // date is a time as Quay writes it.
 func date(t time.Time) string { return t.UTC().Format(time.RFC1123Z) }
 
@@ -183,7 +188,7 @@ func (s *server) changeTag(c *call) error {
 		return err
 	}
 	change := store.TagChange{Repo: c.rights.Repository.ID, Name: c.params["tag"], Immutable: in.Immutable, Actor: c.id.Actor,
-		MinLife: s.Tags.MinLife, MaxLife: s.Tags.MaxLife, MayExpire: s.Tags.MayExpire, Retention: s.restorable(&c.rights.Repository)}
+		MinLife: s.Tags.MinLife, MaxLife: s.Tags.MaxLife, MayExpire: s.Tags.MayExpire, Retention: s.restorable(&c.rights.Repository), Immutability: s.immutability()}
 	if in.Digest == nil && in.Expiration == nil && in.Immutable == nil {
 		return gantry.Errorf(gantry.Invalid, "body", "Nothing is to be changed: give manifest_digest, expiration or immutable")
 	}
@@ -258,7 +263,7 @@ func (s *server) restoreTag(c *call) error {
 		return err
 	}
 	r := &c.rights.Repository
-	if err := s.Store.RestoreTag(c.r.Context(), r.ID, name, d, s.restorable(r), c.id.Actor); err != nil {
+	if err := s.Store.RestoreTag(c.r.Context(), store.TagChange{Repo: r.ID, Name: name, Digest: d, Retention: s.restorable(r), Immutability: s.immutability(), Actor: c.id.Actor}); err != nil {
 		return err
 	}
 	return c.json(200, map[string]any{})

@@ -673,7 +673,7 @@ func (w *worker) restore() op {
 	if w.now().Sub(e.at) >= modelRetention {
 		return nil
 	}
-	if err := w.db.RestoreTag(w.ctx(), e.repo, e.name, e.digest, modelRetention, gantry.Actor{}); err != nil {
+	if err := w.db.RestoreTag(w.ctx(), store.TagChange{Repo: e.repo, Name: e.name, Digest: e.digest, Retention: modelRetention, Actor: gantry.Actor{}}); err != nil {
 		w.must(fmt.Errorf("restore %v to %s, ended at %v, at %v: %w", e.tagKey, e.digest, e.at, w.now(), err))
 		return nil
 	}

@@ -37,6 +37,8 @@ type Settings struct {
 	Retention time.Duration
 	// NoLabelExpiry: the label quay.expires-after gives no tag its expiry.
 	NoLabelExpiry bool
+	// Immutability says whether policies make tags immutable.
+	Immutability store.ImmutabilityRule
 	// SparseIndex takes an index whose manifests are not all in the repository.
 	SparseIndex bool
 	// Orphan is how long a manifest is kept whose subject is not there yet;

@@ -476,6 +476,9 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM sessions WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM quota_limits WHERE quota_id IN (SELECT id FROM quotas WHERE ns_id = ?)`, []any{id}},
 			{`DELETE FROM quotas WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM prune_policies WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM prune_runs WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM immutability_policies WHERE ns_id = ?`, []any{id}},
 			// Deleted repositories are never public: lists of public ones need not look.
 			{`UPDATE repositories SET deleted_ms = ?, visibility = 'private', state = ?, version = version + 1
 				WHERE ns_id = ? AND deleted_ms = 0`, []any{now, int(gantry.MarkedForDeletion), id}},

@@ -185,7 +185,7 @@ func TestCollectAll(t *testing.T) {
 		if n := w.count("manifests"); n != 6 {
 			t.Fatalf("%d manifests; all 6 can be restored", n)
 		}
-		w.must(w.RestoreTag(ctx, w.repo, "v1", index, gcRetention, gantry.Actor{}))
+		w.must(w.RestoreTag(ctx, store.TagChange{Repo: w.repo, Name: "v1", Digest: index, Retention: gcRetention, Actor: gantry.Actor{}}))
 		w.advance(3 * gcRetention)
 		w.collect()
 		if n := w.count("manifests"); n != 6 {

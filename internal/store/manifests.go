@@ -59,6 +59,8 @@ type ManifestPut struct {
 	Expiry func(value string) time.Duration
 	// Quota is held for what the namespace does not store yet.
 	Quota QuotaRule
+	// Immutability says whether policies make the tags immutable.
+	Immutability ImmutabilityRule
 }
 
 // A ManifestPushed says what PutManifest did.
@@ -144,6 +146,10 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 		return t.event(ctx, Event{Kind: "push_repo", Namespace: r.ns, Repo: p.Repo, Actor: p.Actor,
 			Payload: pushPayload{r.name.Name, r.name.Namespace, "", p.Digest, p.MediaType}})
 	}
+	freezes, err := t.immutability(ctx, p.Immutability, r, p.Repo)
+	if err != nil {
+		return err
+	}
 	for _, name := range p.Tags {
 		i := slices.IndexFunc(spans, func(s spanRow) bool { return s.name == name })
 		var old *spanRow
@@ -157,12 +163,17 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 				continue
 			}
 		}
-		if _, err := t.moveTag(ctx, p.Repo, name, out.ID, old, tagSpan{expires: expires, retention: retention}); err != nil {
+		if _, err := t.moveTag(ctx, p.Repo, name, out.ID, old, p.Immutability.span(tagSpan{expires: expires, retention: retention}, freezes(name))); err != nil {
 			return err
 		}
 		if err := t.event(ctx, Event{Kind: "push_repo", Namespace: r.ns, Repo: p.Repo, Actor: p.Actor,
 			Payload: pushPayload{r.name.Name, r.name.Namespace, name, p.Digest, p.MediaType}}); err != nil {
 			return err
+		}
+		if freezes(name) {
+			if err := t.frozenByPolicy(ctx, r, p.Repo, name, p.Digest, p.Actor); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -182,6 +193,7 @@ type target struct {
 	name      gantry.RepoName
 	state     gantry.RepoState
 	retention int64 // seconds; negative: the namespace made no choice
+	policies  bool  // it, or its namespace, has immutability policies
 }
 
 // ownRow is a manifest that the repository has.
@@ -227,18 +239,21 @@ func (t *tx) pushTarget(ctx context.Context, repo gantry.RepoID, d gantry.Digest
 			blobsHidden, immutable    sql.NullInt64
 			tag, manifest, start, end sql.NullInt64
 			name                      sql.NullString
+			policies                  int
 		)
-		if err := rows.Scan(&r.ns, &r.name.Namespace, &r.name.Name, &r.state, &r.retention, &id, &lease, &hidden, &blobsHidden,
+		if err := rows.Scan(&r.ns, &r.name.Namespace, &r.name.Name, &r.state, &r.retention, &policies, &id, &lease, &hidden, &blobsHidden,
 			&tag, &name, &manifest, &start, &end, &immutable); err != nil {
 			return err
 		}
+		r.policies = policies != 0
 		own = ownRow{gantry.ManifestID(id.Int64), lease.Int64, hidden.Int64, blobsHidden.Int64 != 0}
 		if tag.Valid {
 			over := end.Valid && end.Int64 <= t.now.UnixMilli() // and about to be ended
 			spans = append(spans, spanRow{tag.Int64, name.String, gantry.ManifestID(manifest.Int64), start.Int64, end, immutable.Int64 != 0 && !over})
 		}
 		return nil
-	}, `SELECT r.ns_id, a.name, r.name, r.state, a.retention_s, m.id, m.lease_until_ms, m.hidden_ms, m.blobs_hidden,
+	}, `SELECT r.ns_id, a.name, r.name, r.state, a.retention_s,
+		CASE WHEN EXISTS (SELECT 1 FROM immutability_policies p WHERE p.ns_id = r.ns_id AND p.repo_id IN (0, r.id)) THEN 1 ELSE 0 END, m.id, m.lease_until_ms, m.hidden_ms, m.blobs_hidden,
 		g.id, g.name, g.manifest_id, g.start_ms, g.end_ms, g.immutable
 		FROM repositories r JOIN accounts a ON a.id = r.ns_id
 		LEFT JOIN manifests m ON m.repo_id = r.id AND m.digest = ?

@@ -137,7 +137,7 @@ func TestVisibleByDigest(t *testing.T) {
 		for _, d := range []gantry.Digest{top, middle, leaf} {
 			w.sees(d, false)
 		}
-		w.must(w.RestoreTag(t.Context(), w.repo, "top", top, gcRetention, gantry.Actor{}))
+		w.must(w.RestoreTag(t.Context(), store.TagChange{Repo: w.repo, Name: "top", Digest: top, Retention: gcRetention, Actor: gantry.Actor{}}))
 		for _, d := range []gantry.Digest{top, middle, leaf} {
 			w.sees(d, true)
 		}
@@ -210,7 +210,7 @@ func TestDeleteManifest(t *testing.T) {
 		w.sees(old, true) // "c" left it by a move
 		isCode(t, w.deleteManifest(d), gantry.NotFound, "")
 		isCode(t, w.deleteManifest(randomDigest()), gantry.NotFound, "")
-		w.must(w.RestoreTag(t.Context(), w.repo, "a", d, gcRetention, gantry.Actor{}))
+		w.must(w.RestoreTag(t.Context(), store.TagChange{Repo: w.repo, Name: "a", Digest: d, Retention: gcRetention, Actor: gantry.Actor{}}))
 		w.sees(d, true)
 		w.must(w.deleteManifest(d))
 		w.must(w.deleteManifest(old)) // history alone shows it
@@ -256,7 +256,7 @@ func TestDeleteBlob(t *testing.T) {
 		_, err := w.put(w.repo, store.ManifestPut{Digest: randomDigest(), Blobs: []gantry.Digest{b}, Tags: []string{"x"}})
 		isCode(t, err, gantry.Invalid, gantry.UnknownBlob)
 		w.collect()
-		w.must(w.RestoreTag(t.Context(), w.repo, "a", m, gcRetention, gantry.Actor{}))
+		w.must(w.RestoreTag(t.Context(), store.TagChange{Repo: w.repo, Name: "a", Digest: m, Retention: gcRetention, Actor: gantry.Actor{}}))
 		if !has(b) {
 			t.Error("the restored manifest misses its blob")
 		}

@@ -21,6 +21,7 @@ type tagSpan struct {
 	expires   time.Duration // 0 = never
 	retention time.Duration // of the span that ends
 	reversion bool
+	immutable bool
 }
 
 // moveTag ends the live span old of the tag, if there is one, and begins one
@@ -50,11 +51,11 @@ func (t *tx) moveTag(ctx context.Context, repo gantry.RepoID, name string, m gan
 		end = sql.NullInt64{Int64: start + s.expires.Milliseconds(), Valid: true}
 	}
 	id, err := t.insertIgnore(ctx, `INSERT INTO tags (repo_id, name, manifest_id, start_ms, end_ms, live, ended_by, reversion, immutable)
-		VALUES (?, ?, ?, ?, ?, 1, '', ?, 0)`, repo, name, m, start, end, flag(s.reversion))
+		VALUES (?, ?, ?, ?, ?, 1, '', ?, ?)`, repo, name, m, start, end, flag(s.reversion), flag(s.immutable))
 	if err == nil && id == 0 {
 		err = errRaced // another writer made the first span meanwhile
 	}
-	return spanRow{id: id, name: name, manifest: m, start: start, end: end}, err
+	return spanRow{id: id, name: name, manifest: m, start: start, end: end, immutable: s.immutable}, err
 }
 
 // Tags returns the names of up to n live tags that are greater than last, in
@@ -152,8 +153,10 @@ func errImmutable(name, done string) error {
 
 // RestoreTag points a tag at a manifest that one of its ended spans pointed
 // at, and that is still there. NotFound on "tag" when there is no such span or
-// it is too old; Conflict on "tag" with TagImmutable.
-func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d gantry.Digest, retention time.Duration, actor gantry.Actor) error {
+// it is too old; Conflict on "tag" with TagImmutable. Of c count Repo, Name,
+// Digest, Retention, Immutability and Actor.
+func (db *DB) RestoreTag(ctx context.Context, c TagChange) error {
+	repo, name, d, retention, actor := c.Repo, c.Name, c.Digest, c.Retention, c.Actor
 	return db.update(ctx, "restore tag", func(ctx context.Context, t *tx) error {
 		r, own, spans, err := t.pushTarget(ctx, repo, d, []string{name})
 		if err != nil {
@@ -188,12 +191,19 @@ func (db *DB) RestoreTag(ctx context.Context, repo gantry.RepoID, name string, d
 				return errImmutable(name, "moved")
 			}
 		}
-		if _, err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true}); err != nil {
+		freezes, err := t.immutability(ctx, c.Immutability, r, repo)
+		if err != nil {
+			return err
+		}
+		if _, err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true, immutable: freezes(name)}); err != nil {
 			return err
 		}
 		t.touch(repo)
-		return t.event(ctx, Event{Kind: "revert_tag", Namespace: r.ns, Repo: repo, Actor: actor,
-			Payload: tagPayload{r.name.Name, r.name.Namespace, name, d}})
+		if err := t.event(ctx, Event{Kind: "revert_tag", Namespace: r.ns, Repo: repo, Actor: actor,
+			Payload: tagPayload{r.name.Name, r.name.Namespace, name, d}}); err != nil || !freezes(name) {
+			return err
+		}
+		return t.frozenByPolicy(ctx, r, repo, name, d, actor)
 	})
 }
 

@@ -26,6 +26,9 @@ type TagChange struct {
 	// Retention is how long the span that ends can be restored where the
 	// namespace made no choice.
 	Retention time.Duration
+	// Immutability says whether policies make the tag immutable when it is
+	// pointed at a manifest.
+	Immutability ImmutabilityRule
 }
 
 // ChangeTag points a tag at another manifest, or makes it, then sets its end,
@@ -111,12 +114,19 @@ func (t *tx) retarget(ctx context.Context, c *TagChange, r target, own ownRow, s
 	if err := t.reviveManifest(ctx, &ManifestPut{Repo: c.Repo, Tags: []string{c.Name}}, own); err != nil {
 		return nil, err
 	}
-	s, err := t.moveTag(ctx, c.Repo, c.Name, own.id, old, tagSpan{retention: keep})
+	freezes, err := t.immutability(ctx, c.Immutability, r, c.Repo)
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.moveTag(ctx, c.Repo, c.Name, own.id, old, tagSpan{retention: keep, immutable: freezes(c.Name)})
 	if err != nil {
 		return nil, err
 	}
 	e.Payload = p
-	return &s, t.event(ctx, e)
+	if err := t.event(ctx, e); err != nil || !s.immutable {
+		return &s, err
+	}
+	return &s, t.frozenByPolicy(ctx, r, c.Repo, c.Name, c.Digest, c.Actor)
 }
 
 type movePayload struct {

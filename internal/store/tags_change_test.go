@@ -122,7 +122,7 @@ func TestImmutableTag(t *testing.T) {
 		soon := w.Now().Add(time.Hour)
 		for name, err := range map[string]error{
 			"delete":     w.DeleteTag(ctx, w.repo, "v1", gcRetention, gantry.Actor{}),
-			"restore":    w.RestoreTag(ctx, w.repo, "v1", old, gcRetention, gantry.Actor{}),
+			"restore":    w.RestoreTag(ctx, store.TagChange{Repo: w.repo, Name: "v1", Digest: old, Retention: gcRetention, Actor: gantry.Actor{}}),
 			"move":       w.change("v1", store.TagChange{Digest: other}),
 			"expire":     w.change("v1", store.TagChange{Expiry: &soon}),
 			"its digest": w.deleteManifest(d),
@@ -219,7 +219,7 @@ func TestForgetTag(t *testing.T) {
 
 		w.must(forget("a", false, second))
 		w.sees(second, false)
-		isCode(w.t, w.RestoreTag(ctx, w.repo, "a", second, gcRetention, gantry.Actor{}), gantry.NotFound, "")
+		isCode(w.t, w.RestoreTag(ctx, store.TagChange{Repo: w.repo, Name: "a", Digest: second, Retention: gcRetention, Actor: gantry.Actor{}}), gantry.NotFound, "")
 		w.must(forget("a", true, ""))
 		w.sees(third, false)
 		isCode(w.t, forget("a", true, ""), gantry.NotFound, "")
