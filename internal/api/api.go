@@ -32,10 +32,10 @@ type Options struct {
 	Store *store.DB
 	Auth  *auth.Service
 	// Content reads the configurations of images; nil = their history is not told.
-	Content *content.Store
-	Tags    TagOptions
-	// External is for identities outside.
-	External ExternalOptions
+	Content  *content.Store
+	Tags     TagOptions
+	External ExternalOptions // identities outside
+	Policies PolicyOptions   // about tags
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE
 	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up

@@ -28,6 +28,7 @@ var routes = ordered(
 	applicationRoutes,
 	searchRoutes,
 	externalRoutes,
+	policyRoutes,
 )
 
 // ordered puts routes that match more closely first.
@@ -60,8 +61,6 @@ const wholeRepository = "repository/{repo}"
 // must not delete the repository app/tag/latest.
 var below = []string{
 	"authorizedemail/{x}",
-	"autoprunepolicy",
-	"autoprunepolicy/{x}",
 	"build",
 	"build/{x}",
 	"build/{x}/logs",
@@ -71,8 +70,6 @@ var below = []string{
 	"image",
 	"image/{x}",
 	"image/{x}/security",
-	"immutabilitypolicy",
-	"immutabilitypolicy/{x}",
 	"manifest/{x}",
 	"manifest/{x}/labels",
 	"manifest/{x}/labels/{y}",

@@ -13,6 +13,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/prune"
 	"github.com/gantry-registry/gantry/internal/registry"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/telemetry"
@@ -135,11 +136,12 @@ func authSettings(c *config.Config) auth.Settings {
 
 func contentSettings(c *config.Config) content.Settings {
 	return content.Settings{
-		Limits:      content.Limits{Blob: c.Registry.MaxLayerSize, Lease: c.Registry.PushTempTagExpiration},
-		Retention:   retention(c),
-		SparseIndex: c.Features.SparseIndex,
-		ReadOnly:    c.Server.ReadOnly(),
-		Quota:       store.QuotaRule{On: c.Features.QuotaManagement && c.Features.VerifyQuota, Default: c.Quota.DefaultReject},
+		Limits:       content.Limits{Blob: c.Registry.MaxLayerSize, Lease: c.Registry.PushTempTagExpiration},
+		Retention:    retention(c),
+		SparseIndex:  c.Features.SparseIndex,
+		ReadOnly:     c.Server.ReadOnly(),
+		Quota:        store.QuotaRule{On: c.Features.QuotaManagement && c.Features.VerifyQuota, Default: c.Quota.DefaultReject},
+		Immutability: store.ImmutabilityRule{On: c.Features.ImmutableTags, MayExpire: c.Features.ImmutableTagsCanExpire},
 	}
 }
 
@@ -170,6 +172,28 @@ func collectOptions(c *config.Config) content.CollectOptions {
 		KeepRepositories: !c.Features.RepositoryGarbageCollection || !c.Features.NamespaceGarbageCollection,
 	}
 }
+
+func pruneOptions(c *config.Config) prune.Options {
+	d := c.Prune.DefaultPolicy
+	rule := gantry.TagRule{Pattern: d.TagPattern, Matches: d.TagPatternMatches || d.TagPattern == ""}
+	return prune.Options{
+		Retention:    retention(c),
+		TagPage:      min(c.Prune.FetchTagsPageLimit, 10_000),
+		RepoPage:     min(c.Prune.FetchRepositoriesPageLimit, 10_000),
+		Default:      gantry.PruneRule{Method: d.Method, Value: d.Value, TagRule: rule},
+		DefaultAfter: c.Prune.DefaultPolicyTimeout,
+		DefaultRest:  c.Prune.DefaultPolicyPollPeriod,
+	}
+}
+
+// pruneDue is how long a namespace rests that was pruned, and how many are
+// pruned at a time.
+func pruneDue(c *config.Config) (rest time.Duration, n int) {
+	return c.Prune.TaskRunMinimumInterval, min(c.Prune.BatchSize, 1000)
+}
+
+// prunes reports whether there are policies that prune.
+func prunes(c *config.Config) bool { return c.Features.AutoPrune && maintains(c) }
 
 // collects reports whether garbage is collected.
 func collects(c *config.Config) bool {
@@ -202,6 +226,7 @@ func apiOptions(c *config.Config) api.Options {
 		DefaultQuota:   c.Quota.DefaultReject,
 		SparseIndex:    c.Features.SparseIndex,
 		Tags:           tagOptions(c),
+		Policies:       api.PolicyOptions{AutoPrune: c.Features.AutoPrune},
 		UserRename:     c.Features.UserRename,
 		UserMetadata:   c.Features.UserMetadata,
 		ExactUsers:     !c.Features.PartialUserAutocomplete,

@@ -125,14 +125,25 @@ var together = map[string]map[string]any{
 	"GOOGLE_LOGIN_CONFIG":                   {"FEATURE_GOOGLE_LOGIN": true},
 	"LDAP_CACHE_TTL":                        {"FEATURE_LDAP_CACHING": true},
 	"TEAM_SYNC_WORKER_FREQUENCY":            {"FEATURE_TEAM_SYNCING": true},
+	"DEFAULT_NAMESPACE_AUTOPRUNE_POLICY":    {"FEATURE_AUTO_PRUNE": true},
+	"AUTO_PRUNING_POLL_PERIOD":              {"FEATURE_AUTO_PRUNE": true},
 }
 
 // all is everything that settings.go makes of a configuration.
 func all(c *config.Config) string {
 	trace := traceOptions(c, "")
 	trace.RootCAs = nil
-	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %v %v %v %v %v %v %+v %+v %+v %+v %+v %s", schedules(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c),
-		trace, trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c), ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type)
+	rest, batch := pruneDue(c)
+	parts := []any{
+		rest, batch, schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
+		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c),
+		ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type,
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%+v ", p)
+	}
+	return b.String()
 }
 
 // TestFieldsTellTheTruth turns each switch, number and time of config.yaml:

@@ -297,6 +297,9 @@ const (
 	jobAdopt    = "blobs.adopt"
 	jobRelocate = "blobs.relocate"
 	jobScrub    = "blobs.verify"
+	jobPruneDue = "prune.due"
+	jobPrune    = "prune.namespace"
+	jobPruneAll = "prune.default"
 )
 
 // schedules says how often jobs are queued.
@@ -309,6 +312,12 @@ func schedules(cfg *config.Config) []jobs.Schedule {
 	}
 	if cfg.Storage.CleanBlobUploadFolder && collects(cfg) {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobAdopt, Priority: store.Idle}})
+	}
+	if prunes(cfg) {
+		list = append(list, jobs.Schedule{Every: cfg.Prune.PollPeriod, Job: store.NewJob{Kind: jobPruneDue}})
+		if cfg.Prune.DefaultPolicy.Method != "" {
+			list = append(list, jobs.Schedule{Every: cfg.Prune.DefaultPolicyPollPeriod, Job: store.NewJob{Kind: jobPruneAll, Priority: store.Idle}})
+		}
 	}
 	if cfg.GC.ScrubRate > 0 {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobScrub, Priority: store.Idle}})
@@ -339,9 +348,11 @@ func (s *Server) kinds() map[string]jobs.Kind {
 			_, err := s.collector().RelocateAll(ctx)
 			return err
 		}},
-		jobScrub:    {Handle: s.scrub},
-		jobIdentity: {Handle: s.syncIdentities},
+		jobScrub:      {Handle: s.scrub},
+		jobIdentity:   {Handle: s.syncIdentities},
+		store.JobMark: {Handle: s.markImmutable, Limit: 2},
 	}
+	s.addPruning(kinds)
 	for name, k := range kinds {
 		handle := k.Handle
 		k.Handle = func(ctx context.Context, r *jobs.Run) error {
