@@ -36,6 +36,7 @@ type Options struct {
 	Tags     TagOptions
 	External ExternalOptions // identities outside
 	Policies PolicyOptions   // about tags
+	Logs     LogOptions      // of the audit log
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE
 	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up

@@ -1,11 +1,12 @@
 package api
 
 import (
-	"encoding/json"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/audit"
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -62,16 +63,59 @@ func (s *server) logQuery(c *call) (q store.AuditQuery, unknown bool, err error)
 	if q.From, q.To, err = s.logWindow(c); err != nil {
 		return q, false, err
 	}
-	name := c.r.URL.Query().Get("performer")
-	if name == "" {
-		return q, false, nil
+	if q.Kinds, err = c.logKinds(); err != nil {
+		return q, false, err
 	}
-	a, err := s.Store.Account(c.r.Context(), name)
-	if gantry.Is(err, gantry.NotFound) {
-		return q, true, nil
+	if name := c.r.URL.Query().Get("performer"); name != "" {
+		a, err := s.Store.Account(c.r.Context(), name)
+		if gantry.Is(err, gantry.NotFound) {
+			return q, true, nil
+		}
+		if err != nil {
+			return q, false, err
+		}
+		q.Actor = a.ID
 	}
-	q.Actor = a.ID
-	return q, false, err
+	return q, false, nil
+}
+
+// maxLogKinds bounds the kinds that one search is for.
+const maxLogKinds = 20
+
+// logKinds reads the kinds of entries that are looked for; none = all.
+func (c *call) logKinds() ([]string, error) {
+	kinds := c.r.URL.Query()["kind"]
+	if len(kinds) > maxLogKinds {
+		return nil, gantry.Errorf(gantry.Invalid, "query", "kind is given more than %d times", maxLogKinds)
+	}
+	for _, k := range kinds {
+		if !logKind.MatchString(k) {
+			return nil, gantry.Errorf(gantry.Invalid, "query", "kind %.40q is not a log kind, such as push_repo", k)
+		}
+	}
+	return kinds, nil
+}
+
+var logKind = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+// logRepository narrows q to the repository that a parameter names: namespace
+// and name, or in the logs of a namespace the name alone. unknown tells that
+// there is none; an entry of another namespace is none either.
+func (s *server) logRepository(c *call, q *store.AuditQuery) (unknown bool, err error) {
+	text := c.r.URL.Query().Get("repository")
+	if text == "" || q.Repo != 0 {
+		return false, nil
+	}
+	ns, name, full := strings.Cut(text, "/")
+	if _, whose := c.owner(); q.Namespace != 0 && (!full || ns != whose) {
+		ns, name = whose, text // the name of a repository may hold slashes
+	}
+	r, err := s.Store.Repository(c.r.Context(), gantry.RepoName{Namespace: ns, Name: name})
+	if gantry.Is(err, gantry.NotFound) || err == nil && q.Namespace != 0 && r.Namespace != q.Namespace {
+		return true, nil
+	}
+	q.Repo = r.ID
+	return false, err
 }
 
 func (s *server) repositoryLogs(c *call) error { return s.logs(c, c.logsOfRepository, false) }
@@ -95,15 +139,21 @@ func (s *server) logs(c *call, scope func(*store.AuditQuery), whose bool) error 
 	scope(&q)
 	q.Limit = logPage + 1
 	params := c.r.URL.Query()
-	filter := strings.Join([]string{params.Get("starttime"), params.Get("endtime"), params.Get("performer"),
+	filter := strings.Join([]string{params.Get("starttime"), params.Get("endtime"), params.Get("performer"), strings.Join(q.Kinds, " "), params.Get("repository"),
 		strconv.FormatInt(int64(q.Namespace), 10), strconv.FormatInt(int64(q.Repo), 10)}, "?")
+	if !unknown {
+		if unknown, err = s.logRepository(c, &q); err != nil {
+			return err
+		}
+	}
 	pages := s.Auth.Keys().Pages()
+	page := int64(1)
 	if token := params.Get("next_page"); token != "" {
 		last, err := pages.Open(c.route.path, filter, c.id.Account.Name, token)
 		if err != nil {
 			return err
 		}
-		if err := openLogPage(last, &q); err != nil {
+		if page, err = openLogPage(last, &q); err != nil {
 			return err
 		}
 	}
@@ -118,7 +168,9 @@ func (s *server) logs(c *call, scope func(*store.AuditQuery), whose bool) error 
 	out := map[string]any{"start_time": q.From.Format(time.RFC1123Z), "end_time": q.To.Format(time.RFC1123Z)}
 	if len(rows) > logPage {
 		rows = rows[:logPage]
-		out["next_page"] = pages.Seal(c.route.path, filter, c.id.Account.Name, sealLogPage(rows[logPage-1], q))
+		if s.Logs.MaxPage <= 0 || page < int64(s.Logs.MaxPage) {
+			out["next_page"] = pages.Seal(c.route.path, filter, c.id.Account.Name, sealLogPage(rows[logPage-1], q, page+1))
+		}
 	}
 	if names, err = s.Store.AuditNames(ctx, rows, whose); err != nil {
 		return err
@@ -148,7 +200,7 @@ func entity(name string, kind gantry.AccountKind) map[string]any {
 
 // logView is a row as Quay shows it.
 func logView(r *store.AuditRow, names store.AuditNames) map[string]any {
-	v := map[string]any{"kind": r.Kind, "ip": nil, "datetime": r.At.Format(time.RFC1123Z), "metadata": logMetadata(r, names)}
+	v := map[string]any{"kind": r.Kind, "ip": nil, "datetime": r.At.Format(time.RFC1123Z), "metadata": audit.Metadata(r, names)}
 	if r.Actor.IP != "" {
 		v["ip"] = r.Actor.IP
 	}
@@ -162,69 +214,48 @@ func logView(r *store.AuditRow, names store.AuditNames) map[string]any {
 	return v
 }
 
-// logMetadata is what Quay tells of an entry.
-func logMetadata(r *store.AuditRow, names store.AuditNames) any {
-	if !r.Pull {
-		if len(r.Payload) == 0 || !json.Valid(r.Payload) {
-			return map[string]any{}
-		}
-		return r.Payload
-	}
-	m := map[string]any{"mediaType": r.MediaType, "useragent": r.Actor.Agent}
-	if repo, ok := names.Repositories[r.Repo]; ok {
-		m["repo"], m["namespace"] = repo.Name, repo.Namespace
-	}
-	if strings.Contains(r.Ref, ":") {
-		m["manifest_digest"] = r.Ref
-	} else {
-		m["tag"] = r.Ref
-	}
-	switch r.Actor.Kind {
-	case gantry.ActorUser:
-		m["username"] = r.Actor.Name
-	case gantry.ActorRobot:
-		m["robot"] = r.Actor.Name
-	case gantry.ActorToken, gantry.ActorOAuth, gantry.ActorApp:
-		m["username"], m["auth_type"] = r.Actor.Name, r.Actor.Kind
-	}
-	return m
-}
-
-// sealLogPage is where a page ends: its last row, and the window, which moves
-// with the clock where it was not given.
-func sealLogPage(r store.AuditRow, q store.AuditQuery) string {
+// sealLogPage is where a page ends: its last row, the window, which moves with
+// the clock where it was not given, and which page is next.
+func sealLogPage(r store.AuditRow, q store.AuditQuery, next int64) string {
 	pull := "0"
 	if r.Pull {
 		pull = "1"
 	}
 	ms := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
-	return strings.Join([]string{pull, strconv.FormatInt(r.ID, 10), ms(r.At), ms(q.From), ms(q.To)}, " ")
+	return strings.Join([]string{pull, strconv.FormatInt(r.ID, 10), ms(r.At), ms(q.From), ms(q.To), strconv.FormatInt(next, 10)}, " ")
 }
 
-func openLogPage(last string, q *store.AuditQuery) error {
-	var n [5]int64
+func openLogPage(last string, q *store.AuditQuery) (page int64, err error) {
+	var n [6]int64
 	fields := strings.Fields(last)
 	if len(fields) != len(n) {
-		return gantry.Errorf(gantry.Invalid, "page", "the page token does not belong to this request; start from the first page")
+		return 0, gantry.Errorf(gantry.Invalid, "page", "the page token does not belong to this request; start from the first page")
 	}
 	for i, f := range fields {
-		var err error
 		if n[i], err = strconv.ParseInt(f, 10, 64); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	q.After = &store.AuditRow{Pull: n[0] == 1, ID: n[1], At: time.UnixMilli(n[2])}
 	q.From, q.To = time.UnixMilli(n[3]).UTC(), time.UnixMilli(n[4]).UTC()
-	return nil
+	return n[5], nil
 }
 
 // logCounts answers how often each kind occurred on each day.
 func (s *server) logCounts(c *call, scope func(*store.AuditQuery)) error {
+	if s.Logs.NoCounts {
+		return errNotFound
+	}
 	q, unknown, err := s.logQuery(c)
 	if err != nil {
 		return err
 	}
 	scope(&q)
+	if !unknown {
+		if unknown, err = s.logRepository(c, &q); err != nil {
+			return err
+		}
+	}
 	if q.To.Sub(q.From) > maxLogDays*24*time.Hour {
 		return gantry.Errorf(gantry.Invalid, "query", "Logs are counted for at most %d days at a time; ask for fewer", maxLogDays)
 	}

@@ -29,6 +29,7 @@ var routes = ordered(
 	searchRoutes,
 	externalRoutes,
 	policyRoutes,
+	exportRoutes,
 )
 
 // ordered puts routes that match more closely first.
@@ -66,7 +67,6 @@ var below = []string{
 	"build/{x}/logs",
 	"build/{x}/status",
 	"changetrust",
-	"exportlogs",
 	"image",
 	"image/{x}",
 	"image/{x}/security",

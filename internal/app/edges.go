@@ -70,6 +70,7 @@ func (e *edges) configure(cfg *config.Config) error {
 	if s.roles.API {
 		o := apiOptions(cfg)
 		o.Store, o.Auth, o.Content, o.Logger = s.db, s.auth, s.content, s.log
+		o.Logs.Mail = s.mail()
 		h.api = api.New(o)
 	}
 	h.health = httpd.NewHealth(httpd.HealthOptions{
@@ -124,6 +125,8 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		h.api.ServeHTTP(w, r)
+	case strings.HasPrefix(p, exportPath) && h.api != nil:
+		e.s.getExport(w, r)
 	case p == "/":
 		httpd.SetRoute(r.Context(), "web.index")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -47,6 +47,10 @@ func unbuilt(c *config.Config) []config.Problem {
 	if field, why := refusedOutside(c); field != "" {
 		refuse(field, "%s", why)
 	}
+	if c.Audit.Model != "database" {
+		refuse("LOGS_MODEL", "%s is not built into this release, the audit log is kept in the database: set LOGS_MODEL to database, "+
+			"and GANTRY_AUDIT_STREAM for a collector that ships it elsewhere", c.Audit.Model)
+	}
 	for _, l := range c.Storage.Locations {
 		if l.Class != localStorage {
 			refuse("DISTRIBUTED_STORAGE_CONFIG", "%s: %s is not built into this release, only %s is", l.ID, l.Class, localStorage)
@@ -226,6 +230,7 @@ func apiOptions(c *config.Config) api.Options {
 		DefaultQuota:   c.Quota.DefaultReject,
 		SparseIndex:    c.Features.SparseIndex,
 		Tags:           tagOptions(c),
+		Logs:           logsOptions(c),
 		Policies:       api.PolicyOptions{AutoPrune: c.Features.AutoPrune},
 		UserRename:     c.Features.UserRename,
 		UserMetadata:   c.Features.UserMetadata,
@@ -243,6 +248,15 @@ func apiOptions(c *config.Config) api.Options {
 	}
 	if c.Features.BlacklistedEmails {
 		o.BlockedDomains = c.Auth.BlacklistedEmailDomains
+	}
+	return o
+}
+
+// logsOptions are those of the audit log.
+func logsOptions(c *config.Config) api.LogOptions {
+	o := api.LogOptions{Export: c.Features.LogExport, NoCounts: !c.Features.AggregatedLogCountRetrieval, MaxPage: c.Audit.MaxPage}
+	if c.Server.Hostname != "" && linkScheme(c) != "" {
+		o.Base = linkScheme(c) + "://" + c.Server.Hostname
 	}
 	return o
 }

@@ -52,6 +52,9 @@ var elsewhere = map[string]string{
 	"DISTRIBUTED_STORAGE_VALIDATE_ENDTOEND":           "the check writes and reads back either way",
 	"KEYSTONE_AUTH_VERSION":                           "openOutside",
 	"TEAM_RESYNC_STALE_TIME":                          "syncIdentities",
+	"LOGS_MODEL":                                      "unbuilt",
+	"GANTRY_AUDIT_STREAM":                             "streams",
+	"ACTION_LOG_ARCHIVE_LOCATION":                     "addAudit",
 	"PROMETHEUS_NAMESPACE":                            "core.open",
 	"LOGGING_LEVEL":                                   "core.setLevel",
 }
@@ -125,6 +128,10 @@ var together = map[string]map[string]any{
 	"GOOGLE_LOGIN_CONFIG":                   {"FEATURE_GOOGLE_LOGIN": true},
 	"LDAP_CACHE_TTL":                        {"FEATURE_LDAP_CACHING": true},
 	"TEAM_SYNC_WORKER_FREQUENCY":            {"FEATURE_TEAM_SYNCING": true},
+	"ACTION_LOG_ROTATION_THRESHOLD":         {"FEATURE_ACTION_LOG_ROTATION": true},
+	"ACTION_LOG_ROTATION_FREQUENCY":         {"FEATURE_ACTION_LOG_ROTATION": true},
+	"MINIMUM_LOGS_AGE_FOR_ARCHIVE":          {"FEATURE_ACTION_LOG_ROTATION": true, "ACTION_LOG_ROTATION_THRESHOLD": "1s"},
+	"ACTION_LOG_ARCHIVE_PATH":               {"FEATURE_ACTION_LOG_ROTATION": true},
 	"DEFAULT_NAMESPACE_AUTOPRUNE_POLICY":    {"FEATURE_AUTO_PRUNE": true},
 	"AUTO_PRUNING_POLL_PERIOD":              {"FEATURE_AUTO_PRUNE": true},
 }
@@ -134,8 +141,9 @@ func all(c *config.Config) string {
 	trace := traceOptions(c, "")
 	trace.RootCAs = nil
 	rest, batch := pruneDue(c)
+	path, age := rotation(c)
 	parts := []any{
-		rest, batch, schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
+		rest, batch, path, age, *exporter(c), schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
 		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c),
 		ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type,
 	}

@@ -53,6 +53,7 @@ func (s *Server) work(ctx context.Context) {
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)
+		start("audit stream", s.streams)
 	}
 }
 
@@ -217,7 +218,7 @@ func (s *Server) collects(ctx context.Context) {
 		for ctx.Err() == nil {
 			l, err := s.db.TakeLease(ctx, gcLease, s.id, gcLeaseTime)
 			if err == nil {
-				s.collectUnder(ctx, l)
+				s.under(ctx, l, "collector", s.collector().Loop)
 				continue
 			}
 			if !gantry.Is(err, gantry.Conflict) && ctx.Err() == nil {
@@ -228,8 +229,8 @@ func (s *Server) collects(ctx context.Context) {
 	})
 }
 
-// collectUnder collects until ctx ends or the lease is lost.
-func (s *Server) collectUnder(ctx context.Context, l store.Lease) {
+// under runs f until ctx ends or the lease is lost.
+func (s *Server) under(ctx context.Context, l store.Lease, what string, f func(context.Context)) {
 	run, cancel := context.WithCancel(ctx)
 	defer cancel()
 	renewed := make(chan store.Lease, 1)
@@ -243,7 +244,7 @@ func (s *Server) collectUnder(ctx context.Context, l store.Lease) {
 			next, err := s.db.RenewLease(run, l, gcLeaseTime)
 			if err != nil {
 				if run.Err() == nil {
-					s.log.WarnContext(run, "the collector lost its lease", "error", err)
+					s.log.WarnContext(run, "a lease was lost", "of", what, "error", err)
 				}
 				break
 			}
@@ -251,15 +252,15 @@ func (s *Server) collectUnder(ctx context.Context, l store.Lease) {
 		}
 		renewed <- l
 	}()
-	defer func() { // also when the collector panics
+	defer func() { // also when f panics
 		cancel()
 		last, end := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer end()
 		if err := s.db.ReleaseLease(last, <-renewed); err != nil {
-			s.log.WarnContext(last, "give the lease of the collector back", "error", err)
+			s.log.WarnContext(last, "give a lease back", "of", what, "error", err)
 		}
 	}()
-	s.collector().Loop(run)
+	f(run)
 }
 
 // runJobs runs background jobs and queues those that are due.
@@ -291,15 +292,17 @@ func (s *Server) runJobs(ctx context.Context) {
 
 // The kinds of jobs.
 const (
-	jobTrim     = "jobs.trim"
-	jobFold     = "usage.fold"
-	jobCheck    = "database.verify"
-	jobAdopt    = "blobs.adopt"
-	jobRelocate = "blobs.relocate"
-	jobScrub    = "blobs.verify"
-	jobPruneDue = "prune.due"
-	jobPrune    = "prune.namespace"
-	jobPruneAll = "prune.default"
+	jobTrim         = "jobs.trim"
+	jobFold         = "usage.fold"
+	jobCheck        = "database.verify"
+	jobAdopt        = "blobs.adopt"
+	jobRelocate     = "blobs.relocate"
+	jobScrub        = "blobs.verify"
+	jobPruneDue     = "prune.due"
+	jobPrune        = "prune.namespace"
+	jobPruneAll     = "prune.default"
+	jobRotate       = "logs.rotate"
+	jobSweepExports = "logs.sweep-exports"
 )
 
 // schedules says how often jobs are queued.
@@ -312,6 +315,10 @@ func schedules(cfg *config.Config) []jobs.Schedule {
 	}
 	if cfg.Storage.CleanBlobUploadFolder && collects(cfg) {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobAdopt, Priority: store.Idle}})
+	}
+	list = append(list, jobs.Schedule{Every: time.Hour, Job: store.NewJob{Kind: jobSweepExports, Priority: store.Idle}})
+	if _, age := rotation(cfg); age > 0 {
+		list = append(list, jobs.Schedule{Every: cfg.Audit.RotationFrequency, Job: store.NewJob{Kind: jobRotate, Priority: store.Idle}})
 	}
 	if prunes(cfg) {
 		list = append(list, jobs.Schedule{Every: cfg.Prune.PollPeriod, Job: store.NewJob{Kind: jobPruneDue}})
@@ -353,6 +360,7 @@ func (s *Server) kinds() map[string]jobs.Kind {
 		store.JobMark: {Handle: s.markImmutable, Limit: 2},
 	}
 	s.addPruning(kinds)
+	s.addAudit(kinds)
 	for name, k := range kinds {
 		handle := k.Handle
 		k.Handle = func(ctx context.Context, r *jobs.Run) error {

@@ -293,7 +293,6 @@ type Audit struct {
 	RotationThreshold        time.Duration `config:"ACTION_LOG_ROTATION_THRESHOLD"`
 	RotationFrequency        time.Duration `config:"ACTION_LOG_ROTATION_FREQUENCY"`
 	MinimumLogsAgeForArchive time.Duration `config:"MINIMUM_LOGS_AGE_FOR_ARCHIVE"`
-	ExportPollPeriod         time.Duration `config:"EXPORT_ACTION_LOGS_WORKER_POLL_PERIOD"`
 	ExportLinkLifetime       time.Duration `config:"EXPORT_ACTION_LOGS_SECONDS"`
 	ExportStoragePath        string        `config:"EXPORT_ACTION_LOGS_STORAGE_PATH"`
 	ExportMaximumQueryTime   time.Duration `config:"EXPORT_ACTION_LOGS_MAXIMUM_QUERY_TIME_SECONDS"`
@@ -303,7 +302,9 @@ type Audit struct {
 	AuditPullFailures        bool          `config:"ACTION_LOG_AUDIT_PULL_FAILURES"`
 	AuditPushFailures        bool          `config:"ACTION_LOG_AUDIT_PUSH_FAILURES"`
 	AuditDeleteFailures      bool          `config:"ACTION_LOG_AUDIT_DELETE_FAILURES"`
-	MaxPage                  int           `config:"ACTION_LOG_MAX_PAGE"` // 0 = no limit
+	MaxPage                  int           `config:"ACTION_LOG_MAX_PAGE"`    // 0 = no limit
+	Stream                   string        `config:"GANTRY_AUDIT_STREAM"`    // "" = none, "stdout" or a path
+	Retention                time.Duration `config:"GANTRY_AUDIT_RETENTION"` // 0 = without end
 	DisabledForAuditLogs     []string      `config:"DISABLED_FOR_AUDIT_LOGS"`
 	DisabledForPullLogs      []string      `config:"DISABLED_FOR_PULL_LOGS"`
 }
