@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gantry-registry/gantry/internal/audit"
 	"github.com/gantry-registry/gantry/internal/auth"
@@ -67,6 +68,9 @@ func (s *server) logQuery(c *call) (q store.AuditQuery, unknown bool, err error)
 		return q, false, err
 	}
 	if name := c.r.URL.Query().Get("performer"); name != "" {
+		if !speakable(name) {
+			return q, true, nil
+		}
 		a, err := s.Store.Account(c.r.Context(), name)
 		if gantry.Is(err, gantry.NotFound) {
 			return q, true, nil
@@ -96,6 +100,11 @@ func (c *call) logKinds() ([]string, error) {
 	return kinds, nil
 }
 
+// speakable reports whether a text can be a name: a database may refuse others.
+func speakable(text string) bool {
+	return len(text) <= 1000 && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+}
+
 var logKind = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // logRepository narrows q to the repository that a parameter names: namespace
@@ -105,6 +114,9 @@ func (s *server) logRepository(c *call, q *store.AuditQuery) (unknown bool, err 
 	text := c.r.URL.Query().Get("repository")
 	if text == "" || q.Repo != 0 {
 		return false, nil
+	}
+	if !speakable(text) {
+		return true, nil
 	}
 	ns, name, full := strings.Cut(text, "/")
 	if _, whose := c.owner(); q.Namespace != 0 && (!full || ns != whose) {

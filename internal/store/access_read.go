@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -76,6 +77,11 @@ func (q AuditQuery) where(pull bool) (where string, args []any) {
 	return where, args
 }
 
+// pulls reports whether rows of the pull log may be among those that q chooses.
+func (q AuditQuery) pulls() bool {
+	return len(q.Kinds) == 0 || slices.ContainsFunc(q.Kinds, func(k string) bool { return strings.HasPrefix(k, "pull_") || strings.HasSuffix(k, "_failed") })
+}
+
 // Audit returns a page of the journal and the pull log merged, the newest
 // rows first.
 func (db *DB) Audit(ctx context.Context, q AuditQuery) (rows []AuditRow, err error) {
@@ -95,6 +101,9 @@ func (db *DB) Audit(ctx context.Context, q AuditQuery) (rows []AuditRow, err err
 		rows = make([]AuditRow, 0, n)
 		for _, e := range entries {
 			rows = append(rows, AuditRow{ID: e.ID, At: e.At, Kind: e.Kind, Namespace: e.Namespace, Repo: e.Repo, Actor: e.Actor, Payload: e.Payload})
+		}
+		if !q.pulls() {
+			return nil
 		}
 		where, args = q.where(true)
 		pulls, err := t.pulls(ctx, fmt.Sprintf(where+` ORDER BY at_ms DESC, id DESC LIMIT %d`, n), args...)
