@@ -81,19 +81,18 @@ func (w *world) object(key string) []byte {
 	w.t.Helper()
 	o, err := w.engine.Open(w.t.Context(), key)
 	w.must(err)
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	b, err := io.ReadAll(o)
 	w.must(err)
 	return b
 }
 
-// run runs the jobs of a kind that are due, once each, and returns how they
-// ended.
-func (w *world) run(kind string, handle jobs.Handler) (errs []error) {
+// run runs the exports that are due, once each, and returns how they ended.
+func (w *world) run(handle jobs.Handler) (errs []error) {
 	w.t.Helper()
 	done := make(chan error, 1)
-	for storetest.Get(w.t, w.DB, `SELECT COUNT(*) FROM jobs WHERE kind = ? AND state = 'ready' AND run_after_ms <= ?`, kind, w.Now().UnixMilli()) > 0 {
-		r, err := jobs.New(w.t.Context(), jobs.Options{Store: w.DB, Workers: 1, Kinds: map[string]jobs.Kind{kind: {Backoff: time.Hour, Handle: func(ctx context.Context, r *jobs.Run) error {
+	for storetest.Get(w.t, w.DB, `SELECT COUNT(*) FROM jobs WHERE kind = ? AND state = 'ready' AND run_after_ms <= ?`, JobExport, w.Now().UnixMilli()) > 0 {
+		r, err := jobs.New(w.t.Context(), jobs.Options{Store: w.DB, Workers: 1, Kinds: map[string]jobs.Kind{JobExport: {Backoff: time.Hour, Handle: func(ctx context.Context, r *jobs.Run) error {
 			err := handle(ctx, r)
 			done <- err
 			return err
@@ -170,7 +169,7 @@ func TestExport(t *testing.T) {
 		if n := storetest.Get(t, w.DB, `SELECT COUNT(*) FROM jobs WHERE payload LIKE '%s3cret%'`); n != 0 {
 			t.Error("the secret of a callback stands in the database")
 		}
-		if errs := w.run(JobExport, x.Handle); len(errs) != 1 || errs[0] != nil {
+		if errs := w.run(x.Handle); len(errs) != 1 || errs[0] != nil {
 			t.Fatal(errs)
 		}
 		if len(h.got) != 1 {
@@ -188,7 +187,7 @@ func TestExport(t *testing.T) {
 		engines := map[int64]blob.Engine{7: w.engine}
 		fetch := func(token string) (*httptest.ResponseRecorder, error) {
 			rec := httptest.NewRecorder()
-			return rec, Serve(rec, httptest.NewRequest("GET", "/exportedlogs/x", nil), w.DB, engines, token)
+			return rec, Serve(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/exportedlogs/x", nil), w.DB, engines, token)
 		}
 		rec, err := fetch(token)
 		w.must(err)
@@ -252,20 +251,20 @@ func TestExportResumed(t *testing.T) {
 		w.ask(h, Request{})
 		saved := false
 		x.Engine = cutting{w.engine, &saved}
-		errs := w.run(JobExport, x.Handle)
+		errs := w.run(x.Handle)
 		if len(errs) != 1 || errs[0] == nil || !saved {
 			t.Fatal(errs, saved)
 		}
 		x.Engine = w.engine
 		h.status = 500
 		w.ahead.Add(int64(time.Hour))
-		if errs := w.run(JobExport, x.Handle); len(errs) != 1 || errs[0] == nil {
+		if errs := w.run(x.Handle); len(errs) != 1 || errs[0] == nil {
 			t.Fatal(errs)
 		}
 		h.status = 200
 		x.Engine = nil // the file is whole
 		storetest.Exec(t, w.DB, `UPDATE jobs SET run_after_ms = 0 WHERE state = 'ready'`)
-		if errs := w.run(JobExport, x.Handle); len(errs) != 1 || errs[0] != nil || len(h.got) != 1 {
+		if errs := w.run(x.Handle); len(errs) != 1 || errs[0] != nil || len(h.got) != 1 {
 			t.Fatal(errs, h.got)
 		}
 		var doc document
@@ -329,7 +328,7 @@ func TestExportFails(t *testing.T) {
 		x := w.exporter(h)
 		w.ask(h, Request{})
 		w.ahead.Add(int64(3 * time.Hour))
-		if errs := w.run(JobExport, x.Handle); len(errs) != 1 || errs[0] == nil {
+		if errs := w.run(x.Handle); len(errs) != 1 || errs[0] == nil {
 			t.Fatal(errs)
 		}
 		if len(h.got) != 1 || h.got[0]["status"] != "timedout" || h.got[0]["exported_data_url"] != nil {
@@ -344,7 +343,7 @@ func TestExportFails(t *testing.T) {
 			return nil
 		}
 		w.ask(h, Request{CallbackEmail: "ann@example.com"})
-		if errs := w.run(JobExport, x.Handle); len(errs) != 1 || errs[0] != nil {
+		if errs := w.run(x.Handle); len(errs) != 1 || errs[0] != nil {
 			t.Fatal(errs)
 		}
 		if len(mails) != 1 || !strings.Contains(mails[0], "ann@example.com The export") || !strings.Contains(mails[0], "https://quay.example.com/exportedlogs/") {
