@@ -489,3 +489,18 @@ func TestDirectory(t *testing.T) {
 	holds(t, w.want(503, "POST", "/api/v1/signin", "", `{"username":"bob","password":"other"}`), "does not answer")
 	call(200, ann, "GET", "/api/v1/entities/ca?namespace=acme", "")
 }
+
+func FuzzCallbackOf(f *testing.F) {
+	for _, path := range []string{"/oauth2/corp/callback", "/oauth2/corp/callback/attach", "/oauth2/corp/callback/cli/", "/oauth2//callback", "/oauth2/a/b/callback"} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		service, kind, ok := callbackOf(path)
+		if ok != IsCallback(path) || ok && (service == "" || strings.Contains(service, "/") || !strings.HasPrefix(path, "/oauth2/"+service+"/callback")) {
+			t.Errorf("%q: %q, %q", path, service, kind)
+		}
+		if ok && kind != auth.JourneyLogin && kind != auth.JourneyAttach && kind != auth.JourneyCLI {
+			t.Errorf("%q is of the kind %q", path, kind)
+		}
+	})
+}
