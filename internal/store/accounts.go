@@ -470,6 +470,11 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT k.id FROM oauth_tokens k JOIN oauth_applications x ON x.id = k.application_id
 				WHERE x.org_id = ?)`, []any{id}},
 			{`DELETE FROM oauth_tokens WHERE application_id IN (SELECT id FROM oauth_applications WHERE org_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_codes WHERE application_id IN (SELECT id FROM oauth_applications WHERE org_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_codes WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM oauth_assignments WHERE application_id IN (SELECT id FROM oauth_applications WHERE org_id = ?)`, []any{id}},
+			{`DELETE FROM oauth_assignments WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM robot_federations WHERE account_id IN ` + mine, []any{id, id}},
 			{`DELETE FROM oauth_applications WHERE org_id = ?`, []any{id}},
 			{`DELETE FROM app_tokens WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM oauth_tokens WHERE account_id = ?`, []any{id}},

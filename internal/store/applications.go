@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
@@ -118,7 +116,8 @@ func (db *DB) DeleteApplication(ctx context.Context, a Application, actor gantry
 		if err := t.lockApplication(ctx, a); err != nil {
 			return err
 		}
-		for _, q := range []string{`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE application_id = ?)`,
+		for _, q := range []string{`DELETE FROM oauth_codes WHERE application_id = ?`, `DELETE FROM oauth_assignments WHERE application_id = ?`,
+			`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE application_id = ?)`,
 			`DELETE FROM oauth_tokens WHERE application_id = ?`, `DELETE FROM oauth_applications WHERE id = ?`} {
 			if _, err := t.exec(ctx, q, a.ID); err != nil {
 				return err
@@ -192,32 +191,12 @@ const maxApplicationTokens = maxListed
 // application, and returns its uuid. More than most of them, 0 = 10,000, are
 // Conflict on "token".
 func (db *DB) CreateApplicationToken(ctx context.Context, a Application, title string, o OAuthToken, most int, actor gantry.Actor) (id string, err error) {
-	if most <= 0 || most > maxApplicationTokens {
-		most = maxApplicationTokens
-	}
-	id = uuid.NewString()
 	err = db.update(ctx, "create application token", func(ctx context.Context, t *tx) error {
 		if err := t.lockApplication(ctx, a); err != nil {
 			return err
 		}
-		var n int
-		if err := t.queryRow(ctx, `SELECT COUNT(*) FROM oauth_tokens WHERE application_id = ? AND (expires_ms = 0 OR expires_ms > ?)`,
-			a.ID, t.now.UnixMilli()).Scan(&n); err != nil {
-			return err
-		}
-		if n >= most {
-			return gantry.Errorf(gantry.Conflict, "token", "The application has %d tokens, which is as many as it can have; delete one first", n)
-		}
-		row, err := t.insert(ctx, `INSERT INTO oauth_tokens (account_id, application_id, uuid, name, secret_hash, scope, created_ms, expires_ms, last_used_ms)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`, o.Account, a.ID, id, o.Name, o.SecretHash, o.Scope, t.now.UnixMilli(), gantry.Millis(o.Expires))
-		if err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `INSERT INTO oauth_token_titles (token_id, title) VALUES (?, ?)`, row, title); err != nil {
-			return err
-		}
-		return t.event(ctx, Event{Kind: "create_oauth_api_token", Namespace: a.Organization, Actor: actor, Payload: map[string]any{
-			"oauth_token_uuid": id, "oauth_token_name": title, "scope": o.Scope, "application_name": a.Name, "client_id": a.ClientID}})
+		id, err = t.grantToken(ctx, a, title, o, most, actor)
+		return err
 	})
 	return id, err
 }
@@ -237,15 +216,21 @@ func (db *DB) DeleteAuthorization(ctx context.Context, account gantry.AccountID,
 }
 
 func (db *DB) deleteGrant(ctx context.Context, e Event, where string, args ...any) error {
-	e.Kind = "revoke_oauth_api_token"
 	return db.update(ctx, "delete OAuth token", func(ctx context.Context, t *tx) error {
-		if _, err := t.exec(ctx, `DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE `+where+`)`, args...); err != nil {
-			return err
-		}
-		n, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE `+where, args...)
-		if err != nil || n == 0 {
-			return errors.Join(err, asError(errNoAccount("token"), err == nil))
-		}
-		return t.event(ctx, e)
+		return t.endGrant(ctx, e, where, args...)
 	})
+}
+
+// endGrant ends the token that where finds, with the event of it; NotFound on
+// "token" if there is none.
+func (t *tx) endGrant(ctx context.Context, e Event, where string, args ...any) error {
+	if _, err := t.exec(ctx, `DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE `+where+`)`, args...); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE `+where, args...)
+	if err != nil || n == 0 {
+		return errors.Join(err, asError(errNoAccount("token"), err == nil))
+	}
+	e.Kind = "revoke_oauth_api_token"
+	return t.event(ctx, e)
 }

@@ -93,45 +93,18 @@ func (db *DB) AppToken(ctx context.Context, name string) (k AppToken, a Account,
 	return k, a, err
 }
 
-// A ServiceKey is the public half of a key that signs tokens.
-type ServiceKey struct {
-	ID      string
-	Service string
-	JWK     string
-	Expires time.Time // zero = never
-}
-
-// PutServiceKey stores an approved key, or moves the end of one that is there.
-func (db *DB) PutServiceKey(ctx context.Context, k ServiceKey) error {
-	return db.update(ctx, "put service key", func(ctx context.Context, t *tx) error {
-		now := t.now.UnixMilli()
-		_, err := t.exec(ctx, `INSERT INTO service_keys (kid, name, service, jwk, created_ms, expires_ms, approved_ms) VALUES (?, ?, ?, ?, ?, ?, ?)`+
-			t.d.upsert("kid", "expires_ms = "+t.d.fresh("expires_ms")), k.ID, k.Service, k.Service, k.JWK, now, gantry.Millis(k.Expires), now)
-		return err
-	})
-}
-
-// ServiceKey finds an approved key that has not expired; else it is NotFound
-// on "key".
-func (db *DB) ServiceKey(ctx context.Context, kid string) (k ServiceKey, err error) {
-	err = db.read(ctx, "find service key", func(ctx context.Context, t *tx) error {
-		var expires int64
-		err := t.queryRow(ctx, `SELECT kid, service, jwk, expires_ms FROM service_keys
-			WHERE kid = ? AND approved_ms > 0 AND (expires_ms = 0 OR expires_ms > ?)`, kid, t.now.UnixMilli()).Scan(&k.ID, &k.Service, &k.JWK, &expires)
-		k.Expires = gantry.FromMillis(expires)
-		return notFound(err, gantry.Errorf(gantry.NotFound, "key", "no such key"))
-	})
-	return k, err
-}
-
 // Forget says how long after their end things are kept.
 type Forget struct {
 	AppTokens   time.Duration // 0 = for good
 	ServiceKeys time.Duration // 0 = a week
+	// UnapprovedKeys is how long after it was made a service key waits for
+	// its approval; 0 = a day.
+	UnapprovedKeys time.Duration
 }
 
 // ForgetExpired removes sessions that ended, OAuth tokens a week after their
-// end, and application tokens and service keys as o says.
+// end, codes that nobody exchanged, and application tokens and service keys as
+// o says.
 func (db *DB) ForgetExpired(ctx context.Context, o Forget) error {
 	return db.update(ctx, "remove what has expired", func(ctx context.Context, t *tx) error {
 		now := t.now.UnixMilli()
@@ -144,14 +117,16 @@ func (db *DB) ForgetExpired(ctx context.Context, o Forget) error {
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE expires_ms < ?`, now); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, `DELETE FROM oauth_codes WHERE expires_ms < ?`, now); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?)`, week); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `DELETE FROM oauth_tokens WHERE expires_ms > 0 AND expires_ms < ?`, week); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `DELETE FROM service_keys WHERE expires_ms > 0 AND expires_ms < ?`, t.now.Add(-cmp.Or(o.ServiceKeys, 7*24*time.Hour)).UnixMilli())
-		return err
+		return t.forgetKeys(ctx, t.now.Add(-cmp.Or(o.ServiceKeys, 7*24*time.Hour)), t.now.Add(-cmp.Or(o.UnapprovedKeys, 24*time.Hour)))
 	})
 }
 

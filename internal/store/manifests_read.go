@@ -292,3 +292,12 @@ func (t *tx) referrers(ctx context.Context, q *ReferrersQuery) (ids []gantry.Man
 		at = found[len(found)-1]
 	}
 }
+
+// HasManifests reports whether there is any manifest.
+func (db *DB) HasManifests(ctx context.Context) (there bool, err error) {
+	err = db.read(ctx, "look for manifests", func(ctx context.Context, t *tx) error {
+		there, err = t.exists(ctx, `SELECT 1 FROM manifests LIMIT 1`)
+		return err
+	})
+	return there, err
+}

@@ -242,6 +242,7 @@ func (db *DB) ConvertUser(ctx context.Context, id, admin gantry.AccountID, actor
 		for _, q := range []string{`DELETE FROM sessions WHERE account_id = ?`, `DELETE FROM app_tokens WHERE account_id = ?`,
 			`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE account_id = ?)`,
 			`DELETE FROM oauth_tokens WHERE account_id = ?`, `DELETE FROM permissions WHERE account_id = ?`,
+			`DELETE FROM oauth_codes WHERE account_id = ?`, `DELETE FROM oauth_assignments WHERE account_id = ?`,
 			`DELETE FROM team_members WHERE account_id = ?`, `DELETE FROM prototypes WHERE account_id = ?`,
 			`DELETE FROM prototypes WHERE activating_id = ?`, `DELETE FROM stars WHERE account_id = ?`,
 			`DELETE FROM federated_logins WHERE account_id = ?`, `DELETE FROM provider_ranks WHERE account_id = ?`,

@@ -69,7 +69,7 @@ func (db *DB) DeleteRobot(ctx context.Context, robot Account, actor gantry.Actor
 			return errNoAccount("robot")
 		}
 		for _, q := range []string{`DELETE FROM permissions WHERE account_id = ?`, `DELETE FROM team_members WHERE account_id = ?`,
-			`DELETE FROM prototypes WHERE account_id = ?`} {
+			`DELETE FROM prototypes WHERE account_id = ?`, `DELETE FROM robot_federations WHERE account_id = ?`} {
 			if _, err := t.exec(ctx, q, robot.ID); err != nil {
 				return err
 			}
