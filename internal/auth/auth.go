@@ -46,6 +46,7 @@ type Settings struct {
 	LastUsedEvery             time.Duration // LAST_ACCESSED_UPDATE_THRESHOLD_S: the note is written at most this often; 0 = every minute
 	AppTokensKept             time.Duration // EXPIRED_APP_SPECIFIC_TOKEN_GC: application tokens go this long after their end; 0 = they stay
 	ServiceKeysKept           time.Duration // EXPIRED_SERVICE_KEY_TTL_SEC: service keys go this long after their end; 0 = 7 days
+	UnapprovedKeysKept        time.Duration // UNAPPROVED_SERVICE_KEY_TTL_SEC: service keys wait so long for their approval; 0 = a day
 	Names                     gantry.NameRules
 
 	// Of accounts that a provider or a login service vouches for.
@@ -222,7 +223,8 @@ func (s *Service) Tick(ctx context.Context) {
 	if s.Settings().ReadOnly {
 		return
 	}
-	if err := s.store.ForgetExpired(ctx, store.Forget{AppTokens: s.Settings().AppTokensKept, ServiceKeys: s.Settings().ServiceKeysKept}); err != nil {
+	if err := s.store.ForgetExpired(ctx, store.Forget{AppTokens: s.Settings().AppTokensKept, ServiceKeys: s.Settings().ServiceKeysKept,
+		UnapprovedKeys: s.Settings().UnapprovedKeysKept}); err != nil {
 		s.log.WarnContext(ctx, "remove what has expired", "error", err)
 	}
 }

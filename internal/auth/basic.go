@@ -420,13 +420,22 @@ func (s *Service) robot(ctx context.Context, username, password string, actor ga
 	if err != nil {
 		return Identity{}, err
 	}
-	if !same(token, password) {
-		return Identity{}, wrong
+	temporary := !same(token, password)
+	if temporary {
+		good, err := s.checkRobotToken(ctx, a, password)
+		if err != nil {
+			return Identity{}, err
+		}
+		if !good {
+			return Identity{}, wrong
+		}
 	}
 	if !a.Active() {
 		return Identity{}, errDisabled
 	}
-	return s.identify(a, gantry.ActorRobot, a.Name, nil, actor), nil
+	i := s.identify(a, gantry.ActorRobot, a.Name, nil, actor)
+	i.Temporary = temporary
+	return i, nil
 }
 
 // Split of an application token.

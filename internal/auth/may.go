@@ -48,6 +48,9 @@ type Identity struct {
 	Scopes []string
 	// Reference is the uuid of the token that was used, or of the account.
 	Reference string
+	// Temporary tells that the credentials end by themselves: nothing is given
+	// for them that lasts longer.
+	Temporary bool
 
 	Superuser         bool
 	FullAccess        bool // a superuser who may act everywhere

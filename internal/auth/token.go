@@ -212,7 +212,7 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}
-	if r.Offline && !id.Anonymous() && (id.Actor.Kind == gantry.ActorUser && s.mayRefresh(&id.Account) || id.Actor.Kind == gantry.ActorRobot) {
+	if r.Offline && !id.Anonymous() && !id.Temporary && (id.Actor.Kind == gantry.ActorUser && s.mayRefresh(&id.Account) || id.Actor.Kind == gantry.ActorRobot) {
 		t.RefreshToken = s.sealRefresh(&id.Account, now)
 	}
 	return t, nil
@@ -354,7 +354,8 @@ func tokenContext(id *Identity) map[string]any {
 // tokenLife is how long a new token lives.
 func (s *Service) tokenLife() time.Duration { return min(maxTokenLife, s.opts.MaxFresh) }
 
-func (s *Service) sign(ctx context.Context, c claims) (string, error) {
+// sign makes a token of this registry with the claims c.
+func (s *Service) sign(ctx context.Context, c any) (string, error) {
 	if s.opts.NoTokens {
 		return "", errors.New("auth: made with NoTokens")
 	}
@@ -404,7 +405,8 @@ func badToken(why string, err error) error {
 	return &gantry.Error{Code: gantry.Unauthenticated, Object: "token", Detail: "the bearer token is not valid: " + why, Err: err}
 }
 
-func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Grants, error) {
+// signed returns the claims of a token that a key of this registry signed.
+func (s *Service) signed(ctx context.Context, token string, now time.Time) ([]byte, error) {
 	if len(token) > maxToken {
 		return nil, badToken("it is too long", nil)
 	}
@@ -423,6 +425,14 @@ func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Gra
 	body, err := jws.Verify(pub)
 	if err != nil {
 		return nil, badToken("its signature is wrong", err)
+	}
+	return body, nil
+}
+
+func (s *Service) verify(ctx context.Context, token string, now time.Time) (*Grants, error) {
+	body, err := s.signed(ctx, token, now)
+	if err != nil {
+		return nil, err
 	}
 	var c claims
 	if err := json.Unmarshal(body, &c); err != nil {
