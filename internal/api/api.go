@@ -37,6 +37,7 @@ type Options struct {
 	External ExternalOptions // identities outside
 	Policies PolicyOptions   // about tags
 	Logs     LogOptions      // of the audit log
+	Web      WebOptions      // what is served outside of /api/v1
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE
 	UserCreation   bool                  // FEATURE_USER_CREATION: anybody may sign up
@@ -78,10 +79,11 @@ type server struct {
 	swagger  func() (map[string]any, error) // the same as Swagger 2.0; nobody changes it
 	sizing   sync.Mutex                     // held while the registry's size is counted
 	finding  chan struct{}                  // searches in the directory
+	streams  streamCount
 }
 
-// New returns the API. It answers /api/v1/…, /csrf_token and what IsCallback
-// takes.
+// New returns the API. It answers /api/v1/…, /csrf_token, and what Serves and
+// IsCallback say.
 func New(o Options) http.Handler {
 	if o.SessionTimeout <= 0 {
 		o.SessionTimeout = 31 * 24 * time.Hour
@@ -152,6 +154,7 @@ type route struct {
 	scope        string // that an OAuth token needs, for signedIn
 	fresh        bool   // a session must be fresh
 	readOnlyOK   bool   // also when the registry is read-only
+	deprecated   bool   // clients should stop calling it
 	page         bool   // browsers show it: XHROnly does not count
 	handle       func(*server, *call) error
 }
@@ -199,6 +202,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	if service, kind, ok := callbackOf(r.URL.Path); ok {
 		return s.callback(c, service, kind)
 	}
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		return s.serveWeb(c)
+	}
+	s.cors(w, r)
 	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
 	if !ok || !utf8.ValidString(path) || strings.ContainsRune(path, 0) { // which no name holds
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
@@ -217,6 +224,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	httpd.SetRoute(r.Context(), "api."+c.route.path)
+	if c.route.deprecated {
+		w.Header().Set("Deprecation", "true")
+	}
 	if err := s.identify(c); err != nil {
 		return err
 	}

@@ -92,6 +92,12 @@ func secure(paths map[string]any, routes []route) {
 		if rt.fresh {
 			op["x-fresh-login"] = true
 		}
+		if rt.deprecated {
+			op["deprecated"] = true
+		}
+		if internalRoutes[rt.method+" "+rt.path] {
+			op["x-internal"] = true
+		}
 	}
 }
 

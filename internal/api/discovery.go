@@ -16,10 +16,33 @@ func (s *server) discovery(c *call) error {
 	}
 	host, scheme := httpd.Host(c.r), httpd.Scheme(c.r)
 	doc = maps.Clone(doc)
+	if !c.truthy("internal", false) {
+		doc["paths"] = publicPaths(doc)
+	}
 	doc["host"], doc["schemes"] = host, []string{scheme}
 	doc["securityDefinitions"] = map[string]any{swaggerAuth: map[string]any{"type": "oauth2", "flow": "implicit",
 		"authorizationUrl": scheme + "://" + host + "/oauth/authorize", "scopes": swaggerScopes}}
 	return c.json(200, doc)
+}
+
+// publicPaths are the paths of a document without the operations that are for
+// the registry's own pages.
+func publicPaths(doc map[string]any) map[string]any {
+	all, _ := doc["paths"].(map[string]any)
+	out := map[string]any{}
+	for path, v := range all {
+		ops, _ := v.(map[string]any)
+		kept := map[string]any{}
+		for method, v := range ops {
+			if op, ok := v.(map[string]any); !ok || op["x-internal"] != true {
+				kept[method] = v
+			}
+		}
+		if len(kept) > 0 {
+			out[path] = kept
+		}
+	}
+	return out
 }
 
 const swaggerAuth = "oauth2_implicit"
@@ -91,7 +114,7 @@ func swaggerParameters(shared map[string]any, list []any) []any {
 
 func swaggerOperation(op map[string]any, parameters []any, answers, paths map[string]any) map[string]any {
 	out := map[string]any{}
-	for _, k := range []string{"operationId", "summary", "description", "tags", "deprecated", "x-fresh-login"} {
+	for _, k := range []string{"operationId", "summary", "description", "tags", "deprecated", "x-fresh-login", "x-internal"} {
 		if v, ok := op[k]; ok {
 			out[k] = v
 		}

@@ -88,3 +88,6 @@ func small(name string) string {
 	}
 	return strings.Join(parts, ".")
 }
+
+// exactOf is exact for a value of the type of v.
+func exactOf(b []byte, v any) []byte { return exact(b, reflect.TypeOf(v)) }

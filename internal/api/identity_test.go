@@ -119,10 +119,7 @@ func TestNotHereYet(t *testing.T) {
 	_, ann := w.user("ann", false)
 	jar, csrf := w.signIn("ann")
 	for _, route := range []string{"POST recovery",
-		"GET user/notifications", "GET superuser/keys", "GET superuser/changelog/",
-		"GET repository/ann/app/tag/v1/images", "GET repository/ann/app/manifest/sha256:0/security", "GET repository/ann/app/build/",
-		"GET repository/ann/app/notification/", "GET repository/ann/app/mirror", "GET plans/", "GET namespacequota/1",
-		"GET organization/acme/robots/ci/federation", "GET nonsense", "GET ", "GET /", "PATCH nonsense", "GET ../../v2/"} {
+		"GET user/notifications", "GET repository/ann/app/notification/", "GET plans/", "GET namespacequota/1", "GET nonsense", "GET ", "GET /", "PATCH nonsense", "GET ../../v2/"} {
 		method, path, _ := strings.Cut(route, " ")
 		for _, who := range [][]string{nil, {"Authorization", "Bearer " + ann}, {"Authorization", "Bearer nonsense"}, {"Cookie", jar, "X-CSRF-Token", csrf}} {
 			s, b, h := w.call(method, "/api/v1/"+path, "", "", who...)

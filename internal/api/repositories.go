@@ -79,6 +79,9 @@ func (s *server) getRepository(c *call) error {
 		"is_public": r.Visibility == gantry.Public, "is_organization": r.NamespaceKind == gantry.Organization, "is_starred": starred[r.ID],
 		"status_token": "", "trust_enabled": false, "tag_expiration_s": s.retention(r.Retention), "is_free_account": true,
 		"state": r.State.String(), "can_write": c.role >= gantry.Write && r.State == gantry.Normal, "can_admin": c.role >= gantry.Admin}
+	if r.Visibility != gantry.Public {
+		v["status_token"] = s.badgeToken(r.ID)
+	}
 	if c.truthy("includeTags", true) {
 		tags, err := s.newestTags(c)
 		if err != nil {

@@ -30,6 +30,11 @@ var routes = ordered(
 	externalRoutes,
 	policyRoutes,
 	exportRoutes,
+	assignedRoutes,
+	federationRoutes,
+	serviceKeyRoutes,
+	frontRoutes,
+	offRoutes, // last: superuser/{id}/logs is none of the others
 )
 
 // ordered puts routes that match more closely first.
@@ -62,38 +67,16 @@ const wholeRepository = "repository/{repo}"
 // must not delete the repository app/tag/latest.
 var below = []string{
 	"authorizedemail/{x}",
-	"build",
-	"build/{x}",
-	"build/{x}/logs",
-	"build/{x}/status",
-	"changetrust",
-	"image",
-	"image/{x}",
-	"image/{x}/security",
 	"manifest/{x}",
 	"manifest/{x}/labels",
 	"manifest/{x}/labels/{y}",
-	"manifest/{x}/pull_statistics",
-	"manifest/{x}/security",
-	"mirror",
-	"mirror/sync-cancel",
-	"mirror/sync-now",
 	"notification",
 	"notification/{x}",
 	"notification/{x}/test",
-	"signatures",
 	"tag",
 	"tag/{x}",
 	"tag/{x}/expire",
-	"tag/{x}/images",
-	"tag/{x}/pull_statistics",
 	"tag/{x}/restore",
-	"tokens",
-	"tokens/{x}",
-	"trigger",
-	"trigger/{x}",
-	"trigger/{x}/fields/{y}",
-	"trigger/{x}/{y}",
 }
 
 // reserved reports whether a path is one of below.

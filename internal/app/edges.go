@@ -71,6 +71,7 @@ func (e *edges) configure(cfg *config.Config) error {
 		o := apiOptions(cfg)
 		o.Store, o.Auth, o.Content, o.Logger = s.db, s.auth, s.content, s.log
 		o.Logs.Mail = s.mail()
+		s.plugWeb(&o.Web, cfg)
 		h.api = api.New(o)
 	}
 	h.health = httpd.NewHealth(httpd.HealthOptions{
@@ -113,7 +114,7 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.registry.ServeHTTP(w, r)
 	case isHealth(p):
 		h.health.ServeHTTP(w, r)
-	case strings.HasPrefix(p, "/api/") || p == "/csrf_token" || api.IsCallback(p):
+	case strings.HasPrefix(p, "/api/") || p == "/csrf_token" || api.IsCallback(p) || api.Serves(p, h.cfg.Auth.LocalOAuthHandler):
 		if h.api == nil {
 			notHere(w, r, "api")
 			return

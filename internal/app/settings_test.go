@@ -57,6 +57,7 @@ var elsewhere = map[string]string{
 	"ACTION_LOG_ARCHIVE_LOCATION":                     "addAudit",
 	"PROMETHEUS_NAMESPACE":                            "core.open",
 	"LOGGING_LEVEL":                                   "core.setLevel",
+	"SSRF_ALLOWED_HOSTS":                              "plugWeb",
 }
 
 // partly are the fields of which a small part is in effect, and what is not.

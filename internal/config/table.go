@@ -115,7 +115,7 @@ func hostFields() []Field {
 			row("ABOUT_URL", String, "", 0, "About page.", check(checkURL)))),
 		row("DOCUMENTATION_ROOT", String, "", live, "Where the documentation links lead.", check(checkURL)),
 		row("AVATAR_KIND", String, "local", live, "Where pictures of accounts come from: drawn here, or fetched from gravatar.com.", oneOf("local", "gravatar")),
-		row("CORS_ORIGIN", StringList, `["*"]`, live|later, "Origins whose pages may call the API.", oneText),
+		row("CORS_ORIGIN", StringList, `["*"]`, used|live|later, "Origins whose pages may call the API.", oneText),
 		row("SESSION_COOKIE_SECURE", Bool, "false", used, "Send the session cookie over HTTPS only."),
 		row("SESSION_COOKIE_NAME", String, "", used, "Name of the session cookie; the built-in one when empty.", check(checkToken)),
 		row("SESSION_COOKIE_HTTPONLY", Bool, "true", used, "Hide the session cookie from scripts of the page."),
@@ -226,8 +226,8 @@ func userFields() []Field {
 		row("FEATURE_APP_SPECIFIC_TOKENS", Bool, "true", used|live, "Users may make tokens that stand for their password in one client."),
 		row("APP_SPECIFIC_TOKEN_EXPIRATION", Duration, "", used|live, "Life of such a token; none when empty."),
 		row("EXPIRED_APP_SPECIFIC_TOKEN_GC", Duration, "1d", used|live, "Remove such tokens this long after their end; they stay when it is 0s."),
-		row("DIRECT_OAUTH_CLIENTID_WHITELIST", StringList, "[]", live, "OAuth applications that need no consent of the user."),
-		row("FEATURE_ASSIGN_OAUTH_TOKEN", Bool, "true", live|later, "Administrators of an organization may make OAuth tokens for other users."),
+		row("DIRECT_OAUTH_CLIENTID_WHITELIST", StringList, "[]", used|live, "OAuth applications that need no consent of the user."),
+		row("FEATURE_ASSIGN_OAUTH_TOKEN", Bool, "true", used|live|later, "Administrators of an organization may make OAuth tokens for other users."),
 		row("OAUTH_APPLICATION_MAXIMUM_TOKEN_COUNT", Int, "", used|live|later, "Tokens that one OAuth application may have; no limit when empty."),
 		row("FEATURE_PROGRAMMATIC_BOOTSTRAP", Bool, "false", later, "Make a first token for machines at the start."),
 		row("BOOTSTRAP_TOKEN_OWNER", String, "", later, "Account that owns that token."),
@@ -402,7 +402,7 @@ func quotaFields() []Field {
 		row("QUOTA_REGISTRY_SIZE_POLL_PERIOD", Seconds, "60", live|later, "How often the size of the whole registry is counted."),
 		row("FEATURE_PROXY_CACHE", Bool, "false", 0, "Organizations may stand for another registry and keep what is pulled through them."),
 		row("FEATURE_PROXY_CACHE_BLOB_DOWNLOAD", Bool, "true", later, "Fetch the blobs of a proxied manifest in the background."),
-		row("SSRF_ALLOWED_HOSTS", StringList, "[]", live|later, "Private hosts and networks that mirrors, proxies and webhooks may reach.", check(checkHostOrCIDR)),
+		row("SSRF_ALLOWED_HOSTS", StringList, "[]", used|live|later, "Private hosts and networks that mirrors, proxies, webhooks and the look at robots' identity providers may reach.", check(checkHostOrCIDR)),
 	}
 }
 

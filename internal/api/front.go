@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/bus"
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+var frontRoutes = []route{
+	{method: "GET", path: "superuser/changelog", access: superuser, fresh: true, handle: (*server).changelog},
+	{method: "GET", path: "superuser/registrystatus", handle: (*server).registryStatus},
+}
+
+func (s *server) changelog(c *call) error {
+	return c.json(200, map[string]string{"log": "# Gantry " + s.Web.Version + "\n"})
+}
+
+// registryStatus is what the setup of Quay asks for: this registry needs none.
+func (s *server) registryStatus(c *call) error {
+	there, err := s.Store.HasUsers(c.r.Context())
+	if err != nil {
+		return err
+	}
+	status := "ready"
+	if !there {
+		status = "create-superuser"
+	}
+	return c.json(200, map[string]string{"status": status})
+}
+
+// bootConfig is what the page of the web console starts with.
+func (s *server) bootConfig(c *call) error {
+	config, features := map[string]any{}, map[string]any{}
+	if s.Web.Boot != nil {
+		config, features = s.Web.Boot()
+	}
+	state := "normal"
+	if s.Auth.Settings().ReadOnly {
+		state = "readonly"
+	}
+	scopes := map[string]any{}
+	for _, t := range auth.ScopeTexts(auth.AllScopes) {
+		if t.Scope != auth.ScopeSuperUser || s.Auth.Settings().SuperUsers {
+			scopes[t.Scope] = map[string]any{"scope": t.Scope, "title": t.Title, "description": t.Description, "dangerous": t.Dangerous}
+		}
+	}
+	return c.json(200, map[string]any{"config": config, "features": features, "oauth": map[string]any{}, "oauth_scopes": scopes, "external_login": []any{},
+		"registry_state": state, "account_recovery_mode": config["ACCOUNT_RECOVERY_MODE"] == true, "version_number": ""})
+}
+
+// appCapabilities is by which tools find out what they talk to.
+func (s *server) appCapabilities(c *call) error {
+	base := s.base(c.r)
+	c.w.Header().Set("Access-Control-Allow-Origin", "*")
+	repo := base + "/api/v1/repository/{namespace}/{reponame}"
+	return c.json(200, map[string]any{"appName": "io.quay", "capabilities": map[string]any{
+		"io.quay.view-image":        map[string]any{"url-template": base + "/{namespace}/{reponame}:{tag}"},
+		"io.quay.manifest-security": map[string]any{"rest-api-template": repo + "/manifest/{digest}/security"},
+		"io.quay.image-security":    map[string]any{"rest-api-template": repo + "/image/{imageid}/security", "deprecated": true},
+	}})
+}
+
+func (c *call) text(kind, body string) error {
+	h := c.w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("X-Content-Type-Options", "nosniff")
+	c.w.WriteHeader(http.StatusOK)
+	_, _ = c.w.Write([]byte(body)) // the client is gone: nobody to tell
+	return nil
+}
+
+func (s *server) robotsText(c *call) error {
+	return c.text("text/plain; charset=utf-8", "User-agent: *\nDisallow: /api/\nDisallow: /oauth/\nDisallow: /oauth2/\nDisallow: /v1/\nDisallow: /v2/\n")
+}
+
+func (s *server) openSearch(c *call) error {
+	var title, base bytes.Buffer
+	for b, text := range map[*bytes.Buffer]string{&title: s.Web.Title, &base: s.base(c.r)} {
+		if err := xml.EscapeText(b, []byte(text)); err != nil {
+			return err
+		}
+	}
+	return c.text("application/opensearchdescription+xml", fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">
+  <ShortName>%.48[1]s</ShortName>
+  <Description>Search %[1]s</Description>
+  <InputEncoding>UTF-8</InputEncoding>
+  <Url type="text/html" template="%[2]s/search?q={searchTerms}"/>
+</OpenSearchDescription>
+`, title.String(), base.String()))
+}
+
+// badgeToken lets pages of other sites show the badge of a private repository.
+func (s *server) badgeToken(id gantry.RepoID) string {
+	return s.Auth.Keys().Mark("badge", strconv.FormatInt(int64(id), 10))
+}
+
+const badgeImage = `<svg xmlns="http://www.w3.org/2000/svg" width="117" height="20" role="img" aria-label="container: %[1]s"><title>container: %[1]s</title>` +
+	`<rect width="68" height="20" fill="#555"/><rect x="68" width="49" height="20" fill="#9f9f9f"/>` +
+	`<g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,sans-serif" font-size="11"><text x="34" y="14">container</text><text x="92" y="14">%[1]s</text></g></svg>` + "\n"
+
+// badge is a picture of how the newest build went. There are no builds.
+func (s *server) badge(c *call) error {
+	ns, repo, _ := strings.Cut(c.params["repo"], "/")
+	r, err := s.Store.Repository(c.r.Context(), gantry.RepoName{Namespace: ns, Name: repo})
+	if err != nil && !gantry.Is(err, gantry.NotFound) {
+		return err
+	}
+	given := c.r.URL.Query().Get("token")
+	if err != nil || r.Visibility != gantry.Public && subtle.ConstantTimeCompare([]byte(given), []byte(s.badgeToken(r.ID))) != 1 {
+		return gantry.Errorf(gantry.NotFound, "repository", "Not Found")
+	}
+	c.w.Header().Set("Cache-Control", "no-cache")
+	return c.text("image/svg+xml", fmt.Sprintf(badgeImage, "none"))
+}
+
+// backfillStatus tells how many of the images have been scanned: none are.
+func (s *server) backfillStatus(c *call) error {
+	there, err := s.Store.HasManifests(c.r.Context())
+	if err != nil {
+		return err
+	}
+	percent := 100.0
+	if there {
+		percent = 0
+	}
+	return c.json(200, map[string]any{"backfill_percent": percent})
+}
+
+// UserTopic is the topic of the bus for one kind of a user's events. A message
+// is the JSON of its data.
+func UserTopic(user gantry.AccountID, event string) string {
+	return "user:" + strconv.FormatInt(int64(user), 10) + ":" + event
+}
+
+const (
+	maxStreams  = 500 // of this process
+	maxOwn      = 8   // of one user
+	maxEvents   = 16  // kinds of one stream
+	streamLife  = time.Hour
+	streamBeat  = 20 * time.Second
+	streamCheck = time.Second // whether the process stops
+)
+
+// A streamCount bounds the streams of a process. The zero value is ready.
+type streamCount struct {
+	mu  sync.Mutex
+	all int
+	own map[gantry.AccountID]int
+}
+
+// enter counts a stream of a user; leave takes it off. ok is false where there
+// are enough.
+func (n *streamCount) enter(user gantry.AccountID) (leave func(), ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all >= maxStreams || n.own[user] >= maxOwn {
+		return nil, false
+	}
+	if n.own == nil {
+		n.own = map[gantry.AccountID]int{}
+	}
+	n.all++
+	n.own[user]++
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.all--
+		if n.own[user]--; n.own[user] == 0 {
+			delete(n.own, user)
+		}
+	}, true
+}
+
+// subscribe streams the events of a user, as server-sent events, until the
+// client leaves, the process stops, or an hour is over: then it comes again,
+// and shows that it still may.
+func (s *server) subscribe(c *call) error {
+	if err := s.browser(c); err != nil {
+		return err
+	}
+	if c.session == nil {
+		return errSignIn
+	}
+	user := c.id.Account.ID
+	var topics []string
+	for e := range strings.SplitSeq(c.r.URL.Query().Get("events"), ",") {
+		if e == "" {
+			continue
+		}
+		topic := UserTopic(user, e)
+		if bus.CheckTopic(topic) != nil || len(topics) == maxEvents {
+			return gantry.Errorf(gantry.Invalid, "events", "events must be at most %d names, separated by commas", maxEvents)
+		}
+		topics = append(topics, topic)
+	}
+	if len(topics) == 0 {
+		return gantry.Errorf(gantry.NotFound, "events", "Not Found")
+	}
+	leave, ok := s.streams.enter(user)
+	if !ok {
+		return &gantry.Error{Code: gantry.Limited, Object: "stream", Retry: streamBeat, Detail: "Too many streams of events are open"}
+	}
+	defer leave()
+	got := make(chan []byte, bus.Buffer)
+	for i, topic := range topics {
+		if s.Web.Bus == nil {
+			break
+		}
+		messages, cancel, err := s.Web.Bus.Subscribe(topic)
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		name := strings.SplitN(topics[i], ":", 3)[2]
+		go func() {
+			for m := range messages {
+				line, err := json.Marshal(map[string]any{"event": name, "data": json.RawMessage(m.Payload)})
+				if err != nil {
+					continue // no JSON: whoever sent it has made an error
+				}
+				select {
+				case got <- line:
+				default: // the client does not keep up
+				}
+			}
+		}()
+	}
+	h := c.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	c.w.WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(c.w)
+	send := func(format string, args ...any) bool {
+		_ = rc.SetWriteDeadline(time.Now().Add(streamBeat)) // where it cannot be set, the server's own counts
+		_, err := fmt.Fprintf(c.w, format, args...)
+		return err == nil && rc.Flush() == nil
+	}
+	if !send("data: {}\n\n") {
+		return nil
+	}
+	beat, check, end := time.NewTicker(streamBeat), time.NewTicker(streamCheck), time.NewTimer(streamLife)
+	defer beat.Stop()
+	defer check.Stop()
+	defer end.Stop()
+	for {
+		good := true
+		select {
+		case <-c.r.Context().Done():
+			return nil
+		case <-end.C:
+			return nil
+		case <-check.C:
+			good = s.Web.Stopping == nil || !s.Web.Stopping()
+		case <-beat.C:
+			good = send(": \n\n")
+		case line := <-got:
+			good = send("data: %s\n\n", line)
+		}
+		if !good {
+			return nil
+		}
+	}
+}
