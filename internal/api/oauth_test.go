@@ -82,9 +82,9 @@ func (w *oauthWorld) ask(kind, scope string, more ...string) string {
 }
 
 // code goes through the browser's part of the flow.
-func (w *oauthWorld) code(scope string, more ...string) string {
+func (w *oauthWorld) code(more ...string) string {
 	w.t.Helper()
-	s, page, _ := w.get(w.ask("code", scope, more...), "Cookie", w.jar)
+	s, page, _ := w.get(w.ask("code", "repo:read", more...), "Cookie", w.jar)
 	if s != 200 {
 		w.t.Fatal(s, page)
 	}
@@ -124,7 +124,7 @@ func TestOAuthCode(t *testing.T) {
 		holds(t, page, "CI &lt;b&gt;", "builds &amp; more", "acme", "View all visible repositories", `class="danger"><strong>Administer User`, w.csrf)
 		lacks(t, page, "<b>", w.secret)
 
-		code := w.code("repo:read")
+		code := w.code()
 		st, got := w.exchange(code)
 		token, _ := got["access_token"].(string)
 		if st != 200 || len(token) != 40 || got["token_type"] != "Bearer" || got["scope"] != "repo:read" || got["expires_in"].(float64) < 9*365*86400 {
@@ -146,7 +146,7 @@ func TestOAuthCode(t *testing.T) {
 		for name, bad := range map[string][]string{
 			"another address": {"redirect_uri", appBack + "/x"}, "no address": {"redirect_uri", ""}, "a verifier too many": {"code_verifier", "x"},
 		} {
-			code := w.code("repo:read")
+			code := w.code()
 			if st, got := w.exchange(code, bad...); st != 400 || got["error"] != "invalid_grant" {
 				t.Error(name, st, got)
 			}
@@ -154,7 +154,7 @@ func TestOAuthCode(t *testing.T) {
 				t.Error(name, ": the code has survived")
 			}
 		}
-		code = w.code("repo:read")
+		code = w.code()
 		for name, bad := range map[string][]string{ // who is not the application does not end its codes
 			"secret": {"client_secret", "x"}, "no secret": {"client_secret", ""}, "client": {"client_id", "x"}, "client NUL": {"client_id", "x\x01"},
 		} {
@@ -189,13 +189,13 @@ func TestOAuthCode(t *testing.T) {
 			t.Error(st, body)
 		}
 
-		code = w.code("repo:read")
+		code = w.code()
 		now = now.Add(auth.OAuthCodeLife)
 		if st, got := w.exchange(code); st != 400 || got["error"] != "invalid_grant" {
 			t.Error("an old code: ", st, got)
 		}
 		// What is in the store does not show a code.
-		code = w.code("repo:read")
+		code = w.code()
 		if n := storetest.Get(t, db, `SELECT COUNT(*) FROM oauth_codes WHERE secret_hash LIKE ?`, "%"+code[20:]+"%"); n != 0 {
 			t.Error("codes are stored as they are")
 		}
@@ -215,11 +215,11 @@ func TestPKCE(t *testing.T) {
 	sum := sha256.Sum256([]byte(verifier))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	with := []string{"code_challenge", challenge, "code_challenge_method", "S256"}
-	if st, got := w.exchange(w.code("repo:read", with...), "code_verifier", verifier); st != 200 {
+	if st, got := w.exchange(w.code(with...), "code_verifier", verifier); st != 200 {
 		t.Fatal(st, got)
 	}
 	for _, bad := range []string{"", "x", challenge, verifier + " "} {
-		if st, got := w.exchange(w.code("repo:read", with...), "code_verifier", bad); st != 400 || got["error"] != "invalid_grant" {
+		if st, got := w.exchange(w.code(with...), "code_verifier", bad); st != 400 || got["error"] != "invalid_grant" {
 			t.Errorf("%q: %d %v", bad, st, got)
 		}
 	}
@@ -455,7 +455,7 @@ func TestAssignment(t *testing.T) {
 		if s, body := ask("bob", w.csrf, w.jar); s != 200 {
 			t.Fatal(s, body)
 		}
-		w.code("repo:read")
+		w.code()
 		w.want(204, "DELETE", "/api/v1/organization/acme/applications/"+w.app, w.ann, "")
 		holds(t, w.want(200, "GET", list, bobToken, ""), `"authorizations":[]`)
 		if n := storetest.Get(t, db, `SELECT (SELECT COUNT(*) FROM oauth_codes) + (SELECT COUNT(*) FROM oauth_assignments)`); n != 0 {
