@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,21 +26,36 @@ import (
 // still is a client that follows no redirect.
 var still = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// form sends a form, as a browser does.
+// browse calls as a browser does, one step at a time.
+func (w *world) browse(method, path, body string, headers ...string) (int, string, http.Header) {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := still.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		w.t.Fatal(err)
+	}
+	return res.StatusCode, string(b), res.Header
+}
+
+// form sends a form.
 func (w *world) form(path string, v url.Values, headers ...string) (int, string, http.Header) {
 	w.t.Helper()
-	old := http.DefaultClient
-	http.DefaultClient = still
-	defer func() { http.DefaultClient = old }()
-	return w.call("POST", path, "", v.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
+	return w.browse("POST", path, v.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 }
 
 func (w *world) get(path string, headers ...string) (int, string, http.Header) {
 	w.t.Helper()
-	old := http.DefaultClient
-	http.DefaultClient = still
-	defer func() { http.DefaultClient = old }()
-	return w.call("GET", path, "", "", headers...)
+	return w.browse("GET", path, "", headers...)
 }
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
@@ -206,6 +225,53 @@ func TestOAuthCode(t *testing.T) {
 		if n := storetest.Get(t, db, `SELECT COUNT(*) FROM oauth_codes`); n != 0 {
 			t.Errorf("%d old codes are kept", n)
 		}
+	})
+}
+
+// TestOAuthCodeAtOnce: of many who show a code at the same time one gets a
+// token, at most, and none of them keeps it.
+func TestOAuthCodeAtOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newOAuthWorld(t, db, WebOptions{})
+		v := url.Values{"grant_type": {"authorization_code"}, "client_id": {w.app}, "client_secret": {w.secret}, "redirect_uri": {appBack}, "code": {w.code()}}
+		var good atomic.Int64
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if s, body, _ := w.form("/oauth/access_token", v); s == 200 {
+					good.Add(1)
+				} else if s != 400 {
+					t.Error(s, body)
+				}
+			})
+		}
+		all.Wait()
+		left := storetest.Get(t, db, `SELECT COUNT(*) FROM oauth_tokens WHERE application_id > 0`)
+		if good.Load() != 1 || left != 0 {
+			t.Errorf("%d got a token, %d are left", good.Load(), left)
+		}
+	})
+}
+
+// TestTokenLastUsed: the list of an application's tokens tells when each was
+// used.
+func TestTokenLastUsed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newOAuthWorld(t, db, WebOptions{})
+		tokens := "/api/v1/organization/acme/applications/" + w.app + "/tokens"
+		token := jsonText(t, w.want(200, "POST", tokens, w.ann, `{"name":"x","scope":"user:read"}`), "token")
+		w.svc.Tick(t.Context())
+		holds(t, w.want(200, "GET", tokens, w.ann, ""), `"last_accessed":null`)
+		w.want(200, "GET", "/api/v1/user/", token, "")
+		set := *w.svc.Settings()
+		set.TokensUsedEvery = time.Hour
+		w.svc.Configure(set)
+		w.svc.Tick(t.Context())
+		holds(t, w.want(200, "GET", tokens, w.ann, ""), `"last_accessed":null`)
+		set.TokensUsedEvery = 0
+		w.svc.Configure(set)
+		w.svc.Tick(t.Context())
+		lacks(t, w.want(200, "GET", tokens, w.ann, ""), `"last_accessed":null`)
 	})
 }
 

@@ -125,6 +125,7 @@ func authSettings(c *config.Config) auth.Settings {
 		ReadOnly:                  c.Server.ReadOnly(),
 		AuditLogins:               c.Audit.AuditLogins,
 		AuditLoginFailures:        c.Audit.AuditLoginFailures,
+		TokensUsedEvery:           c.Auth.OAuthTokenLastAccessedUpdateThreshold,
 		UnapprovedKeysKept:        c.Auth.UnapprovedServiceKeyTTL,
 		NoLastUsed:                !c.Features.UserLastAccessed,
 		LastUsedEvery:             c.Auth.LastAccessedUpdateThreshold,

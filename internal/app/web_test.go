@@ -1,10 +1,12 @@
 package app
 
 import (
+	"bufio"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +47,39 @@ func TestWebPaths(t *testing.T) {
 	}
 	if r := send(t, "GET", s.base+"/api/v1/superuser/changelog", "", "Authorization", "Bearer "+token, "Origin", "https://a.example"); !strings.Contains(r.body, "1.2.3") || r.header.Get("Access-Control-Allow-Origin") != "https://a.example" {
 		t.Error(r)
+	}
+}
+
+// TestStreamEnds: a stream of events comes through the whole server, and does
+// not keep it from stopping.
+func TestStreamEnds(t *testing.T) {
+	s := open(t, Options{})
+	s.initialize("ada")
+	in := send(t, "POST", s.base+"/api/v1/signin", `{"username":"ada","password":"`+password+`"}`, "Content-Type", "application/json")
+	cookie, _, _ := strings.Cut(in.header.Get("Set-Cookie"), ";")
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.base+"/realtime/user/subscribe?events=notification", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", cookie)
+	res, err := plain.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(res.Body)
+	if !lines.Scan() || lines.Text() != "data: {}" {
+		t.Fatal(res.Status, lines.Text())
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for lines.Scan() {
+		if text := lines.Text(); text != "" && text != ": " {
+			t.Error(text)
+		}
+	}
+	if err := errors.Join(lines.Err(), res.Body.Close()); err != nil { // ended in order, not cut
+		t.Error(err)
 	}
 }
 

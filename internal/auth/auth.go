@@ -46,6 +46,7 @@ type Settings struct {
 	LastUsedEvery             time.Duration // LAST_ACCESSED_UPDATE_THRESHOLD_S: the note is written at most this often; 0 = every minute
 	AppTokensKept             time.Duration // EXPIRED_APP_SPECIFIC_TOKEN_GC: application tokens go this long after their end; 0 = they stay
 	ServiceKeysKept           time.Duration // EXPIRED_SERVICE_KEY_TTL_SEC: service keys go this long after their end; 0 = 7 days
+	TokensUsedEvery           time.Duration // OAUTH_TOKEN_LAST_ACCESSED_UPDATE_THRESHOLD_S: the last use of OAuth tokens is written at most this often; 0 = every minute
 	UnapprovedKeysKept        time.Duration // UNAPPROVED_SERVICE_KEY_TTL_SEC: service keys wait so long for their approval; 0 = a day
 	Names                     gantry.NameRules
 
@@ -128,6 +129,8 @@ type Service struct {
 	usedMu    sync.Mutex
 	used      map[gantry.AccountID]time.Time // not yet in the store
 	usedSaved time.Time                      // when it was written last
+	tokens    map[int64]time.Time            // used OAuth tokens, not yet in the store
+	tokensAt  time.Time                      // when they were written last
 }
 
 // New returns a Service that signs with a key of its own, whose public half is
@@ -159,7 +162,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{store: o.Store, keys: o.Keys, opts: o, log: o.Logger, metrics: o.Metrics, now: o.Now,
 		verified: newExpiring[[32]byte, *Grants](20_000), public: newExpiring[string, *publicKey](1000),
 		proven: newExpiring[[32]byte, struct{}](20_000), strange: newExpiring[string, failures](20_000),
-		used: map[gantry.AccountID]time.Time{}, ext: newExternalState()}
+		used: map[gantry.AccountID]time.Time{}, tokens: map[int64]time.Time{}, ext: newExternalState()}
 	s.Configure(o.Settings)
 	if err := s.startPasswords(); err != nil {
 		return nil, err
@@ -199,6 +202,7 @@ func (s *Service) Run(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			s.saveUsed(last, true)
+			s.saveTokensUsed(last, true)
 			return ctx.Err()
 		case <-tick.C:
 		}
@@ -213,6 +217,7 @@ func (s *Service) Tick(ctx context.Context) {
 	}
 	s.saveUsed(ctx, false)
 	s.freshRanks(ctx)
+	s.saveTokensUsed(ctx, false)
 	now := s.now()
 	s.verified.sweep(now)
 	s.public.sweep(now)

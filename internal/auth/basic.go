@@ -498,6 +498,7 @@ func (s *Service) OAuth(ctx context.Context, token string, actor gantry.Actor) (
 	case !a.Active():
 		return Identity{}, errDisabled
 	}
+	s.tokenUsed(o.ID)
 	return s.identify(a, gantry.ActorOAuth, o.UUID, splitScopes(o.Scope), actor), nil
 }
 

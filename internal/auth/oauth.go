@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
@@ -52,4 +53,32 @@ func CheckOAuthCode(row store.OAuthCode, code, redirectURI, verifier string) err
 func (s *Service) CheckClientSecret(a store.Application, secret string) (bool, error) {
 	want, err := s.ApplicationSecret(a)
 	return err == nil && same(want, secret), err
+}
+
+// tokenUsed notes that an OAuth token was used.
+func (s *Service) tokenUsed(id int64) {
+	s.usedMu.Lock()
+	defer s.usedMu.Unlock()
+	if len(s.tokens) < 100_000 {
+		s.tokens[id] = s.now()
+	}
+}
+
+// saveTokensUsed is saveUsed for OAuth tokens.
+func (s *Service) saveTokensUsed(ctx context.Context, last bool) {
+	set, now := s.Settings(), s.now()
+	s.usedMu.Lock()
+	if !last && now.Sub(s.tokensAt) < set.TokensUsedEvery-time.Second { // ticks are not exact
+		s.usedMu.Unlock()
+		return
+	}
+	tokens := s.tokens
+	s.tokens, s.tokensAt = map[int64]time.Time{}, now
+	s.usedMu.Unlock()
+	if set.ReadOnly || len(tokens) == 0 {
+		return
+	}
+	if err := s.store.OAuthTokensUsed(ctx, tokens); err != nil {
+		s.log.WarnContext(ctx, "note OAuth tokens in use", "error", err)
+	}
 }

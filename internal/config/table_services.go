@@ -143,7 +143,7 @@ func miscFields() []Field {
 		row("BLOBUPLOAD_DELETION_DATE_THRESHOLD", Minutes, "2880", used|live, "Minutes without progress after which an upload is dead.", between(1, 5256000)),
 		row("STAGGER_WORKERS", Bool, "true", 0, "Start workers at different moments."),
 		row("LOCAL_OAUTH_HANDLER", String, "/oauth/localapp", used|live, "Path of the page that shows a token to a local application."),
-		row("OAUTH_TOKEN_LAST_ACCESSED_UPDATE_THRESHOLD_S", Seconds, "60", live|later, "Write the last use of an OAuth token at most this often."),
+		row("OAUTH_TOKEN_LAST_ACCESSED_UPDATE_THRESHOLD_S", Seconds, "60", used|live|later, "Write the last use of an OAuth token at most this often."),
 		row("QUEUE_WORKER_METRICS_REFRESH_SECONDS", Seconds, "300", live, "How often the metrics of waiting jobs are taken.", between(1, 86400)),
 		row("V3_UPGRADE_MODE", String, "", 0, "Phase of Quay's upgrade from version 2.", oneOf("new-installation", "complete", "background", "post-oci-rollout", "post-oci-roll-back-compat", "production-transition"), dead("That upgrade is long past.")),
 		row("FEATURE_ACI_CONVERSION", Bool, "", 0, "Conversion to rkt's images.", dead("rkt is gone.")),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -235,4 +237,24 @@ func (t *tx) endAssignment(ctx context.Context, a Application, account gantry.Ac
 		return errNoAccount("assignment")
 	}
 	return err
+}
+
+// OAuthTokensUsed notes when tokens were used last, by id.
+func (db *DB) OAuthTokensUsed(ctx context.Context, used map[int64]time.Time) error {
+	ids := slices.Sorted(maps.Keys(used)) // in one order, so that two processes do not wait for each other
+	for chunk := range slices.Chunk(ids, 500) {
+		err := db.update(ctx, "note OAuth tokens in use", func(ctx context.Context, t *tx) error {
+			for _, id := range chunk {
+				at := used[id].UnixMilli()
+				if _, err := t.exec(ctx, `UPDATE oauth_tokens SET last_used_ms = ? WHERE id = ? AND last_used_ms < ?`, at, id, at); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
