@@ -371,7 +371,7 @@ func (s *server) admit(c *call) error {
 			return gantry.Errorf(gantry.Denied, "csrf", "CSRF token was invalid or missing.")
 		}
 	}
-	if change && c.session == nil && r.Header.Get("Authorization") == "" {
+	if change && c.id.Anonymous() { // whatever a page of another site, which CORS may let in, has put into Authorization
 		if err := http.NewCrossOriginProtection().Check(r); err != nil {
 			return gantry.Errorf(gantry.Denied, "csrf", "Cross-origin requests are refused.")
 		}

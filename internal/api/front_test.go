@@ -151,6 +151,22 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+// TestCORSAttack: a page of another site that CORS lets in makes nothing where
+// nobody needs to sign in: not the first account, and no session.
+func TestCORSAttack(t *testing.T) {
+	w := newWorld(t).with(Options{UserInitialize: true, UserCreation: true, Web: WebOptions{CORSOrigins: []string{"*"}}})
+	for _, credentials := range []string{"", "Basic eDp5", "Digest x"} {
+		for _, path := range []string{"user/initialize", "user/", "signin"} {
+			for _, from := range [][]string{{"Origin", "https://evil.example"}, {"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}} {
+				w.want(403, "POST", "/api/v1/"+path, "", `{"username":"eve","password":"eve-password"}`, append(from, "Authorization", credentials)...)
+			}
+		}
+	}
+	if there, err := w.db.HasUsers(t.Context()); err != nil || there {
+		t.Error("there is an account: ", err)
+	}
+}
+
 // TestDiscoveryInternal: what is for the registry's own pages is shown to who
 // asks for it, and names what there is.
 func TestDiscoveryInternal(t *testing.T) {
