@@ -181,6 +181,7 @@ func (db *DB) changeRepository(ctx context.Context, r Repository, set string, va
 			if err := t.freezeRepository(ctx, r.ID, state); err != nil {
 				return err
 			}
+			t.who = true // who keeps the repository in memory reads it anew
 		}
 		t.touch(r.ID)
 		return t.event(ctx, Event{Kind: kind, Namespace: r.Namespace, Repo: r.ID, Actor: actor,
