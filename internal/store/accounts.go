@@ -159,6 +159,12 @@ type NewAccount struct {
 	// Token is a user's first OAuth token, for the account that is made; nil =
 	// none.
 	Token *OAuthToken
+	// Invite is the hash of an invitation by mail, which the account accepts;
+	// it has to be good. "" = none.
+	Invite string
+	// Code is a code for the account's address, with the mail that brings it;
+	// nil = none.
+	Code *NewCode
 }
 
 // CreateUser makes a user. A name that is taken, by any account, is Conflict
@@ -178,8 +184,23 @@ func (db *DB) CreateUser(ctx context.Context, n NewAccount, actor gantry.Actor) 
 			by.Account, by.Name, by.Kind = a.ID, a.Name, gantry.ActorUser
 		}
 		if err := t.event(ctx, Event{Kind: "user_create", Namespace: a.ID, Actor: by,
-			Payload: map[string]any{"username": a.Name, "email": a.Email}}); err != nil || n.Token == nil {
+			Payload: map[string]any{"username": a.Name, "email": a.Email}}); err != nil {
 			return err
+		}
+		if n.Invite != "" {
+			if _, err := t.answerInvite(ctx, n.Invite, a, true, by); err != nil {
+				return err
+			}
+		}
+		if n.Code != nil {
+			code := *n.Code
+			code.Account = a.ID
+			if _, err := t.createCode(ctx, code); err != nil {
+				return err
+			}
+		}
+		if n.Token == nil {
+			return nil
 		}
 		token := *n.Token
 		token.Account = a.ID
@@ -431,6 +452,9 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 				return err
 			}
 		}
+		if err := t.dropNotifications(ctx, `n.ns_id = ?`, id); err != nil {
+			return err
+		}
 		now := t.now.UnixMilli()
 		var repos []gantry.RepoID
 		err = t.each(ctx, func(r *sql.Rows) error {
@@ -484,6 +508,12 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM prune_policies WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM prune_runs WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM immutability_policies WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM quota_states WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM notices WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM codes WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM team_invites WHERE org_id = ?`, []any{id}},
+			{`DELETE FROM team_invites WHERE account_id = ?`, []any{id}},
+			{`DELETE FROM repository_emails WHERE repo_id IN (SELECT id FROM repositories WHERE ns_id = ?)`, []any{id}},
 			// Deleted repositories are never public: lists of public ones need not look.
 			{`UPDATE repositories SET deleted_ms = ?, visibility = 'private', state = ?, version = version + 1
 				WHERE ns_id = ? AND deleted_ms = 0`, []any{now, int(gantry.MarkedForDeletion), id}},

@@ -57,6 +57,9 @@ type NewJob struct {
 	After       time.Time // not before this time; zero = now
 	MaxAttempts int       // 0 = 5
 	Payload     any       // becomes JSON; nil = {}
+	// Delivery is put into the line of a notification in the same transaction,
+	// also where an equal job is queued already; nil = none.
+	Delivery *NewDelivery
 }
 
 // A Job is a row of the queue.
@@ -145,6 +148,11 @@ func (t *tx) enqueue(ctx context.Context, jobs []NewJob) (added int, err error) 
 		attempts := j.MaxAttempts
 		if attempts <= 0 {
 			attempts = defaultAttempts
+		}
+		if j.Delivery != nil {
+			if err := t.addDelivery(ctx, j.Delivery); err != nil {
+				return 0, err
+			}
 		}
 		if j.Dedupe != "" {
 			found, err := t.joinJob(ctx, j, after)

@@ -25,8 +25,8 @@ type OAuthCode struct {
 	Expires     time.Time
 }
 
-// maxCodes bounds the codes of an application that nobody has exchanged.
-const maxCodes = 1000
+// maxOAuthCodes bounds the codes of an application that nobody has exchanged.
+const maxOAuthCodes = 1000
 
 // CreateOAuthCode stores a code for an application. With an assignment, it
 // ends. More than 1000 codes that wait are Limited on "code".
@@ -45,7 +45,7 @@ func (db *DB) CreateOAuthCode(ctx context.Context, a Application, c OAuthCode, a
 		if err := t.queryRow(ctx, `SELECT COUNT(*) FROM oauth_codes WHERE application_id = ?`, a.ID).Scan(&n); err != nil {
 			return err
 		}
-		if n >= maxCodes {
+		if n >= maxOAuthCodes {
 			return &gantry.Error{Code: gantry.Limited, Object: "code", Retry: time.Minute, Detail: "Too many codes of this application wait to be exchanged"}
 		}
 		_, err := t.exec(ctx, `INSERT INTO oauth_codes (application_id, account_id, name, secret_hash, scope, redirect_uri, challenge, token_uuid, created_ms, expires_ms)

@@ -240,6 +240,7 @@ func (db *DB) ConvertUser(ctx context.Context, id, admin gantry.AccountID, actor
 			return err
 		}
 		for _, q := range []string{`DELETE FROM sessions WHERE account_id = ?`, `DELETE FROM app_tokens WHERE account_id = ?`,
+			`DELETE FROM notices WHERE account_id = ?`, `DELETE FROM codes WHERE account_id = ?`, `DELETE FROM team_invites WHERE account_id = ?`,
 			`DELETE FROM oauth_token_titles WHERE token_id IN (SELECT id FROM oauth_tokens WHERE account_id = ?)`,
 			`DELETE FROM oauth_tokens WHERE account_id = ?`, `DELETE FROM permissions WHERE account_id = ?`,
 			`DELETE FROM oauth_codes WHERE account_id = ?`, `DELETE FROM oauth_assignments WHERE account_id = ?`,

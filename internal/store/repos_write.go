@@ -128,10 +128,14 @@ func (db *DB) DeleteRepository(ctx context.Context, r Repository, actor gantry.A
 			WHERE id = ?`, uuid.NewString(), int(gantry.MarkedForDeletion), t.now.UnixMilli(), r.ID); err != nil {
 			return err
 		}
-		for _, q := range []string{`DELETE FROM permissions WHERE repo_id = ?`, `DELETE FROM stars WHERE repo_id = ?`, `DELETE FROM repository_words WHERE repo_id = ?`} {
+		for _, q := range []string{`DELETE FROM permissions WHERE repo_id = ?`, `DELETE FROM stars WHERE repo_id = ?`, `DELETE FROM repository_words WHERE repo_id = ?`,
+			`DELETE FROM repository_emails WHERE repo_id = ?`, `DELETE FROM codes WHERE repo_id = ?`} {
 			if _, err := t.exec(ctx, q, r.ID); err != nil {
 				return err
 			}
+		}
+		if err := t.dropNotifications(ctx, `n.repo_id = ?`, r.ID); err != nil {
+			return err
 		}
 		if err := t.review(ctx, reviewRepository, int64(r.ID), 0, t.now); err != nil {
 			return err

@@ -126,7 +126,7 @@ func (db *DB) DeleteTeam(ctx context.Context, g Team, actor gantry.Actor) error 
 			return errors.Join(err, asError(errNoAccount("team"), err == nil && n == 0))
 		}
 		for _, q := range []string{`DELETE FROM team_members WHERE team_id = ?`, `DELETE FROM permissions WHERE team_id = ?`,
-			`DELETE FROM prototypes WHERE team_id = ?`, `DELETE FROM team_syncs WHERE team_id = ?`} {
+			`DELETE FROM prototypes WHERE team_id = ?`, `DELETE FROM team_syncs WHERE team_id = ?`, `DELETE FROM team_invites WHERE team_id = ?`} {
 			if _, err := t.exec(ctx, q, g.ID); err != nil {
 				return err
 			}
@@ -176,17 +176,28 @@ func (db *DB) AddTeamMember(ctx context.Context, g Team, who Account, actor gant
 		if _, err := t.team(ctx, g.Organization, g.Name); err != nil {
 			return err
 		}
-		there, err := t.exists(ctx, `SELECT 1 FROM team_members WHERE team_id = ? AND account_id = ?`, g.ID, who.ID)
-		if err != nil || there {
+		added, err := t.addTeamMember(ctx, g.ID, who.ID)
+		if err != nil || !added {
 			return err
 		}
-		if _, err := t.exec(ctx, `INSERT INTO team_members (team_id, account_id) VALUES (?, ?)`, g.ID, who.ID); err != nil {
-			return err
-		}
-		t.who = true
 		return t.event(ctx, Event{Kind: "org_add_team_member", Namespace: g.Organization, Actor: actor,
 			Payload: map[string]any{"member": who.Name, "team": g.Name}})
 	})
+}
+
+// addTeamMember puts an account into a team unless it is in it. The caller has
+// locked the organization. An invitation into the team has served.
+func (t *tx) addTeamMember(ctx context.Context, team int64, who gantry.AccountID) (added bool, err error) {
+	if _, err := t.exec(ctx, `DELETE FROM team_invites WHERE team_id = ? AND account_id = ?`, team, who); err != nil {
+		return false, err
+	}
+	there, err := t.exists(ctx, `SELECT 1 FROM team_members WHERE team_id = ? AND account_id = ?`, team, who)
+	if err != nil || there {
+		return false, err
+	}
+	t.who = true
+	_, err = t.exec(ctx, `INSERT INTO team_members (team_id, account_id) VALUES (?, ?)`, team, who)
+	return err == nil, err
 }
 
 // RemoveTeamMember takes somebody out of a team; NotFound on "member" if he is
