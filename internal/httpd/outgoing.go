@@ -27,7 +27,12 @@ type OutgoingOptions struct {
 	// they are private, as SSRF_ALLOWED_HOSTS has them: a name allows what it
 	// resolves to.
 	Allowed []string
-	Timeout time.Duration // of a whole request; 0 is 10 s
+	// Blocked are hosts, addresses and networks that are not reached though they
+	// are public, or in Allowed: a name blocks itself and those below it.
+	Blocked []string
+	// Certificates show who asks, to who wants to know.
+	Certificates []tls.Certificate
+	Timeout      time.Duration // of a whole request; 0 is 10 s
 	// Proxy finds the proxy of a request; nil is that of the environment
 	// (HTTPS_PROXY and the like). What goes through one is judged by it, but
 	// an address that is written as numbers is judged here, too.
@@ -46,30 +51,21 @@ func Outgoing(o OutgoingOptions) *http.Client {
 	if proxy == nil {
 		proxy = http.ProxyFromEnvironment
 	}
-	g := guard{names: map[string]bool{}}
-	for _, a := range o.Allowed {
-		if p, err := netip.ParsePrefix(a); err == nil {
-			g.networks = append(g.networks, p.Masked())
-		} else if ip, err := netip.ParseAddr(strings.Trim(a, "[]")); err == nil {
-			g.networks = append(g.networks, netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()))
-		} else {
-			g.names[strings.ToLower(strings.TrimSuffix(a, "."))] = true
-		}
-	}
-	free := &net.Dialer{Timeout: o.Timeout}
+	g := guard{allowed: newHosts(o.Allowed), blocked: newHosts(o.Blocked)}
+	free := &net.Dialer{Timeout: o.Timeout, Control: g.unblocked}
 	strict := &net.Dialer{Timeout: o.Timeout, Control: g.control}
 	direct := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			host, _, err := net.SplitHostPort(addr)
-			if err == nil && g.names[strings.ToLower(strings.TrimSuffix(host, "."))] {
+			if err == nil && g.allowed.names[name(host)] {
 				return free.DialContext(ctx, network, addr)
 			}
 			return strict.DialContext(ctx, network, addr)
 		},
 	}
-	proxied := &http.Transport{DialContext: free.DialContext}
+	proxied := &http.Transport{DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext}
 	for _, t := range []*http.Transport{direct, proxied} {
-		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, Certificates: o.Certificates, MinVersion: tls.VersionTLS12}
 		t.ForceAttemptHTTP2 = true
 		t.MaxIdleConns, t.IdleConnTimeout = 16, 30*time.Second
 		t.TLSHandshakeTimeout, t.MaxResponseHeaderBytes = o.Timeout, 64<<10
@@ -78,6 +74,9 @@ func Outgoing(o OutgoingOptions) *http.Client {
 		Timeout:       o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if g.blocks(r.URL.Hostname()) {
+				return nil, ErrForbiddenTarget
+			}
 			via, err := proxy(r)
 			if err != nil {
 				return nil, err
@@ -100,9 +99,51 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-type guard struct {
+// hosts are names, addresses and networks.
+type hosts struct {
 	networks []netip.Prefix
 	names    map[string]bool
+}
+
+func newHosts(list []string) hosts {
+	h := hosts{names: map[string]bool{}}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a); err == nil {
+			h.networks = append(h.networks, p.Masked())
+		} else if ip, err := netip.ParseAddr(strings.Trim(a, "[]")); err == nil {
+			h.networks = append(h.networks, netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()))
+		} else {
+			h.names[name(a)] = true
+		}
+	}
+	return h
+}
+
+// name is a host's name as hosts has it.
+func name(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+type guard struct{ allowed, blocked hosts }
+
+// blocks reports whether a host is blocked by its name, or by one above it.
+func (g guard) blocks(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return contains(g.blocked.networks, ip.Unmap().WithZone(""))
+	}
+	for n, ok := name(host), true; ok; _, n, ok = strings.Cut(n, ".") {
+		if g.blocked.names[n] {
+			return true
+		}
+	}
+	return false
+}
+
+// unblocked is control for a host that is allowed by its name.
+func (g guard) unblocked(_, addr string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || contains(g.blocked.networks, at.Addr().Unmap().WithZone("")) {
+		return ErrForbiddenTarget
+	}
+	return nil
 }
 
 // control sees the address that is really connected to, after its name was
@@ -127,7 +168,10 @@ var special = []netip.Prefix{
 
 func (g guard) allows(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
-	if contains(g.networks, ip) {
+	if contains(g.blocked.networks, ip) {
+		return false
+	}
+	if contains(g.allowed.networks, ip) {
 		return true
 	}
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !contains(special, ip)
