@@ -121,6 +121,11 @@ var homes = []struct {
 		why:     "who somebody is at a service outside is the matter of internal/auth; use auth.Provider and auth.Site",
 	},
 	{
+		imports: []string{"github.com/wneessen/go-mail"},
+		rooms:   []string{"internal/mail"},
+		why:     "mail is sent by internal/mail alone; queue a mail.Message",
+	},
+	{
 		imports: []string{"github.com/prometheus/client_golang"},
 		rooms:   []string{"internal/telemetry"},
 		tests:   true,
