@@ -37,6 +37,7 @@ type Options struct {
 	External ExternalOptions // identities outside
 	Policies PolicyOptions   // about tags
 	Logs     LogOptions      // of the audit log
+	Tell     TellOptions     // notifications and mail
 	Web      WebOptions      // what is served outside of /api/v1
 
 	UserInitialize bool                  // FEATURE_USER_INITIALIZE

@@ -34,6 +34,7 @@ var routes = ordered(
 	federationRoutes,
 	serviceKeyRoutes,
 	frontRoutes,
+	notificationRoutes,
 	offRoutes, // last: superuser/{id}/logs is none of the others
 )
 
@@ -70,9 +71,6 @@ var below = []string{
 	"manifest/{x}",
 	"manifest/{x}/labels",
 	"manifest/{x}/labels/{y}",
-	"notification",
-	"notification/{x}",
-	"notification/{x}/test",
 	"tag",
 	"tag/{x}",
 	"tag/{x}/expire",

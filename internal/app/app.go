@@ -59,6 +59,7 @@ type Options struct {
 
 	reopen     *func() error // set to what opens the log file anew
 	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
+	tellPoll   time.Duration // how often deliveries are looked for; 0 = 1 s
 
 	now    func() time.Time          // the store's clock; nil = time.Now
 	faults func(fs.Op, string) error // of storage in files, as in fs.Options; nil = none
@@ -76,6 +77,7 @@ type Server struct {
 	gate    *httpd.Gate
 	content *content.Store
 	edges   *edges
+	tell    *teller
 	front   *httpd.Server // nil: no listener
 	scrape  *httpd.Server // nil: no metrics
 	addr    net.Addr
@@ -121,6 +123,7 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics}); err != nil {
 		return s, err
 	}
+	s.tell = newTeller(s)
 	if s.edges, err = newEdges(s, cfg); err != nil {
 		return s, err
 	}

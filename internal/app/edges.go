@@ -72,6 +72,10 @@ func (e *edges) configure(cfg *config.Config) error {
 		o.Store, o.Auth, o.Content, o.Logger = s.db, s.auth, s.content, s.log
 		o.Logs.Mail = s.mail()
 		s.plugWeb(&o.Web, cfg)
+		o.Tell.Notify, o.Tell.Base = s.tell.notify, func() string { url, _ := s.tell.base(); return url }
+		if cfg.Features.Mailing {
+			o.Tell.Mail = s.tell.mail
+		}
 		h.api = api.New(o)
 	}
 	h.health = httpd.NewHealth(httpd.HealthOptions{

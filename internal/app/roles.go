@@ -99,7 +99,7 @@ var quayServices = map[string]Roles{
 	"gcworker": {GC: true}, "namespacegcworker": {GC: true}, "repositorygcworker": {GC: true},
 	"blobuploadcleanupworker": {GC: true},
 	"globalpromstats":         {Jobs: true}, "storagereplication": {Jobs: true}, "queuecleanupworker": {Jobs: true},
-	"quotatotalworker": {Jobs: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
+	"quotatotalworker": {Jobs: true}, "notificationworker": {Jobs: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
 }
 
 // restrict applies QUAY_SERVICES (only; nil = not said) and

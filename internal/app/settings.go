@@ -13,6 +13,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/mail"
+	"github.com/gantry-registry/gantry/internal/notify"
 	"github.com/gantry-registry/gantry/internal/prune"
 	"github.com/gantry-registry/gantry/internal/registry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -245,6 +247,8 @@ func apiOptions(c *config.Config) api.Options {
 		SearchPage:     c.UI.SearchResultsPerPage,
 		SearchPages:    c.UI.SearchMaxResultPageCount,
 		External:       externalOptions(c),
+		Tell: api.TellOptions{QuotaEvents: c.Features.QuotaManagement && c.Features.QuotaNotifications, TeamInvite: c.Features.RequireTeamInvite,
+			CodeLife: c.Auth.UserRecoveryTokenLifetime, Title: c.UI.Title},
 	}
 	if c.Features.SuperuserConfigDump {
 		o.ConfigDump = c.Redacted
@@ -262,6 +266,47 @@ func logsOptions(c *config.Config) api.LogOptions {
 		o.Base = linkScheme(c) + "://" + c.Server.Hostname
 	}
 	return o
+}
+
+func mailSettings(c *config.Config) mail.Settings {
+	return mail.Settings{On: c.Features.Mailing, Host: c.Mail.Server, Port: c.Mail.Port, TLS: c.Mail.UseTLS, Auth: c.Mail.UseAuth,
+		Username: c.Mail.Username, Password: c.Mail.Password, Sender: c.Mail.DefaultSender, FailSilently: c.Mail.FailSilently}
+}
+
+// expiryEvery is NOTIFICATION_TASK_RUN_MINIMUM_INTERVAL_MINUTES unless it is
+// written, as in Quay.
+const expiryEvery = 5 * time.Hour
+
+func notifySettings(c *config.Config) notify.Settings {
+	o := notify.Settings{Quota: c.Features.QuotaManagement, QuotaEvents: c.Features.QuotaNotifications,
+		QuotaCooldown: c.Quota.NotificationCooldown, DefaultQuota: c.Quota.DefaultReject}
+	if c.Features.ImageExpiryTrigger {
+		o.ExpiryEvery = cmp.Or(c.Notify.TaskRunMinimumInterval, expiryEvery)
+	}
+	return o
+}
+
+// outgoingOptions are those of the client for addresses that users gave,
+// without the authorities.
+func outgoingOptions(c *config.Config) httpd.OutgoingOptions {
+	return httpd.OutgoingOptions{Allowed: c.Notify.SSRFAllowedHosts, Blocked: c.Notify.WebhookHostnameBlacklist, Timeout: c.Notify.SendTimeout}
+}
+
+// showsCertificate reports whether webhooks are sent with the registry's own
+// certificate, for targets that ask who calls.
+func showsCertificate(c *config.Config) bool {
+	return c.Server.Scheme == "https" && c.Bundle.CertFile != "" && c.Bundle.KeyFile != ""
+}
+
+// publicScheme is the scheme of the addresses in mail and notifications.
+func publicScheme(c *config.Config) string {
+	if scheme := linkScheme(c); scheme != "" {
+		return scheme
+	}
+	if tlsOptions(c) != nil || c.Server.ExternalTLSTermination {
+		return "https"
+	}
+	return "http"
 }
 
 func tagOptions(c *config.Config) api.TagOptions {

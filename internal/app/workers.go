@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -50,6 +51,7 @@ func (s *Server) work(ctx context.Context) {
 	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
+		start("telling", s.tell.run)
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)
@@ -162,7 +164,7 @@ func (s *Server) queues(ctx context.Context) {
 			}
 			return
 		}
-		for kind := range s.kinds() {
+		for kind := range joined(s.kinds(), s.tell.kinds()) {
 			i := slices.IndexFunc(list, func(b store.JobBacklog) bool { return b.Kind == kind })
 			if i < 0 {
 				s.metrics.Queue(kind, 0, 0)
@@ -171,6 +173,12 @@ func (s *Server) queues(ctx context.Context) {
 			s.metrics.Queue(kind, list[i].Running, list[i].Due)
 		}
 	})
+}
+
+// joined is a and b in one.
+func joined[K comparable, V any](a, b map[K]V) map[K]V {
+	maps.Copy(a, b)
+	return a
 }
 
 // rest waits for d, a change of the configuration, or the end of ctx.
@@ -362,17 +370,22 @@ func (s *Server) kinds() map[string]jobs.Kind {
 	s.addPruning(kinds)
 	s.addAudit(kinds)
 	for name, k := range kinds {
-		handle := k.Handle
-		k.Handle = func(ctx context.Context, r *jobs.Run) error {
-			ctx, span := s.tracer.Start(ctx, "job "+name)
-			defer span.End()
-			err := handle(ctx, r)
-			span.Fail(err)
-			return err
-		}
-		kinds[name] = k
+		kinds[name] = s.traced(name, k)
 	}
 	return kinds
+}
+
+// traced has a kind of job make spans.
+func (s *Server) traced(name string, k jobs.Kind) jobs.Kind {
+	handle := k.Handle
+	k.Handle = func(ctx context.Context, r *jobs.Run) error {
+		ctx, span := s.tracer.Start(ctx, "job "+name)
+		defer span.End()
+		err := handle(ctx, r)
+		span.Fail(err)
+		return err
+	}
+	return k
 }
 
 // until0 calls f until it has nothing more to do.

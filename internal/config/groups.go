@@ -234,10 +234,9 @@ type Mail struct {
 
 // Quota holds the settings of limits on what namespaces store.
 type Quota struct {
-	DefaultReject                int64         `config:"DEFAULT_SYSTEM_REJECT_QUOTA_BYTES"` // 0 = no limit
-	NotificationCooldown         time.Duration `config:"QUOTA_NOTIFICATION_COOLDOWN_SECONDS"`
-	NotificationWorkerPollPeriod time.Duration `config:"QUOTA_NOTIFICATION_WORKER_POLL_PERIOD"`
-	RegistrySizePollPeriod       time.Duration `config:"QUOTA_REGISTRY_SIZE_POLL_PERIOD"`
+	DefaultReject          int64         `config:"DEFAULT_SYSTEM_REJECT_QUOTA_BYTES"` // 0 = no limit
+	NotificationCooldown   time.Duration `config:"QUOTA_NOTIFICATION_COOLDOWN_SECONDS"`
+	RegistrySizePollPeriod time.Duration `config:"QUOTA_REGISTRY_SIZE_POLL_PERIOD"`
 }
 
 // Mirror holds the settings of repositories kept equal to those of another registry.
@@ -441,7 +440,6 @@ type Features struct {
 	QuotaManagement                 bool `config:"FEATURE_QUOTA_MANAGEMENT"`
 	EditQuota                       bool `config:"FEATURE_EDIT_QUOTA"`
 	VerifyQuota                     bool `config:"FEATURE_VERIFY_QUOTA"`
-	QuotaSuppressFailures           bool `config:"FEATURE_QUOTA_SUPPRESS_FAILURES"`
 	QuotaNotifications              bool `config:"FEATURE_QUOTA_NOTIFICATIONS"`
 	ProxyCache                      bool `config:"FEATURE_PROXY_CACHE"`
 	ProxyCacheBlobDownload          bool `config:"FEATURE_PROXY_CACHE_BLOB_DOWNLOAD"`
