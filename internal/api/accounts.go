@@ -104,7 +104,10 @@ func checkEmail(e string) error {
 }
 
 func (s *server) signIn(c *call) error {
-	var in struct{ Username, Password string }
+	var in struct {
+		Username, Password string
+		InviteCode         string `json:"invite_code"`
+	}
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
@@ -113,6 +116,14 @@ func (s *server) signIn(c *call) error {
 	}
 	ctx := c.r.Context()
 	id, err := s.Auth.Login(ctx, in.Username, in.Password, actorOf(c.r))
+	if gantry.ReasonOf(err) == gantry.Unverified {
+		if !s.Auth.Settings().ReadOnly {
+			if err := s.confirmAgain(c, in.Username); err != nil {
+				return err
+			}
+		}
+		return c.json(403, map[string]any{"needsEmailVerification": true, "invalidCredentials": false, "message": detail(err)})
+	}
 	if gantry.Is(err, gantry.Unauthenticated) && gantry.ReasonOf(err) != gantry.LoginBackoff {
 		return c.json(403, map[string]any{"needsEmailVerification": false, "invalidCredentials": true, "message": detail(err)})
 	}
@@ -124,6 +135,11 @@ func (s *server) signIn(c *call) error {
 	}
 	if set := s.Auth.Settings(); set.AuditLogins && !set.ReadOnly {
 		if err := s.Store.LogLogin(ctx, "login_success", id.Account.ID, id.Actor, map[string]any{"type": "quayauth", "useragent": id.Actor.Agent}); err != nil {
+			return err
+		}
+	}
+	if in.InviteCode != "" && !s.Auth.Settings().ReadOnly { // one that is not good keeps nobody out
+		if _, err := s.Store.AnswerInvite(ctx, store.HashCode(in.InviteCode), id.Account, true, id.Actor); err != nil && !gantry.Is(err, gantry.NotFound) {
 			return err
 		}
 	}
@@ -256,9 +272,6 @@ func (s *server) signUp(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
-	if s.InviteOnly { // nobody can hold an invitation: they are not given out yet
-		return gantry.Errorf(gantry.Invalid, "account", "Cannot create non-invited user")
-	}
 	if c.session != nil {
 		return gantry.Errorf(gantry.Invalid, "account", "Sign out before you create another account")
 	}
@@ -268,7 +281,23 @@ func (s *server) signUp(c *call) error {
 	if s.blockedDomain(in.Email) {
 		return gantry.Errorf(gantry.Invalid, "email", "Email domain is not allowed on this registry")
 	}
+	if s.Tell.Mail != nil && in.Email == "" {
+		return gantry.Errorf(gantry.Invalid, "email", "email is required")
+	}
 	ctx := c.r.Context()
+	invited := store.Invite{}
+	if in.InviteCode != "" {
+		var err error
+		invited, err = s.Store.Invite(ctx, store.HashCode(in.InviteCode))
+		if gantry.Is(err, gantry.NotFound) || err == nil && invited.Account != 0 {
+			return gantry.Errorf(gantry.Invalid, "invite_code", "The invitation is not valid, was answered already, or is for somebody else")
+		}
+		if err != nil {
+			return err
+		}
+	} else if s.InviteOnly {
+		return gantry.Errorf(gantry.Invalid, "account", "Cannot create non-invited user")
+	}
 	hash, err := s.Auth.HashPassword(ctx, in.Password)
 	if err != nil {
 		return err
@@ -282,9 +311,23 @@ func (s *server) signUp(c *call) error {
 		}
 		n.First, n.Superuser = !there, !there
 	}
+	if in.InviteCode != "" {
+		n.Invite = store.HashCode(in.InviteCode)
+	}
+	if s.Tell.Mail != nil && !n.Superuser && !strings.EqualFold(invited.Email, in.Email) {
+		n.Verified = false
+		code, err := s.confirmation(0, in.Username, in.Email)
+		if err != nil {
+			return err
+		}
+		n.Code = &code
+	}
 	_, err = s.Store.CreateUser(ctx, n, actorOf(c.r))
 	if err != nil {
 		return err
+	}
+	if !n.Verified {
+		return c.json(200, map[string]bool{"awaiting_verification": true})
 	}
 	id, err := s.Auth.Login(ctx, in.Username, in.Password, actorOf(c.r))
 	if err != nil {

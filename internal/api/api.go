@@ -83,8 +83,8 @@ type server struct {
 	streams  streamCount
 }
 
-// New returns the API. It answers /api/v1/…, /csrf_token, and what Serves and
-// IsCallback say.
+// New returns the API. It answers /api/v1/…, /csrf_token, and what Serves,
+// IsCallback and IsPage say.
 func New(o Options) http.Handler {
 	if o.SessionTimeout <= 0 {
 		o.SessionTimeout = 31 * 24 * time.Hour
@@ -202,6 +202,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if service, kind, ok := callbackOf(r.URL.Path); ok {
 		return s.callback(c, service, kind)
+	}
+	if page := pages[r.URL.Path]; page != nil {
+		pageRoute(r)
+		return s.servePage(c, page)
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		return s.serveWeb(c)

@@ -132,6 +132,12 @@ func (s *server) changeUser(c *call) error {
 		change.Name = in.Username
 	}
 	ctx := c.r.Context()
+	if s.Tell.Mail != nil && change.Email != nil { // it changes when the new address is confirmed
+		if err := s.changeEmail(c, *change.Email); err != nil {
+			return err
+		}
+		change.Email = nil
+	}
 	if in.Password != nil {
 		if !s.Auth.Passwords() {
 			return s.errKept()

@@ -35,6 +35,7 @@ var routes = ordered(
 	serviceKeyRoutes,
 	frontRoutes,
 	notificationRoutes,
+	tellRoutes,
 	offRoutes, // last: superuser/{id}/logs is none of the others
 )
 
@@ -67,7 +68,6 @@ const wholeRepository = "repository/{repo}"
 // has not yet. They are no names of nested repositories: who deletes a tag
 // must not delete the repository app/tag/latest.
 var below = []string{
-	"authorizedemail/{x}",
 	"manifest/{x}",
 	"manifest/{x}/labels",
 	"manifest/{x}/labels/{y}",

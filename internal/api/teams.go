@@ -70,6 +70,15 @@ func (s *server) listMembers(c *call) error {
 	for _, a := range members {
 		list = append(list, memberView(a))
 	}
+	if c.truthy("includePending", false) && c.id.OrgAdmin(c.rights) {
+		open, err := s.Store.Invites(c.r.Context(), g.ID)
+		if err != nil {
+			return err
+		}
+		for _, i := range open {
+			list = append(list, inviteView(i))
+		}
+	}
 	v := map[string]any{"name": g.Name, "members": list, "can_edit": c.id.OrgAdmin(c.rights)}
 	if err := s.syncView(c, g, v); err != nil {
 		return err
@@ -89,6 +98,9 @@ func (s *server) addMember(c *call) error {
 	if err := followed(g, a); err != nil {
 		return err
 	}
+	if s.invites(c, a) {
+		return s.inviteUser(c, g, a)
+	}
 	if err := s.Store.AddTeamMember(c.r.Context(), g, a, c.id.Actor); err != nil {
 		return err
 	}
@@ -106,6 +118,11 @@ func (s *server) removeMember(c *call) error {
 	}
 	if err == nil {
 		err = s.Store.RemoveTeamMember(c.r.Context(), g, a, c.id.Actor)
+	}
+	if gantry.Is(err, gantry.NotFound) && s.Tell.Mail != nil { // perhaps only invited
+		if werr := s.Store.WithdrawInvite(c.r.Context(), g, &a, "", c.id.Actor); !gantry.Is(werr, gantry.NotFound) {
+			err = werr
+		}
 	}
 	if err != nil {
 		return err

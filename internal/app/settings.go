@@ -131,6 +131,7 @@ func authSettings(c *config.Config) auth.Settings {
 		UnapprovedKeysKept:        c.Auth.UnapprovedServiceKeyTTL,
 		NoLastUsed:                !c.Features.UserLastAccessed,
 		LastUsedEvery:             c.Auth.LastAccessedUpdateThreshold,
+		VerifiedOnly:              c.Features.Mailing,
 		AppTokensKept:             c.Auth.ExpiredAppSpecificTokenGC,
 		ServiceKeysKept:           c.Auth.ExpiredServiceKeyTTL,
 		Names:                     nameRules(c),

@@ -44,6 +44,7 @@ type Settings struct {
 	AuditLoginFailures        bool          // ACTION_LOG_AUDIT_LOGIN_FAILURES
 	NoLastUsed                bool          // not FEATURE_USER_LAST_ACCESSED: it is not noted when an account was used
 	LastUsedEvery             time.Duration // LAST_ACCESSED_UPDATE_THRESHOLD_S: the note is written at most this often; 0 = every minute
+	VerifiedOnly              bool          // FEATURE_MAILING: who did not confirm the e-mail address cannot sign in
 	AppTokensKept             time.Duration // EXPIRED_APP_SPECIFIC_TOKEN_GC: application tokens go this long after their end; 0 = they stay
 	ServiceKeysKept           time.Duration // EXPIRED_SERVICE_KEY_TTL_SEC: service keys go this long after their end; 0 = 7 days
 	TokensUsedEvery           time.Duration // OAUTH_TOKEN_LAST_ACCESSED_UPDATE_THRESHOLD_S: the last use of OAuth tokens is written at most this often; 0 = every minute

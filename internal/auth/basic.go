@@ -173,6 +173,9 @@ func (s *Service) saveUsed(ctx context.Context, last bool) {
 var (
 	errWrong    = denied("Invalid Username or Password")
 	errDisabled = denied("This user has been disabled. Please contact your administrator.")
+
+	errUnverified = &gantry.Error{Code: gantry.Unauthenticated, Object: "credentials", Reason: gantry.Unverified,
+		Detail: "The e-mail address of this account was not confirmed yet: open the link in the mail that was sent to it"}
 )
 
 // errPlain is the answer to a password that is not encrypted, where it must
@@ -240,6 +243,9 @@ func (s *Service) login(ctx context.Context, username, password string, client b
 	}
 	if !a.Enabled {
 		return Identity{}, errDisabled
+	}
+	if !a.Verified && s.Settings().VerifiedOnly {
+		return Identity{}, errUnverified
 	}
 	// A client whose password was right of late goes on while somebody else
 	// guesses; it does not make the guesser's wait shorter.

@@ -49,6 +49,7 @@ const (
 	PushesDisabled    Reason = "pushes disabled"
 	NamespaceDisabled Reason = "namespace disabled"
 	LoginBackoff      Reason = "login back-off" // too many failed logins of this account
+	Unverified        Reason = "unverified"     // the account's e-mail address was not confirmed
 )
 
 // Error is a failure that a client may be told about.

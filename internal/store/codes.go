@@ -257,7 +257,7 @@ func (db *DB) AskRepositoryEmail(ctx context.Context, c NewCode) error {
 		if have >= maxRepositoryEmails {
 			return gantry.Errorf(gantry.Conflict, "email", "A repository can have %d addresses", maxRepositoryEmails)
 		}
-		if _, err := t.exec(ctx, `INSERT INTO repository_emails (repo_id, email, confirmed, created_ms) VALUES (?, ?, 0, ?)`+t.d.ignore("repo_id, email"),
+		if _, err := t.exec(ctx, `INSERT INTO repository_emails (repo_id, email, confirmed, created_ms) VALUES (?, ?, 0, ?)`+t.d.ignore("repo_id"),
 			c.Repo, c.Email, t.now.UnixMilli()); err != nil {
 			return err
 		}
