@@ -120,10 +120,10 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	if s.roles == (Roles{}) {
 		return s, errors.New("QUAY_SERVICES and QUAY_OVERRIDE_SERVICES leave this process nothing to do: of Quay's services they may name registry, web, gcworker and other workers of what this release has")
 	}
-	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics}); err != nil {
+	s.tell = newTeller(s)
+	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics, Refused: s.tell.refused}); err != nil {
 		return s, err
 	}
-	s.tell = newTeller(s)
 	if s.edges, err = newEdges(s, cfg); err != nil {
 		return s, err
 	}

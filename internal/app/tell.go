@@ -134,11 +134,12 @@ func tellHolder(id string) string {
 }
 
 // refused is told of pushes that the quota of a namespace refused.
-func (t *teller) refused(ctx context.Context, ns gantry.AccountID) {
-	if !t.s.live.Current().Features.QuotaManagement {
-		return
+func (t *teller) refused(ctx context.Context, repo gantry.RepoID) {
+	r, err := t.s.db.RepositoryByID(ctx, repo)
+	if err == nil {
+		err = t.notify.Refused(ctx, r.Namespace)
 	}
-	if err := t.notify.Refused(ctx, ns); err != nil {
+	if err != nil {
 		t.s.log.WarnContext(ctx, "tell of a refused push", "error", err)
 	}
 }

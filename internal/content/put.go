@@ -77,6 +77,9 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 		put.Expiry = parseExpiry
 	}
 	done, err := s.db.PutManifest(ctx, put)
+	if gantry.ReasonOf(err) == gantry.QuotaExceeded && s.refused != nil {
+		s.refused(ctx, p.Repo)
+	}
 	if err != nil {
 		return Pushed{}, err
 	}

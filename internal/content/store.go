@@ -27,6 +27,9 @@ type Options struct {
 	Settings  Settings
 	Logger    *slog.Logger       // nil = none
 	Metrics   *telemetry.Metrics // nil = none
+	// Refused is told of a manifest that the quota of its namespace refused,
+	// before the client is; nil = nobody wants to know.
+	Refused func(ctx context.Context, repo gantry.RepoID)
 }
 
 // Settings may change while the Store is used. The zero value works.
@@ -70,6 +73,7 @@ type Store struct {
 	settings  atomic.Pointer[Settings]
 	log       *slog.Logger
 	metrics   *telemetry.Metrics
+	refused   func(ctx context.Context, repo gantry.RepoID)
 	process   string // names this process as the holder of uploads
 	cache     caches
 	buffers   sync.Pool // of *[]byte, bufferSize long
@@ -86,7 +90,7 @@ func New(o Options) (*Store, error) {
 	if o.Store == nil || len(o.Locations) == 0 {
 		return nil, errors.New("content: a store and at least one location are needed")
 	}
-	s := &Store{db: o.Store, locations: o.Locations, byID: map[int64]Location{}, log: o.Logger, metrics: o.Metrics,
+	s := &Store{db: o.Store, locations: o.Locations, byID: map[int64]Location{}, log: o.Logger, metrics: o.Metrics, refused: o.Refused,
 		process: uuid.NewString(), sessions: map[string]*session{}, quit: make(chan struct{})}
 	for _, l := range o.Locations {
 		s.byID[l.ID] = l

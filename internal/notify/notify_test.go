@@ -462,6 +462,93 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestQuota tells administrators once of each limit that a namespace passes.
+func TestQuota(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.t.Context()
+		k := newSink(w.t)
+		w.set = Settings{Quota: true, QuotaEvents: true, QuotaCooldown: time.Hour}
+		warn := w.notification(0, EventQuotaWarning, "webhook", `{"url":"`+k.URL+`/warn"}`, "{}")
+		fail := w.notification(0, EventQuotaError, "webhook", `{"url":"`+k.URL+`/fail"}`, "{}")
+		w.ok(w.db.CreateQuota(ctx, w.org, 1000, gantry.Actor{}))
+		all, err := w.db.Storages(ctx, w.org.ID)
+		w.ok(err)
+		id := all[w.org.ID].Quota.ID
+		for _, l := range []struct {
+			kind    string
+			percent int
+		}{{store.QuotaWarning, 50}, {store.QuotaWarning, 80}, {store.QuotaReject, 100}} {
+			w.ok(w.db.CreateQuotaLimit(ctx, w.org, id, l.kind, l.percent, gantry.Actor{}))
+		}
+		storetest.Exec(w.t, w.db, `INSERT INTO usage_totals (ns_id, repo_id, bytes) VALUES (?, 0, 0)`, int64(w.org.ID))
+		store1 := func(bytes int, refused bool) {
+			w.t.Helper()
+			storetest.Exec(w.t, w.db, `UPDATE usage_totals SET bytes = ? WHERE ns_id = ? AND repo_id = 0`, bytes, int64(w.org.ID))
+			w.push("v")
+			if refused {
+				w.ok(w.s.Refused(ctx, w.org.ID))
+			}
+			w.follow()
+			list, err := w.db.ClaimJobs(ctx, "x", map[string]int{QuotaJob: 9}, 9, time.Minute)
+			w.ok(err)
+			if len(list) == 0 {
+				w.t.Fatal("nothing is compared")
+			}
+			for _, j := range list {
+				w.ok(w.s.quota(ctx, &jobs.Run{Job: j}))
+				w.ok(w.db.FinishJob(ctx, j, store.Progress{}))
+			}
+			w.ok(w.turn(warn))
+			w.ok(w.turn(fail))
+			w.ms.Add(1000)
+		}
+		told := func(warnings, failures int) {
+			w.t.Helper()
+			list, _, err := w.db.Notices(ctx, w.user.ID, 0, 100)
+			w.ok(err)
+			n := map[string]int{}
+			for _, x := range list {
+				n[x.Kind]++
+			}
+			sent := map[string]int{}
+			for _, r := range k.all() {
+				sent[r.path]++
+			}
+			if n[EventQuotaWarning] != warnings || n[EventQuotaError] != failures || sent["/warn"] != warnings || sent["/fail"] != failures {
+				w.t.Fatalf("inbox %v, sent %v, want %d and %d", n, sent, warnings, failures)
+			}
+		}
+		store1(499, false)
+		told(0, 0)
+		store1(500, false)
+		store1(600, false) // above already
+		told(1, 0)
+		if b := k.all()[0].body; b["namespace"] != "acme" || b["limit_percent"] != 50.0 || b["quota_bytes"] != 500.0 || b["limit_bytes"] != 1000.0 || b["homepage"] != "https://registry.example.com/organization/acme" {
+			w.t.Errorf("%v", b)
+		}
+		store1(900, true) // a push was refused
+		told(2, 1)
+		store1(900, true)
+		store1(900, false)
+		store1(900, true) // the cooldown
+		told(2, 1)
+		store1(100, false)
+		store1(550, false) // the cooldown
+		told(2, 1)
+		store1(100, false)
+		w.ms.Add(time.Hour.Milliseconds())
+		store1(550, false)
+		told(3, 1)
+		store1(100, false)
+		store1(900, true)
+		told(4, 2) // the limit at 50 percent has its cooldown
+		w.set.Quota = false
+		if list, err := w.s.Dispatch(ctx, []store.Entry{{Kind: "push_repo", Namespace: w.org.ID}}); err != nil || len(list) != 0 {
+			w.t.Errorf("%v %v", list, err)
+		}
+	})
+}
+
 // TestDeleted: with a repository its notifications go, with what waits.
 func TestDeleted(t *testing.T) {
 	each(t, func(w *world) {
