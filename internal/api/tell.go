@@ -69,7 +69,13 @@ func (s *server) letter(to, subject, link string, life time.Duration, lines ...s
 	return s.Tell.Mail.Job(m)
 }
 
-func (s *server) title() string { return cmp.Or(s.Tell.Title, "Gantry") }
+// title is the registry's name, where it fits into a subject.
+func (s *server) title() string {
+	if len(s.Tell.Title) > 100 {
+		return "Gantry"
+	}
+	return cmp.Or(s.Tell.Title, "Gantry")
+}
 
 // newCode makes a code of a kind, and the letter that brings it.
 func (s *server) newCode(kind string, a gantry.AccountID, to, page, subject string, lines ...string) (store.NewCode, error) {
@@ -173,9 +179,13 @@ func (s *server) askRecovery(c *call) error {
 		return s.recoverOrganization(c, a)
 	}
 	var code store.NewCode
-	if err == nil && a.Enabled {
-		code, err = s.recovery(a.ID, a.Name, a.Email)
-	} else { // a letter that is too late to be sent, counted for an account that nobody has
+	known := err == nil && a.Enabled
+	if known {
+		if code, err = s.recovery(a.ID, a.Name, a.Email); gantry.Is(err, gantry.Invalid) {
+			known = false // an address that no mail can go to tells no more than any other
+		}
+	}
+	if !known { // a letter that is too late to be sent, counted for an account that nobody has
 		sum := sha256.Sum256([]byte(strings.ToLower(in.Email)))
 		code = store.NewCode{Hash: store.HashCode(rand.Text()), Kind: store.CodeRecover, Account: -1 - gantry.AccountID(binary.BigEndian.Uint32(sum[:])), Life: s.codeLife()}
 		code.Mail, err = s.letter("nobody@invalid.invalid", "Recover your account", s.link(recoveryPage, rand.Text()), -1, "Nobody gets this.")

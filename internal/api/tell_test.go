@@ -127,7 +127,7 @@ func (p *post) press(page string, form url.Values, headers ...string) (int, stri
 }
 
 // click looks at a page twice, which changes nothing, and presses its button.
-func (p *post) click(status int, page, code string, more ...string) string {
+func (p *post) click(page, code string, more ...string) string {
 	p.t.Helper()
 	for range 2 {
 		b := p.want(200, "GET", page+"?code="+code, "", "")
@@ -138,7 +138,7 @@ func (p *post) click(status int, page, code string, more ...string) string {
 		form.Set(more[i], more[i+1])
 	}
 	s, b, h := p.press(page, form)
-	if s != status || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+	if s != 200 || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		p.t.Fatal(s, b, h)
 	}
 	return b
@@ -167,7 +167,7 @@ func TestConfirmEmail(t *testing.T) {
 		if s, b, _ := p.press("/confirm", url.Values{"code": {first}}, "Origin", "https://evil.example.com"); s != 403 {
 			t.Error(s, b)
 		}
-		p.click(200, "/confirm", first)
+		p.click("/confirm", first)
 		if s, b, _ := p.press("/confirm", url.Values{"code": {first}}); s != 404 {
 			t.Error(s, b)
 		}
@@ -195,7 +195,7 @@ func TestConfirmEmail(t *testing.T) {
 		code = p.code("new@example.com", "/confirm")
 		p.want(200, "POST", "/api/v1/recovery", "", `{"email":"ann@example.com"}`)
 		recovery := p.code("ann@example.com", "/recovery")
-		p.click(200, "/confirm", code)
+		p.click("/confirm", code)
 		if l := p.letters()[0]; l.To != "ann@example.com" || !strings.Contains(l.Text, "new@example.com") {
 			t.Errorf("the old address is not told: %+v", l)
 		}
@@ -244,8 +244,8 @@ func TestRecovery(t *testing.T) {
 		if l := p.letters()[0]; l.To != "acme@example.com" || !strings.Contains(l.Text, "administered by: ann.") {
 			t.Errorf("%+v", l)
 		}
-		holds(t, p.click(200, "/recovery", first, "password", "new-password-1", "repeat", "other"), "not the same", "<form")
-		holds(t, p.click(200, "/recovery", first, "password", "short", "repeat", "short"), "at least 8 characters", "<form")
+		holds(t, p.click("/recovery", first, "password", "new-password-1", "repeat", "other"), "not the same", "<form")
+		holds(t, p.click("/recovery", first, "password", "short", "repeat", "short"), "at least 8 characters", "<form")
 		s, b, h := p.press("/recovery", url.Values{"code": {first}, "password": {"new-password-1"}, "repeat": {"new-password-1"}})
 		cookie, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
 		if holds(t, b, "signed in as ann"); s != 200 || cookie == "" {
@@ -393,7 +393,7 @@ func TestRepositoryEmail(t *testing.T) {
 		holds(t, p.want(200, "POST", to, ann, ""), `"confirmed":false`, `"code":""`, `"email":"you@example.org"`)
 		code := p.code("you@example.org", "/authrepoemail")
 		holds(t, p.want(400, "POST", base+"/notification", ann, notification), "not authorized")
-		holds(t, p.click(200, "/authrepoemail", code), "ann/a/app")
+		holds(t, p.click("/authrepoemail", code), "ann/a/app")
 		holds(t, p.want(200, "GET", to, ann, ""), `"confirmed":true`)
 		n := len(p.letters())
 		holds(t, p.want(200, "POST", to, ann, ""), `"confirmed":true`)

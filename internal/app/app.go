@@ -59,7 +59,7 @@ type Options struct {
 
 	reopen     *func() error // set to what opens the log file anew
 	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
-	tellPoll   time.Duration // how often deliveries are looked for; 0 = 1 s
+	tellPoll   time.Duration // how often deliveries are looked for; 0 = 2 s
 
 	now    func() time.Time          // the store's clock; nil = time.Now
 	faults func(fs.Op, string) error // of storage in files, as in fs.Options; nil = none

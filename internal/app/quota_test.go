@@ -48,13 +48,12 @@ FEATURE_QUOTA_MANAGEMENT: true
 SUPER_USERS: [ada]
 `})})
 	bearer := []string{"Authorization", "Bearer " + s.initialize("ada"), "Content-Type", "application/json"}
-	call := func(path, body string) reply {
+	call := func(path, body string) {
 		t.Helper()
 		r := send(t, "POST", s.base+path, body, bearer...)
 		if r.status/100 != 2 {
 			t.Fatalf("%s: %d %s", path, r.status, r.body)
 		}
-		return r
 	}
 	call("/api/v1/organization/", `{"name":"acme"}`)
 	call("/api/v1/organization/acme/quota", `{"limit_bytes":30000}`)

@@ -123,7 +123,7 @@ func (t *teller) run(ctx context.Context) {
 }
 
 // poll is how often deliveries are looked for.
-func (o *Options) poll() time.Duration { return cmp.Or(o.tellPoll, time.Second) }
+func (o *Options) poll() time.Duration { return cmp.Or(o.tellPoll, 2*time.Second) }
 
 func tellHolder(id string) string {
 	host, err := os.Hostname()
