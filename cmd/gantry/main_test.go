@@ -89,7 +89,8 @@ func TestHelp(t *testing.T) {
 func reference() string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nMade from the program by `go test ./cmd/gantry -update`; do not edit. " +
-		"Exit codes: 0 well, 1 failed, 2 a command line that cannot be read.\n")
+		"Exit codes: 0 well, 1 failed, 2 a command line that cannot be read; and of commands that work through the API of a server: " +
+		"3 not signed in or not lately enough, 4 not allowed, 5 not there, 6 the server does not answer or cannot now.\n")
 	for _, cmd := range walk((&cli{}).root()) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```sh\n%s\n```\n", cmd.CommandPath(), strings.TrimSpace(cmd.Long), trimLines(cmd.Example))
 		if subs := cmd.Commands(); len(subs) > 0 {
@@ -152,7 +153,11 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{[]string{"version"}, 0, "gantry dev"},
 		{[]string{"version", "--output", "json"}, 0, `"version": "dev"`},
-		{[]string{"version", "--output", "yaml"}, 2, "--output is text or json"},
+		{[]string{"version", "--output", "yaml"}, 0, "version: dev"},
+		{[]string{"version", "--output", "name"}, 2, "--output is text, json or yaml, not"},
+		{[]string{"org", "list", "--output", "xml"}, 2, "--output is text, json, yaml or name, not"},
+		{[]string{"completion", "bash"}, 0, "__complete"},
+		{[]string{"completion", "tcsh"}, 2, "invalid argument"},
 		{[]string{"user", "delete", "ada", "-o", "json"}, 1, `{"error":"this deletes ada`},
 		{[]string{"user", "create", "-o", "json"}, 2, `{"error":"accepts 1 arg`},
 		{[]string{"version", "extra"}, 2, "Run 'gantry version --help'"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -23,15 +25,25 @@ type cli struct {
 	in       io.Reader
 	out, err io.Writer
 	environ  []string
-	output   string // text or json
+	output   string // text, json, yaml or name
 	opts     app.Options
+	server   server
+}
+
+// outputs are the forms of an answer that a command has.
+func outputs(cmd *cobra.Command) []string {
+	forms := []string{"text", "json", "yaml"}
+	if cmd.Annotations[apiKind] == "names" {
+		forms = append(forms, "name")
+	}
+	return forms
 }
 
 // errFailed ends the program with code 1 after the command has said all.
 var errFailed = errors.New("failed")
 
 // execute runs the program and returns its exit code: 0 is well, 1 a failure,
-// 2 a command line that cannot be read.
+// 2 a command line that cannot be read; code tells those of the API.
 func execute(args []string, in io.Reader, out, stderr io.Writer, environ []string) int {
 	c := &cli{in: in, out: out, err: stderr, environ: environ}
 	root := c.root()
@@ -40,13 +52,12 @@ func execute(args []string, in io.Reader, out, stderr io.Writer, environ []strin
 	for _, cmd := range walk(root) {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
-				usage = false
-				switch c.output {
-				case "text", "json":
-					return run(cmd, args)
+				if forms := outputs(cmd); !slices.Contains(forms, c.output) {
+					return fmt.Errorf("--output is %s or %s, not %q", strings.Join(forms[:len(forms)-1], ", "), forms[len(forms)-1], c.output)
 				}
-				usage = true
-				return fmt.Errorf("--output is text or json, not %q", c.output)
+				c.server.flags = cmd.Flags()
+				usage = false
+				return run(cmd, args)
 			}
 		}
 	}
@@ -68,14 +79,14 @@ func execute(args []string, in io.Reader, out, stderr io.Writer, environ []strin
 		if usage {
 			return 2
 		}
-		return 1
+		return code(err)
 	}
 	if usage {
 		_, _ = fmt.Fprintf(stderr, "gantry: %s\nRun '%s --help' for what it takes.\n", text, cmd.CommandPath()) // nowhere else to tell it
 		return 2
 	}
 	_, _ = fmt.Fprintf(stderr, "gantry: %s\n", text) // nowhere else to tell it
-	return 1
+	return code(err)
 }
 
 func walk(c *cobra.Command) []*cobra.Command {
@@ -95,8 +106,10 @@ func (c *cli) root() *cobra.Command {
 other OCI artifact, and speaks the API of Red Hat Quay.
 
 "gantry serve" runs it, without any configuration, on files in one folder. The
-other commands look after accounts, the database and the stored bytes; they
-may be used while the server runs.`,
+commands config, db, gc, robot, user and verify look after the registry of a
+data folder; they may be used while the server runs. The commands login, org,
+team, prototype, robot, repo, tag, quota and log work through the API of a
+server that runs anywhere.`,
 		Example: `  gantry serve
   gantry user create ada
   podman login --tls-verify=false -u ada localhost:8080`,
@@ -109,8 +122,14 @@ may be used while the server runs.`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer, and of an error on standard error: text or json")
-	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version())
+	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text, json or yaml; name is names alone, where a command has some; json also is the form of an error on standard error")
+	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version(),
+		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.quota(), c.log(), c.completion())
+	if err := root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return outputs(cmd), cobra.ShellCompDirectiveNoFileComp
+	}); err != nil {
+		panic(err) // the flag is there
+	}
 	return root
 }
 
@@ -139,10 +158,21 @@ func (c *cli) admin() *app.Admin { return app.NewAdmin(c.options()) }
 
 // answer writes v as JSON, or has text write it for people.
 func (c *cli) answer(v any, text func(w io.Writer)) error {
-	if c.output == "json" {
-		enc := json.NewEncoder(c.out)
+	if c.output == "json" || c.output == "yaml" {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		err := enc.Encode(v)
+		text := b.Bytes()
+		if err == nil && c.output == "yaml" {
+			text, err = asYAML(text)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = c.out.Write(text)
+		return err
 	}
 	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
 	text(w)

@@ -37,13 +37,16 @@ var rooms = table(map[string][]string{
 	"internal/httpd":     {"internal/gantry", "internal/telemetry"},
 
 	// ledgers and the ways to them
-	"internal/bus":     leaves,
-	"internal/store":   {"internal/gantry", "internal/telemetry"},
-	"internal/blob":    {"internal/gantry", "internal/telemetry"},
-	"internal/remote":  leaves,
-	"internal/auth":    with(leaves, "internal/store", "internal/bus"),
-	"internal/jobs":    with(leaves, "internal/store", "internal/bus"),
-	"internal/content": with(leaves, "internal/store", "internal/blob", "internal/bus"), // never jobs: follow-up work starts from the journal
+	"internal/bus":    leaves,
+	"internal/store":  {"internal/gantry", "internal/telemetry"},
+	"internal/blob":   {"internal/gantry", "internal/telemetry"},
+	"internal/remote": leaves,
+	// The client of our own API for the command line: a leaf that needs none of
+	// the registry, so that commands over HTTP run where there is none.
+	"internal/apiclient": nil,
+	"internal/auth":      with(leaves, "internal/store", "internal/bus"),
+	"internal/jobs":      with(leaves, "internal/store", "internal/bus"),
+	"internal/content":   with(leaves, "internal/store", "internal/blob", "internal/bus"), // never jobs: follow-up work starts from the journal
 
 	// the operator stands apart
 	"apis":              nil,
@@ -51,7 +54,7 @@ var rooms = table(map[string][]string{
 
 	// what puts all of it together
 	"internal/app": with(below, append(with(capabilities, edges...), "internal/operator", "apis")...),
-	"cmd/gantry":   with(leaves, "internal/app"),
+	"cmd/gantry":   with(leaves, "internal/app", "internal/apiclient"),
 
 	// not part of the product
 	"internal/archtest": nil,
