@@ -36,8 +36,16 @@ type registry struct {
 
 func serveRegistry(t *testing.T, config string) *registry {
 	t.Helper()
-	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
-	config = "SUPER_USERS: [ada]\nFEATURE_USER_INITIALIZE: true\nSERVER_HOSTNAME: localhost\n" + config
+	r := serveFolder(t, "SUPER_USERS: [ada]\nFEATURE_USER_INITIALIZE: true\n"+config, filepath.Join(t.TempDir(), "data"))
+	r.post("", "user/initialize", map[string]any{"username": "ada", "password": testPassword, "email": "ada@example.com"})
+	return r
+}
+
+// serveFolder is a server on a data folder that may be there already.
+func serveFolder(t *testing.T, config, data string) *registry {
+	t.Helper()
+	dir := t.TempDir()
+	config = "SERVER_HOSTNAME: localhost\n" + config
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +58,7 @@ func serveRegistry(t *testing.T, config string) *registry {
 			t.Error(err)
 		}
 	})
-	r := &registry{t: t, base: "http://" + s.Addr().String(), home: t.TempDir(), data: data}
-	r.post("", "user/initialize", map[string]any{"username": "ada", "password": testPassword, "email": "ada@example.com"})
-	return r
+	return &registry{t: t, base: "http://" + s.Addr().String(), home: t.TempDir(), data: data}
 }
 
 // run runs the program as somebody with the registry's home.
@@ -111,11 +117,11 @@ func (r *registry) post(token, path string, body any) {
 	}
 }
 
-// token makes an OAuth token of ada's on the data folder.
-func (r *registry) token(args ...string) string {
+// token makes an OAuth token of a user on the data folder.
+func (r *registry) token(user string, args ...string) string {
 	r.t.Helper()
 	var made struct{ Token string }
-	if err := json.Unmarshal([]byte(r.must(append([]string{"user", "token", "ada", "--data", r.data, "-o", "json"}, args...)...)), &made); err != nil {
+	if err := json.Unmarshal([]byte(r.must(append([]string{"user", "token", user, "--data", r.data, "-o", "json"}, args...)...)), &made); err != nil {
 		r.t.Fatal(err)
 	}
 	return made.Token
@@ -292,8 +298,8 @@ func (r *registry) file(text string) string {
 // who may not, does not ask well, or is not signed in.
 func TestRemoteErrors(t *testing.T) {
 	r := serveRegistry(t, "")
-	short := r.token("--expires", "1s")
-	reads := r.token("--scope", "repo:read")
+	short := r.token("ada", "--expires", "1s")
+	reads := r.token("ada", "--scope", "repo:read")
 	for _, tt := range []struct {
 		env  []string
 		args []string
@@ -366,7 +372,7 @@ func TestFreshLogin(t *testing.T) {
 // TestPages reads lists of more than two pages, whole and a page of them.
 func TestPages(t *testing.T) {
 	r := serveRegistry(t, "")
-	token := r.token()
+	token := r.token("ada")
 	r.env = []string{"GANTRY_TOKEN=" + token, "GANTRY_SERVER=" + r.base}
 	r.must("org", "create", "acme")
 	for i := range 251 {
@@ -417,7 +423,7 @@ func TestServers(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	token := r.token()
+	token := r.token("ada")
 	upstream := strings.TrimPrefix(r.base, "http://")
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		out := req.Clone(req.Context())

@@ -124,7 +124,7 @@ server that runs anywhere.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text, json or yaml; name is names alone, where a command has some; json also is the form of an error on standard error")
 	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version(),
-		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.quota(), c.log(), c.completion())
+		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.quota(), c.log(), c.dev(), c.completion())
 	if err := root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return outputs(cmd), cobra.ShellCompDirectiveNoFileComp
 	}); err != nil {

@@ -27,14 +27,16 @@ type Repository struct {
 const repositoryColumns = `r.id, r.ns_id, a.kind, a.enabled, a.name, r.name, r.visibility, r.state, r.version,
 	r.description, r.created_ms, a.retention_s`
 
-func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
+// scanRepository reads repositoryColumns, and what stands behind them into
+// more.
+func scanRepository(row interface{ Scan(...any) error }, more ...any) (Repository, error) {
 	var (
 		r                  Repository
 		created, retention int64
 		enabled            int
 	)
-	err := row.Scan(&r.ID, &r.Namespace, &r.NamespaceKind, &enabled, &r.Name.Namespace, &r.Name.Name, &r.Visibility,
-		&r.State, &r.Version, &r.Description, &created, &retention)
+	err := row.Scan(append([]any{&r.ID, &r.Namespace, &r.NamespaceKind, &enabled, &r.Name.Namespace, &r.Name.Name, &r.Visibility,
+		&r.State, &r.Version, &r.Description, &created, &retention}, more...)...)
 	r.NamespaceEnabled = enabled == 1
 	r.Created = gantry.FromMillis(created)
 	r.Retention = time.Duration(retention) * time.Second

@@ -113,22 +113,14 @@ func (db *DB) Search(ctx context.Context, q SearchQuery) (hits []Hit, err error)
 		}
 		in, args := list(ids, nil)
 		if err := t.each(ctx, func(r *sql.Rows) error {
-			x, err := scanRepository(r)
+			var stars int
+			x, err := scanRepository(r, &stars)
 			if err == nil {
-				found[x.ID].Repository = x
+				found[x.ID].Repository, found[x.ID].Stars = x, stars
 			}
 			return err
-		}, `SELECT `+repositoryColumns+` FROM repositories r JOIN accounts a ON a.id = r.ns_id
+		}, `SELECT `+repositoryColumns+`, (SELECT COUNT(*) FROM stars s WHERE s.repo_id = r.id) FROM repositories r JOIN accounts a ON a.id = r.ns_id
 			WHERE r.id IN `+in+` AND r.deleted_ms = 0 AND a.deleted_ms = 0`, args...); err != nil {
-			return err
-		}
-		if err := t.each(ctx, func(r *sql.Rows) error {
-			var id gantry.RepoID
-			var n int
-			err := r.Scan(&id, &n)
-			found[id].Stars = n
-			return err
-		}, `SELECT repo_id, COUNT(*) FROM stars WHERE repo_id IN `+in+` GROUP BY repo_id`, args...); err != nil {
 			return err
 		}
 		for _, id := range ids {
