@@ -13,6 +13,7 @@ RACE     ?= ./...
 NIGHTLY_STEPS ?= 1000000
 NIGHTLY_KILLS ?= 300
 BENCH    ?=
+SCALE    ?= 0.1
 
 GOLANGCI_VERSION = v2.15.0
 GOLANGCI         = build/tools/golangci-lint-$(GOLANGCI_VERSION)
@@ -88,6 +89,10 @@ $(GOLANGCI):
 bench: deps build ## measure Gantry beside two other registries (BENCH='-short'); writes docs/benchmarks.md
 	$(GO) build -o bin/gantry-bench ./internal/bench/cmd
 	bin/gantry-bench -gantry bin/gantry -json build/bench.json -write-docs docs/benchmarks.md $(BENCH)
+
+.PHONY: bench-api
+bench-api: deps ## measure the lists of the API on a large registry (SCALE=1 takes half an hour); writes docs/benchmarks-api.md
+	GANTRY_BENCH_SCALE=$(SCALE) GANTRY_BENCH_DOCS=$(CURDIR)/docs/benchmarks-api.md $(GO) test ./internal/app -run '^$$' -bench '^BenchmarkManagementAPI$$' -benchtime 1x -timeout 0
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME=20s
