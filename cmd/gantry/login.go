@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +66,9 @@ func (c *cli) login() *cobra.Command {
 		if address, err = apiclient.ParseServer(address); err != nil {
 			return err
 		}
+		if in, ok := strings.CutPrefix(address, "http://"); ok && !loopback(in) {
+			c.note("Warning: without TLS, what you sign in with can be read on its way to " + address + ".")
+		}
 		k := apiclient.Known{Insecure: !c.server.verify}
 		if c.server.caFile != "" {
 			if k.CAFile, err = filepath.Abs(c.server.caFile); err != nil {
@@ -81,6 +86,12 @@ func (c *cli) login() *cobra.Command {
 		return c.show(map[string]string{"server": address, "user": k.User}, nil, func(w io.Writer) { line(w, "Signed in to %s as %s.", address, plain(who)) })
 	}
 	return cmd
+}
+
+// loopback reports whether host[:port] is this machine.
+func loopback(hostport string) bool {
+	host := (&url.URL{Host: hostport}).Hostname()
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // signIn reads the secret and tries it.

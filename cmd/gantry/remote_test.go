@@ -353,6 +353,14 @@ func TestRemoteErrors(t *testing.T) {
 	}
 }
 
+func TestLoopback(t *testing.T) {
+	for in, want := range map[string]bool{"localhost:8080": true, "127.0.0.1": true, "[::1]:80": true, "registry.example.com": false, "10.0.0.1:80": false, "localhost.example.com": false} {
+		if loopback(in) != want {
+			t.Errorf("%s: %v", in, !want)
+		}
+	}
+}
+
 // TestFreshLogin holds that who signed in too long ago is told how to go on.
 func TestFreshLogin(t *testing.T) {
 	r := serveRegistry(t, "FRESH_LOGIN_TIMEOUT: 1s\n")
