@@ -58,7 +58,9 @@ func (q AuditQuery) where(pull bool) (where string, args []any) {
 	if !q.From.IsZero() {
 		add("at_ms >= ?", q.From.UnixMilli())
 	}
-	if !q.To.IsZero() {
+	// One upper bound: of two, SQLite walks an index from the first one on, and
+	// a late page would read all that is before it.
+	if !q.To.IsZero() && (q.After == nil || !q.After.At.Before(q.To)) {
 		add("at_ms < ?", q.To.UnixMilli())
 	}
 	if a := q.After; a != nil {
