@@ -462,6 +462,9 @@ func (c *call) body(v any, optional bool) error {
 	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 { // no database column takes it
 		return gantry.Errorf(gantry.Invalid, "body", "The request's body holds a NUL character")
 	}
+	if bytes.Equal(bytes.TrimSpace(b), []byte("null")) { // which Unmarshal takes for anything
+		return gantry.Errorf(gantry.Invalid, "body", "The request's body is null")
+	}
 	if err := json.Unmarshal(exact(b, reflect.TypeOf(v)), v); err != nil {
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
 			return gantry.Errorf(gantry.Invalid, "body", "%s is not of the right type", small(e.Field))

@@ -28,9 +28,15 @@ var repositoryRoutes = []route{
 }
 
 func (s *server) createRepository(c *call) error {
-	var in struct{ Repository, Visibility, Description, Namespace string }
+	var in struct {
+		Repository, Visibility, Description, Namespace string
+		Kind                                           *string `json:"repo_kind"`
+	}
 	if err := c.body(&in, false); err != nil {
 		return err
+	}
+	if in.Kind != nil && *in.Kind != "image" {
+		return gantry.Errorf(gantry.Invalid, "repo_kind", "repo_kind must be image")
 	}
 	if in.Namespace == "" {
 		in.Namespace = c.id.Account.Name

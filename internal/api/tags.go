@@ -274,8 +274,9 @@ func (s *server) forgetTag(c *call) error {
 		return gantry.Errorf(gantry.NotFound, "route", "Not Found")
 	}
 	var in struct {
-		Digest string `json:"manifest_digest"`
-		Live   bool   `json:"is_alive"`
+		Digest   string `json:"manifest_digest"`
+		Live     bool   `json:"is_alive"`
+		Children bool   `json:"include_submanifests"` // they go with what holds them either way
 	}
 	if err := c.body(&in, false); err != nil {
 		return err
