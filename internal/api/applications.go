@@ -77,8 +77,9 @@ func (s *server) listApplications(c *call) error {
 	return c.json(200, map[string]any{"applications": list})
 }
 
-// applicationBody reads what describes an application into a.
-func (c *call) applicationBody(a *store.Application) error {
+// applicationBody reads what describes an application, and returns what puts
+// it in the place of what is there.
+func (c *call) applicationBody() (change func(*store.Application) error, err error) {
 	var in struct {
 		Name        string  `json:"name"`
 		Description *string `json:"description"`
@@ -87,25 +88,27 @@ func (c *call) applicationBody(a *store.Application) error {
 		AvatarEmail *string `json:"avatar_email"`
 	}
 	if err := c.body(&in, false); err != nil {
-		return err
+		return nil, err
 	}
 	set := func(to *string, v *string) {
 		if v != nil {
 			*to = *v
 		}
 	}
-	a.Name = in.Name
-	set(&a.Description, in.Description)
-	set(&a.URI, in.URI)
-	set(&a.RedirectURI, in.RedirectURI)
-	set(&a.AvatarEmail, in.AvatarEmail)
-	switch {
-	case strings.TrimSpace(a.Name) == "" || len(a.Name) > 255:
-		return gantry.Errorf(gantry.Invalid, "name", "name must be 1 to 255 bytes long")
-	case len(a.Description) > maxDescription:
-		return errDescription
-	}
-	return cmp.Or(checkAddress("application_uri", a.URI), checkRedirect(a.RedirectURI), checkEmail(a.AvatarEmail))
+	return func(a *store.Application) error {
+		a.Name = in.Name
+		set(&a.Description, in.Description)
+		set(&a.URI, in.URI)
+		set(&a.RedirectURI, in.RedirectURI)
+		set(&a.AvatarEmail, in.AvatarEmail)
+		switch {
+		case strings.TrimSpace(a.Name) == "" || len(a.Name) > 255:
+			return gantry.Errorf(gantry.Invalid, "name", "name must be 1 to 255 bytes long")
+		case len(a.Description) > maxDescription:
+			return errDescription
+		}
+		return cmp.Or(checkAddress("application_uri", a.URI), checkRedirect(a.RedirectURI), checkEmail(a.AvatarEmail))
+	}, nil
 }
 
 // checkRedirect takes the address to which a browser goes back. Programs have
@@ -121,10 +124,13 @@ func checkRedirect(text string) error {
 
 func (s *server) createApplication(c *call) error {
 	a := store.Application{Organization: c.rights.Repository.Namespace, ClientID: auth.NewClientID()}
-	if err := c.applicationBody(&a); err != nil {
+	change, err := c.applicationBody()
+	if err == nil {
+		err = change(&a)
+	}
+	if err != nil {
 		return err
 	}
-	var err error
 	if _, a.Secret, err = s.Auth.NewApplicationSecret(a.ClientID); err != nil {
 		return err
 	}
@@ -138,11 +144,12 @@ func (s *server) getApplication(c *call) error {
 
 func (s *server) putApplication(c *call) error {
 	a, err := s.applicationOf(c)
-	if err == nil {
-		err = c.applicationBody(&a)
+	if err != nil {
+		return err
 	}
+	change, err := c.applicationBody()
 	if err == nil {
-		err = s.Store.UpdateApplication(c.r.Context(), a, c.id.Actor)
+		a, err = s.Store.UpdateApplication(c.r.Context(), a, change, c.id.Actor)
 	}
 	return s.answerApplication(c, a, err)
 }

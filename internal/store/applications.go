@@ -87,10 +87,27 @@ func (db *DB) CreateApplication(ctx context.Context, a Application, actor gantry
 	})
 }
 
-// UpdateApplication stores an application's name, texts and addresses.
-func (db *DB) UpdateApplication(ctx context.Context, a Application, actor gantry.Actor) error {
-	return db.changeApplication(ctx, a, "update_application", actor, `UPDATE oauth_applications SET name = ?, description = ?, application_uri = ?, redirect_uri = ?, avatar_email = ?
-		WHERE id = ? AND org_id = ?`, a.Name, a.Description, a.URI, a.RedirectURI, a.AvatarEmail)
+// UpdateApplication changes the name, texts and addresses of a, as they are now,
+// by change, which may be called more than once and whose error is returned. It
+// returns what is stored then.
+func (db *DB) UpdateApplication(ctx context.Context, a Application, change func(*Application) error, actor gantry.Actor) (now Application, err error) {
+	err = db.update(ctx, "update application", func(ctx context.Context, t *tx) error {
+		if err := t.lockApplication(ctx, a); err != nil {
+			return err
+		}
+		if now, err = scanApplication(t.queryRow(ctx, `SELECT `+applicationColumns+` WHERE x.id = ?`, a.ID)); err != nil {
+			return err
+		}
+		if err := change(&now); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `UPDATE oauth_applications SET name = ?, description = ?, application_uri = ?, redirect_uri = ?, avatar_email = ?
+			WHERE id = ?`, now.Name, now.Description, now.URI, now.RedirectURI, now.AvatarEmail, now.ID); err != nil {
+			return err
+		}
+		return t.event(ctx, now.event("update_application", actor))
+	})
+	return now, err
 }
 
 // SetApplicationSecret stores another sealed secret. The old one ends; tokens
