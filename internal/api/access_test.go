@@ -44,6 +44,7 @@ const accessHead = `# Who gets which answer: every route of /api/v1 as every kin
 type stage struct {
 	t        testing.TB
 	dir      string
+	path     string            // of the database that is served
 	template string            // database
 	things   map[string]string // what stands for {x}
 	who      []actorKind
@@ -87,6 +88,7 @@ func (s *stage) open() {
 
 func (s *stage) serve(path string, now int64) *store.DB {
 	s.t.Helper()
+	s.path = path
 	ctx := context.WithoutCancel(s.t.Context())
 	db, err := store.Open(ctx, store.Options{URI: "sqlite:///" + path, Now: func() time.Time { return time.Unix(now, 0) }})
 	if err != nil {
@@ -191,7 +193,7 @@ func newStage(t testing.TB) *stage {
 	accounts := map[string]store.Account{}
 	tokens := map[string]http.Header{}
 	scoped := func(name, scope string) http.Header {
-		token, err := s.svc.NewOAuthToken(ctx, accounts[name].ID, scope, 24*time.Hour, gantry.Actor{})
+		token, err := s.svc.NewOAuthToken(ctx, accounts[name].ID, scope, 400*24*time.Hour, gantry.Actor{})
 		if err != nil {
 			t.Fatal(err)
 		}
