@@ -45,6 +45,7 @@ func dangling(t *testing.T, path string) (found []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close() //nolint:errcheck // read to its end, or failed
 		for rows.Next() {
 			var name string
 			if err := rows.Scan(&name); err != nil {

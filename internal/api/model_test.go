@@ -180,7 +180,7 @@ func testRightsModel(t *testing.T, db *store.DB) {
 		}
 	}
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's dice
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	pick := func(list []string) string { return list[rnd.IntN(len(list))] }
 	w := newWorldOn(t, db)
 	set := *w.svc.Settings()

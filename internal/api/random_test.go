@@ -91,7 +91,7 @@ func TestRandomRequests(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's dice
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	s := newStage(t)
 	who := s.who[slices.IndexFunc(s.who, func(x actorKind) bool { return x.name == "full" })]
 	who.change(&s.settings)
