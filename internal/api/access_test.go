@@ -23,6 +23,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/blob/mem"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/mail"
+	"github.com/gantry-registry/gantry/internal/notify"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -119,6 +121,13 @@ func stageOptions(o Options) Options {
 	o.UserInitialize, o.UserCreation, o.UserRename, o.UserMetadata = true, true, true, true
 	o.RepoMirror, o.Quota, o.EditQuota, o.SparseIndex = true, true, true, true
 	o.Tags.Immutable, o.Tags.MayExpire, o.Tags.Forget = true, true, true
+	o.Policies.AutoPrune, o.Logs.Export, o.Tell.QuotaEvents = true, true, true
+	base := func() string { return "https://registry.example.com" }
+	o.Tell.Base = base
+	o.Tell.Notify = notify.New(notify.Options{Store: o.Store, Keys: o.Auth.Keys(), Client: func(bool) *http.Client { return &http.Client{Transport: nowhere{}} },
+		Base: func() (string, string) { return base(), "registry.example.com" }, Settings: func() notify.Settings { return notify.Settings{} }})
+	o.Tell.Mail = mail.New(mail.Options{Store: o.Store, Keys: o.Auth.Keys(), Settings: func() mail.Settings { return mail.Settings{On: true} }})
+	o.Logs.Mail = func(context.Context, string, string, string) error { return nil }
 	o.ConfigDump = func() map[string]any { return map[string]any{} }
 	return o
 }
@@ -271,6 +280,28 @@ func newStage(t testing.TB) *stage {
 	s.things["reader's quota"] = s.field(s.put("GET", "superuser/users/reader/quota", root, ""), 0, "id")
 	s.put("POST", "messages", root, `{"message":{"content":"hello","media_type":"text/plain","severity":"info"}}`)
 	s.things["message"] = s.field(s.put("GET", "messages", nil, ""), "messages", 0, "uuid")
+	inbox := `"method":"quay_notification","config":{"target":{"kind":"user","name":"owner"}},"eventConfig":{}}`
+	s.things["notification"] = s.field(s.put("POST", "repository/acme/app/notification", owner, `{"event":"repo_push",`+inbox), "uuid")
+	s.things["acme notification"] = s.field(s.put("POST", "organization/acme/notifications", owner, `{"event":"quota_error",`+inbox), "uuid")
+	s.things["own notification"] = s.field(s.put("POST", "user/namespacenotifications", owner, `{"event":"quota_error",`+inbox), "uuid")
+	if _, err := db.AddNotice(ctx, store.NoticeTarget{Kind: "user", Name: "owner"}, "source", store.Notice{Kind: "maintenance", Metadata: json.RawMessage("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	s.things["notice"] = s.field(s.put("GET", "user/notifications", owner, ""), "notifications", 0, "id")
+	prune, never := `{"method":"number_of_tags","value":50}`, `{"tagPattern":"^never$"}`
+	s.things["acme prune"] = s.field(s.put("POST", "organization/acme/autoprunepolicy", owner, prune), "uuid")
+	s.things["app prune"] = s.field(s.put("POST", "repository/acme/app/autoprunepolicy", owner, prune), "uuid")
+	s.things["own prune"] = s.field(s.put("POST", "user/autoprunepolicy", owner, prune), "uuid")
+	s.things["acme immutability"] = s.field(s.put("POST", "organization/acme/immutabilitypolicy", owner, never), "uuid")
+	s.things["app immutability"] = s.field(s.put("POST", "repository/acme/app/immutabilitypolicy", owner, never), "uuid")
+	s.things["kid"] = s.field(s.put("POST", "superuser/keys", root, `{"service":"x","expiration":null}`), "kid")
+	theirs, err := db.Application(ctx, s.things["client"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.things["assignment"], err = db.CreateAssignment(ctx, store.Assignment{Application: theirs, Account: accounts["owner"].ID, Scope: auth.ScopeRepoRead, ResponseType: "token"}, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := db.SetEnabled(ctx, accounts["off"].ID, false, gantry.Actor{}); err != nil {
 		t.Fatal(err)
 	}
@@ -359,11 +390,34 @@ func pushed(t testing.TB, db *store.DB, repo store.Repository) string {
 // paths says what stands for the {x} of routes whose path begins so; the
 // longest that fits is taken, or the whole route with its method.
 var paths = map[string]map[string]string{
-	"":                              {"repo": "acme/app", "org": "acme", "team": "staff", "short": "ci", "tag": "v1"},
-	"app/":                          {"client": "{client}"},
-	"entities/":                     {"prefix": "re"},
-	"POST organization/{org}/quota": {"org": "rivals"}, // which has none yet
+	"":                                        {"repo": "acme/app", "org": "acme", "team": "staff", "short": "ci", "tag": "v1"},
+	"app/":                                    {"client": "{client}"},
+	"entities/link":                           {"username": "reader"},
+	"externallogin":                           {"service_id": "none"},
+	"detachexternal":                          {"service_id": "none"},
+	"organization/{org}/autoprunepolicy":      {"uuid": "{acme prune}"},
+	"organization/{org}/immutabilitypolicy":   {"uuid": "{acme immutability}"},
+	"organization/{org}/notifications":        {"uuid": "{acme notification}"},
+	"repository/{repo}/authorizedemail":       {"email": "x@example.com"},
+	"repository/{repo}/autoprunepolicy":       {"uuid": "{app prune}"},
+	"repository/{repo}/build":                 {"id": "none"},
+	"repository/{repo}/image":                 {"id": "none"},
+	"repository/{repo}/immutabilitypolicy":    {"uuid": "{app immutability}"},
+	"repository/{repo}/notification":          {"uuid": "{notification}"},
+	"repository/{repo}/tokens":                {"id": "none"},
+	"repository/{repo}/trigger":               {"uuid": "none", "name": "none"},
+	"superuser/{id}":                          {"id": "none"},
+	"superusers/users":                        {"name": "reader"},
+	"teaminvite":                              {"code": "none"},
+	"user/assignedauthorization":              {"uuid": "{assignment}"},
+	"user/autoprunepolicy":                    {"uuid": "{own prune}"},
+	"user/namespacenotifications":             {"uuid": "{own notification}"},
+	"user/notifications":                      {"uuid": "{notice}"},
+	"entities/":                               {"prefix": "re"},
+	"POST organization/{org}/quota":           {"org": "rivals"}, // which has none yet
 	"POST superuser/organization/{org}/quota": {"org": "rivals"},
+	"PUT organization/{org}/robots/{short}":   {"short": "new"},
+	"PUT user/robots/{short}":                 {"short": "new"},
 	"POST superuser/users/{name}/quota":       {"name": "writer"},
 	"error/":                                  {"type": "not_found"},
 	"message/":                                {"uuid": "{message}"},
@@ -371,8 +425,8 @@ var paths = map[string]map[string]string{
 	"organization/{org}/members":              {"name": "member"},
 	"organization/{org}/prototypes":           {"id": "{prototype}"},
 	"organization/{org}/quota":                {"id": "{quota}", "limit": "{acme limit}"},
-	"organization/{org}/team":                 {"name": "member"},
-	"repository/{repo}/manifest":              {"digest": "{digest}", "id": "{label}"},
+	"organization/{org}/team":                 {"name": "member", "email": "x@example.com"},
+	"repository/{repo}/manifest":              {"digest": "{digest}", "ref": "{digest}", "id": "{label}"},
 	"repository/{repo}/permissions/user":      {"name": "reader"},
 	"repository/{repo}/permissions/team":      {"team": "makers"},
 	"superuser/organization":                  {"id": "{quota}"},
@@ -407,7 +461,8 @@ func (s *stage) fill(route, text string) string {
 			}
 		}
 		if best < 0 {
-			s.t.Fatalf("%s: nothing stands for {%s}; add it to paths, and to newStage if it must be made", route, x)
+			s.t.Errorf("%s: nothing stands for {%s}; add it to paths, and to newStage if it must be made", route, x)
+			return x
 		}
 		return braces.ReplaceAllStringFunc(value, func(y string) string { return s.things[strings.Trim(y, "{}")] })
 	})

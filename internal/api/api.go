@@ -83,8 +83,7 @@ type server struct {
 	streams  streamCount
 }
 
-// New returns the API. It answers /api/v1/…, /csrf_token, and what Serves,
-// IsCallback and IsPage say.
+// New returns the API. It answers /api/v1/…, /csrf_token and what Serves says.
 func New(o Options) http.Handler {
 	if o.SessionTimeout <= 0 {
 		o.SessionTimeout = 31 * 24 * time.Hour

@@ -52,13 +52,6 @@ func callbackOf(path string) (service, kind string, ok bool) {
 	return parts[0], kind, true
 }
 
-// IsCallback reports whether a path is one that the handler of New answers to
-// browsers that come back from a login service.
-func IsCallback(path string) bool {
-	_, _, ok := callbackOf(path)
-	return ok
-}
-
 // journeyCookie is the name of the cookie with the ticket of a journey.
 func journeyCookie(state string) string { return "journey-" + state[:min(len(state), 16)] }
 

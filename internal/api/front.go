@@ -55,8 +55,17 @@ func (s *server) bootConfig(c *call) error {
 			scopes[t.Scope] = map[string]any{"scope": t.Scope, "title": t.Title, "description": t.Description, "dangerous": t.Dangerous}
 		}
 	}
-	return c.json(200, map[string]any{"config": config, "features": features, "oauth": map[string]any{}, "oauth_scopes": scopes, "external_login": []any{},
+	return c.json(200, map[string]any{"config": config, "features": features, "oauth": map[string]any{}, "oauth_scopes": scopes, "external_login": s.loginServices(),
 		"registry_state": state, "account_recovery_mode": config["ACCOUNT_RECOVERY_MODE"] == true, "version_number": ""})
+}
+
+// loginServices are the services by which people can sign in.
+func (s *server) loginServices() []any {
+	list := []any{}
+	for _, site := range s.Auth.Sites() {
+		list = append(list, map[string]any{"id": site.ID(), "title": site.Title(), "icon": site.Icon(), "config": map[string]any{}})
+	}
+	return list
 }
 
 // appCapabilities is by which tools find out what they talk to.

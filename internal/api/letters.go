@@ -22,10 +22,6 @@ const (
 	invitePage     = "/confirminvite"
 )
 
-// IsPage reports whether a path is that of a page, which New answers beside
-// /api/v1/.
-func IsPage(path string) bool { return pages[path] != nil }
-
 // A pageHandler shows what a code is for, or does it, and returns what to tell
 // about it.
 type pageHandler func(s *server, c *call, code string, do bool) (letterPage, error)

@@ -76,6 +76,9 @@ var webRoutes = []webRoute{
 // Serves reports whether the handler of New answers a path that is not of
 // /api/v1; local is WebOptions.LocalHandler.
 func Serves(path, local string) bool {
+	if _, _, ok := callbackOf(path); ok || pages[path] != nil {
+		return true
+	}
 	found, _, allowed := findWeb("", path, local)
 	return found != nil || allowed != ""
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/jobs"
+	"github.com/gantry-registry/gantry/internal/mail"
 )
 
 const (
@@ -38,9 +39,14 @@ func (s *Server) placeOf(name string) place {
 	return s.places[0]
 }
 
-// mail sends a message where mail is configured.
+// mail queues a message; nil where mail is switched off.
 func (s *Server) mail() func(ctx context.Context, to, subject, text string) error {
-	return nil // the room that sends mail plugs itself in here
+	if !s.tell.mail.On() {
+		return nil
+	}
+	return func(ctx context.Context, to, subject, text string) error {
+		return s.tell.mail.Queue(ctx, mail.Message{To: to, Subject: subject, Text: text})
+	}
 }
 
 // addAudit adds the jobs of the audit log.

@@ -118,7 +118,7 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.registry.ServeHTTP(w, r)
 	case isHealth(p):
 		h.health.ServeHTTP(w, r)
-	case strings.HasPrefix(p, "/api/") || p == "/csrf_token" || api.IsCallback(p) || api.IsPage(p) || api.Serves(p, h.cfg.Auth.LocalOAuthHandler):
+	case strings.HasPrefix(p, "/api/") || p == "/csrf_token" || api.Serves(p, h.cfg.Auth.LocalOAuthHandler):
 		if h.api == nil {
 			notHere(w, r, "api")
 			return

@@ -3,8 +3,11 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
 	"net"
 	"net/http"
 	"os"
@@ -142,6 +145,50 @@ func (t *teller) refused(ctx context.Context, repo gantry.RepoID) {
 	if err != nil {
 		t.s.log.WarnContext(ctx, "tell of a refused push", "error", err)
 	}
+}
+
+// assigned tells a user that a token was assigned, which waits for consent.
+func (t *teller) assigned(ctx context.Context, _ gantry.AccountID, a store.Assignment) {
+	t.notice(ctx, store.NoticeTarget{Kind: "user", Name: a.AccountName}, a.UUID, store.Notice{Kind: "assigned_authorization", Organization: a.Application.OrganizationName,
+		Metadata: metadata(map[string]any{"username": a.AccountName, "application": a.Application.Name, "scope": a.Scope})})
+}
+
+// keySubmitted tells superusers that a service key waits for its approval.
+func (t *teller) keySubmitted(ctx context.Context, k store.ServiceKey) {
+	n := store.Notice{Kind: "service_key_submitted", Metadata: metadata(map[string]any{"kid": k.ID, "service": k.Service, "name": k.Name,
+		"created_date": k.Created.Unix(), "expiration_date": unixOrNil(k.Expires)})}
+	source := "key " + k.ID
+	t.notice(ctx, store.NoticeTarget{Kind: "superusers"}, source, n)
+	for _, name := range t.s.auth.Settings().Superusers {
+		t.notice(ctx, store.NoticeTarget{Kind: "user", Name: name}, source, n)
+	}
+}
+
+// notice puts a notice into inboxes. Where there is nobody it is none's.
+func (t *teller) notice(ctx context.Context, target store.NoticeTarget, source string, n store.Notice) {
+	if len(source) > 64 { // what the column holds
+		sum := sha256.Sum256([]byte(source))
+		source = hex.EncodeToString(sum[:])
+	}
+	if _, err := t.s.db.AddNotice(ctx, target, source, n); err != nil && !gantry.Is(err, gantry.NotFound) {
+		t.s.log.WarnContext(ctx, "put a notice into an inbox", "kind", n.Kind, "error", err)
+	}
+}
+
+// metadata is what a notice says.
+func metadata(v map[string]any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("{}") // texts and numbers encode
+	}
+	return b
+}
+
+func unixOrNil(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
 }
 
 // tellSchedules says how often jobs are queued.

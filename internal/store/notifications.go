@@ -447,7 +447,7 @@ type Notice struct {
 // A NoticeTarget is whom a notice is for: a user, the users in a team of the
 // namespace, or who administers it.
 type NoticeTarget struct {
-	Kind      string // "user", "team" or "org"
+	Kind      string // "user", "team", "org", or "superusers": the accounts that are marked so
 	Name      string // of the user or the team
 	Namespace gantry.AccountID
 }
@@ -512,6 +512,8 @@ func (t *tx) noticed(ctx context.Context, target NoticeTarget) (who []int64, err
 		q = `SELECT a.id FROM accounts a WHERE ` + user + ` AND (a.id = ? OR a.id IN (SELECT m.account_id FROM teams g
 			JOIN team_members m ON m.team_id = g.id WHERE g.org_id = ? AND g.role = 'admin'))`
 		args = []any{target.Namespace, target.Namespace}
+	case "superusers":
+		q, args = `SELECT a.id FROM accounts a WHERE a.superuser = 1 AND `+user, nil
 	default:
 		return nil, gantry.Errorf(gantry.Invalid, "target", "a target's kind is user, team or org, not %.40q", target.Kind)
 	}
