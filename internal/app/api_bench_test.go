@@ -247,8 +247,8 @@ func (c *benchCaller) lists(tags int) []benchList {
 	// old is the token of a page among the oldest entries: nobody turns half a
 	// million pages to see it.
 	old := func(route, performer string, ns, repo int64) string {
-		filter := strings.Join([]string{day(from), day(to), performer, strconv.FormatInt(ns, 10), strconv.FormatInt(repo, 10)}, "?")
-		last := fmt.Sprintf("1 0 %d %d %d", to.AddDate(0, 0, -89).UnixMilli(), from.UnixMilli(), to.UnixMilli())
+		filter := strings.Join([]string{day(from), day(to), performer, "", "", strconv.FormatInt(ns, 10), strconv.FormatInt(repo, 10)}, "?")
+		last := fmt.Sprintf("1 0 %d %d %d 2", to.AddDate(0, 0, -89).UnixMilli(), from.UnixMilli(), to.UnixMilli())
 		return "&next_page=" + url.QueryEscape(c.s.keys.Pages().Seal(route, filter, user, last))
 	}
 	r, err := c.s.db.Repository(ctx, gantry.RepoName{Namespace: org, Name: "api/api-000000"})
