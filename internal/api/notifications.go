@@ -311,6 +311,9 @@ func (s *server) resendDeliveries(c *call) error {
 	if len(in.Ids) > 1000 {
 		return gantry.Errorf(gantry.Invalid, "ids", "ids holds more than 1000 ids; leave it out to send all of them again")
 	}
+	if slices.ContainsFunc(in.Ids, func(id int64) bool { return id <= 0 }) {
+		return gantry.Errorf(gantry.Invalid, "ids", "ids holds something else than ids of deliveries")
+	}
 	count, err := s.Store.ResendDeliveries(c.r.Context(), n.ID, in.Ids, notify.Line(n.UUID))
 	if err != nil {
 		return err
