@@ -85,6 +85,7 @@ type discovery struct {
 
 	issuers []string // that tokens may name
 	keys    oidc.KeySet
+	bearers oidc.KeySet // the same, for tokens that anybody may send
 }
 
 const (
@@ -185,7 +186,7 @@ func (p *Provider) discover(ctx context.Context) (*discovery, error) {
 		return nil, auth.Unreachable(err)
 	}
 	if d != nil && d.Keys == fresh.Keys {
-		fresh.keys = d.keys // with what it has cached
+		fresh.keys, fresh.bearers = d.keys, d.bearers // with what they have cached
 	}
 	p.mu.Lock()
 	p.found, p.at = fresh, p.o.Now()
@@ -215,8 +216,45 @@ func (p *Provider) ask(ctx context.Context) (*discovery, error) {
 	}
 	d.issuers = append(d.issuers, p.o.Issuers...)
 	d.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), p.client), d.Keys)
+	slow := *p.client
+	slow.Transport = &paced{to: p.client.Transport, now: p.o.Now}
+	d.bearers = oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), &slow), d.Keys)
 	return d, nil
 }
+
+// keyPause is how often a provider is asked for its keys because of tokens that
+// anybody may send: each that names an unknown key asks.
+const keyPause = 5 * time.Second
+
+// paced passes a request on now and then, and refuses the others.
+type paced struct {
+	to  http.RoundTripper
+	now func() time.Time
+
+	mu     sync.Mutex
+	last   time.Time
+	failed error // what became of the last one
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock() // one at a time
+	if now := p.now(); p.last.IsZero() || now.Sub(p.last) >= keyPause {
+		p.last = now
+		res, err := p.to.RoundTrip(r)
+		if p.failed = err; err == nil && res.StatusCode != http.StatusOK {
+			p.failed = fmt.Errorf("it answers %s", res.Status)
+		}
+		return res, err
+	}
+	if p.failed != nil {
+		return nil, fmt.Errorf("a moment ago: %w", p.failed)
+	}
+	return nil, errEarly
+}
+
+var errEarly = errors.New("the keys were asked for a moment ago")
 
 // ID implements auth.Site.
 func (p *Provider) ID() string { return p.o.ID }
@@ -344,7 +382,7 @@ func (p *Provider) who(ctx context.Context, d *discovery, token *oauth2.Token, n
 	if raw == "" {
 		return auth.External{}, auth.Unreachable(fmt.Errorf("%s gave no ID token: LOGIN_SCOPES must hold openid", p.o.ID))
 	}
-	id, err := p.verify(ctx, d, raw)
+	id, err := p.verify(ctx, d, d.keys, raw)
 	if err != nil {
 		return auth.External{}, err
 	}
@@ -384,14 +422,16 @@ func (p *Provider) who(ctx context.Context, d *discovery, token *oauth2.Token, n
 }
 
 // verify checks a token's signature, issuer and times.
-func (p *Provider) verify(ctx context.Context, d *discovery, raw string) (*oidc.IDToken, error) {
+func (p *Provider) verify(ctx context.Context, d *discovery, keys oidc.KeySet, raw string) (*oidc.IDToken, error) {
 	taken := algorithms
 	if len(d.Algorithms) > 0 {
 		taken = slices.DeleteFunc(slices.Clone(algorithms), func(a string) bool { return !slices.Contains(d.Algorithms, a) })
 	}
-	v := oidc.NewVerifier("", d.keys, &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SupportedSigningAlgs: taken, Now: p.o.Now})
+	v := oidc.NewVerifier("", keys, &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SupportedSigningAlgs: taken, Now: p.o.Now})
 	id, err := v.Verify(oidc.ClientContext(ctx, p.client), raw)
 	switch {
+	case err != nil && strings.Contains(err.Error(), errEarly.Error()):
+		return nil, denied("The token of %s is signed with a key that is not known", p.o.ServiceName)
 	case err != nil && strings.Contains(err.Error(), "fetching keys"):
 		return nil, auth.Unreachable(err)
 	case err != nil:
@@ -492,7 +532,7 @@ func (p *Provider) VerifyBearer(ctx context.Context, raw string) (auth.External,
 	if err != nil {
 		return auth.External{}, err
 	}
-	id, err := p.verify(ctx, d, raw)
+	id, err := p.verify(ctx, d, d.bearers, raw)
 	if err != nil {
 		return auth.External{}, err
 	}

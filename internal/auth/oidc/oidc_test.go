@@ -361,6 +361,43 @@ func TestBearer(t *testing.T) {
 	}
 }
 
+// TestUnknownKeys: tokens that name keys that nobody knows do not make the
+// provider's keys be asked for each time, and a new key is known soon.
+func TestUnknownKeys(t *testing.T) {
+	at := oidctest.Start(t, redirect)
+	now := time.Now()
+	p := provider(t, at, func(o *Options) { o.Now = func() time.Time { return now } })
+	if _, err := p.VerifyBearer(t.Context(), at.Token()); err != nil {
+		t.Fatal(err)
+	}
+	at.Change(func(p *oidctest.Provider) { p.Rotate() })
+	for range 5 {
+		if _, err := p.VerifyBearer(t.Context(), at.Token()); !gantry.Is(err, gantry.Unauthenticated) {
+			t.Errorf("a key that is not known yet: %v", err)
+		}
+	}
+	if at.Asked != 1 {
+		t.Errorf("asked for the keys %d times", at.Asked)
+	}
+	now = now.Add(keyPause)
+	_, err := p.VerifyBearer(t.Context(), at.Token())
+	for i := 0; i < 1000 && err != nil; i++ { // the answer of before is shared until its goroutine has ended
+		time.Sleep(time.Millisecond)
+		_, err = p.VerifyBearer(t.Context(), at.Token())
+	}
+	if err != nil || at.Asked != 2 {
+		t.Errorf("a while later: %v, asked %d times", err, at.Asked)
+	}
+	// Away, it is not the token that is wrong.
+	at.Change(func(p *oidctest.Provider) { p.Rotate(); p.Down = true })
+	now = now.Add(keyPause)
+	for range 2 {
+		if _, err := p.VerifyBearer(t.Context(), at.Token()); !gantry.Is(err, gantry.Unavailable) {
+			t.Errorf("a provider that is away: %v", err)
+		}
+	}
+}
+
 func TestPasswords(t *testing.T) {
 	at := oidctest.Start(t, redirect)
 	p := provider(t, at, nil)

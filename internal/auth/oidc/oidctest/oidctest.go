@@ -51,6 +51,7 @@ type Provider struct {
 	codes map[string]grant
 	live  map[string]bool // access tokens
 	Log   []string        // what was refused
+	Asked int             // how often for the keys
 }
 
 type grant struct{ redirect, nonce, challenge string }
@@ -124,6 +125,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
+	p.Asked++
 	write(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: fmt.Sprint(p.kid), Algorithm: "RS256", Use: "sig"}}})
 }
 
