@@ -45,6 +45,10 @@ func (q AuditQuery) where(pull bool) (where string, args []any) {
 	add := func(cond string, v ...any) { where, args = where+" AND "+cond, append(args, v...) }
 	if q.Repo != 0 {
 		add("repo_id = ?", q.Repo)
+	} else if q.Namespace != 0 && q.Actor != 0 {
+		// By who it was: most act in few namespaces, while a planner would read
+		// all of a large namespace to find somebody who does little there.
+		add("ns_id + 0 = ?", q.Namespace)
 	} else if q.Namespace != 0 {
 		add("ns_id = ?", q.Namespace)
 	}
