@@ -69,8 +69,7 @@ const apiBenchHead = `# How fast the management API is
 
 Made by ` + "`make bench-api`" + `; do not edit. Each page is asked for over HTTP, one request after the other, by a client on
 the same machine: %d CPUs, %s/%s. A row is %d requests, or those of ten seconds and at least ten, after three that are
-not counted. *Statements* are those of one request, with those that find who calls and what may be seen. The figures are
-from a machine that did other work at the same time: compare rows with each other, not with another machine's.
+not counted. *Statements* are those of one request, with those that find who calls and what may be seen.
 
 The database is filled by ` + "`gantry dev seed`" + `: a tenth of the repositories and of the log is in one organization, which
 has a thousand members, and a hundredth of the tags and of the log in one repository; those are the ones measured.
@@ -83,8 +82,7 @@ const apiBenchTail = `
 Pages of lists do not: a page costs what it holds, wherever it is. Three things read more:
 
 - Counts by day read every entry of the days that are asked for, at most 32: some microseconds for each.
-- The log of one user reads entries of the organization or the registry until a page is full: a user who did little there
-  costs as much as the days that are asked for hold.
+- The log of one user in an organization reads that user's entries, wherever they are, until a page is full.
 - Members of an organization are one page of up to 10,000 memberships.
 `
 
