@@ -61,21 +61,24 @@ type Hit struct {
 }
 
 // searchWindow is how many names one search looks at in each of the places
-// where it looks.
-const searchWindow = 1000
+// where it looks, and in all; searchGrants is how many permissions.
+const (
+	searchWindow = 300
+	searchGrants = 1000
+)
 
 // searchOrgs is how many organizations that somebody administers are places of
 // their own.
 const searchOrgs = 16
 
-// Search finds repositories that somebody may see, at most 1,000, in the order
+// Search finds repositories that somebody may see, at most 300, in the order
 // of Word. Names that are exactly the prefix come first, so they are always
 // among them.
 //
 // What is public, what is in the account's own namespace and in 16 of the
 // organizations that it administers is found by an index whatever else there
 // is. Of what it may see by permissions of its own or of its teams, the search
-// looks at the 1,000 newest permissions, and at the first 1,000 private names
+// looks at the 1,000 newest permissions, and at the first 300 private names
 // of the registry, and of Namespace, that begin so. What one search costs does not depend on how
 // many repositories there are.
 func (db *DB) Search(ctx context.Context, q SearchQuery) (hits []Hit, err error) {
@@ -161,7 +164,7 @@ func (t *tx) searchNamespaces(ctx context.Context, q SearchQuery) (ids []gantry.
 // found and how it may be seen.
 func (q SearchQuery) candidates(d *dialect, namespaces []gantry.AccountID) (text string, args []any) {
 	var parts []string
-	window := ` LIMIT ` + limit(searchWindow)
+	window, grants := ` LIMIT `+limit(searchWindow), ` LIMIT `+limit(searchGrants)
 	// Each part looks at the words of from, where a are its values, that
 	// begin so; of those it keeps what passes the filter.
 	part := func(how int, prefix, from, filter string, a ...any) {
@@ -210,8 +213,8 @@ func (q SearchQuery) candidates(d *dialect, namespaces []gantry.AccountID) (text
 		if d.lateral {
 			words = ` CROSS JOIN LATERAL (SELECT x.repo_id, x.word, x.ns_id FROM repository_words x WHERE x.repo_id = h.repo_id LIMIT ` + limit(maxWords) + `) w WHERE`
 		}
-		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM permissions g WHERE g.account_id = ? ORDER BY g.repo_id DESC`+window+`) h`+words, ``, q.Account)
-		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM team_members m JOIN permissions g ON g.team_id = m.team_id WHERE m.account_id = ?`+window+`) h`+words, ``, q.Account)
+		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM permissions g WHERE g.account_id = ? ORDER BY g.repo_id DESC`+grants+`) h`+words, ``, q.Account)
+		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM team_members m JOIN permissions g ON g.team_id = m.team_id WHERE m.account_id = ?`+grants+`) h`+words, ``, q.Account)
 	}
 	if len(parts) == 0 {
 		return "", nil
