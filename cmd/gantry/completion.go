@@ -82,7 +82,7 @@ func ctxOf(cmd *cobra.Command) context.Context {
 }
 
 func (c *cli) completeServers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	kept, _, _ := c.servers() // none
+	kept, _, _ := c.servers() // a file that cannot be read completes nothing; the command itself says why
 	return slices.Sorted(maps.Keys(kept.Known)), cobra.ShellCompDirectiveNoFileComp
 }
 

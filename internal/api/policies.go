@@ -99,14 +99,7 @@ func (s *server) listPrunePolicies(c *call) error {
 		return err
 	}
 	all, err := s.Store.PrunePolicies(c.r.Context(), of)
-	if err != nil {
-		return err
-	}
-	list := make([]any, 0, len(all))
-	for _, p := range all {
-		list = append(list, prunePolicyView(p))
-	}
-	return c.json(200, map[string]any{"policies": list})
+	return answerPolicies(c, all, err, prunePolicyView)
 }
 
 func (s *server) getPrunePolicy(c *call) error {
@@ -115,15 +108,7 @@ func (s *server) getPrunePolicy(c *call) error {
 		return err
 	}
 	all, err := s.Store.PrunePolicies(c.r.Context(), of)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if p.UUID == c.params["uuid"] {
-			return c.json(200, prunePolicyView(p))
-		}
-	}
-	return errNotFound
+	return answerPolicy(c, all, err, prunePolicyView)
 }
 
 // pruneRule reads a rule from the body.
@@ -170,6 +155,31 @@ func (s *server) setPrunePolicy(c *call, status int) error {
 	return c.policySet(status, id, err)
 }
 
+// answerPolicies lists all that there are.
+func answerPolicies[P any](c *call, all []P, err error, view func(P) map[string]any) error {
+	if err != nil {
+		return err
+	}
+	list := make([]any, 0, len(all))
+	for _, p := range all {
+		list = append(list, view(p))
+	}
+	return c.json(200, map[string]any{"policies": list})
+}
+
+// answerPolicy shows the one of all that the route names.
+func answerPolicy[P any](c *call, all []P, err error, view func(P) map[string]any) error {
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if v := view(p); v["uuid"] == c.params["uuid"] {
+			return c.json(200, v)
+		}
+	}
+	return errNotFound
+}
+
 func (c *call) policySet(status int, id string, err error) error {
 	switch {
 	case err != nil:
@@ -206,14 +216,7 @@ func (s *server) listImmutabilityPolicies(c *call) error {
 		return err
 	}
 	all, err := s.Store.ImmutabilityPolicies(c.r.Context(), of)
-	if err != nil {
-		return err
-	}
-	list := make([]any, 0, len(all))
-	for _, p := range all {
-		list = append(list, immutabilityPolicyView(p))
-	}
-	return c.json(200, map[string]any{"policies": list})
+	return answerPolicies(c, all, err, immutabilityPolicyView)
 }
 
 func (s *server) getImmutabilityPolicy(c *call) error {
@@ -222,15 +225,7 @@ func (s *server) getImmutabilityPolicy(c *call) error {
 		return err
 	}
 	all, err := s.Store.ImmutabilityPolicies(c.r.Context(), of)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if p.UUID == c.params["uuid"] {
-			return c.json(200, immutabilityPolicyView(p))
-		}
-	}
-	return errNotFound
+	return answerPolicy(c, all, err, immutabilityPolicyView)
 }
 
 func (s *server) createImmutabilityPolicy(c *call) error { return s.setImmutabilityPolicy(c, 201) }
