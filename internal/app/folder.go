@@ -145,16 +145,9 @@ func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string
 	}
 	slices.SortStableFunc(list, func(a, b config.Location) int { return rank(a.ID) - rank(b.ID) })
 	for i, l := range list {
-		if l.Class != localStorage {
-			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: %s is not built into this release, only %s is", l.ID, l.Class, localStorage)
-		}
-		root := l.String("storage_path")
-		if !filepath.IsAbs(root) {
-			root = filepath.Join(data, root)
-		}
-		engine, err := fs.New(fs.Options{Root: root, Faults: faults})
+		engine, err := openEngine(ctx, engineSource{Location: l, Config: c, Data: data, Faults: faults})
 		if err != nil {
-			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: storage_path: %w", l.ID, err)
+			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: %w", l.ID, err)
 		}
 		p := place{preferred: i == 0, close: engine.Close}
 		p.Name, p.Engine = l.ID, traceEngine(engine, t, l.ID)
@@ -185,17 +178,30 @@ func locations(places []place) []content.Location {
 
 // traceEngine gives each call of an engine a span; without a tracer it is the
 // engine itself.
-func traceEngine(e blob.UploadPublisher, t *telemetry.Tracer, location string) blob.Engine {
+func traceEngine(e blob.Engine, t *telemetry.Tracer, location string) blob.Engine {
 	if t == nil {
 		return e
 	}
-	return &tracedEngine{e, t, location}
+	traced := tracedEngine{e, t, location}
+	if p, ok := e.(blob.UploadPublisher); ok {
+		return &tracedPublisher{traced, p}
+	}
+	return &traced
 }
 
 type tracedEngine struct {
-	blob.UploadPublisher
+	blob.Engine
 	tracer   *telemetry.Tracer
 	location string
+}
+
+// Unwrap is what blob.As looks into.
+func (e *tracedEngine) Unwrap() blob.Engine { return e.Engine }
+
+// A tracedPublisher is a tracedEngine of a blob.UploadPublisher.
+type tracedPublisher struct {
+	tracedEngine
+	publisher blob.UploadPublisher
 }
 
 func (e *tracedEngine) span(ctx context.Context, op string) (context.Context, func(error)) {
@@ -211,49 +217,50 @@ func (e *tracedEngine) span(ctx context.Context, op string) (context.Context, fu
 
 func (e *tracedEngine) Upload(ctx context.Context, key string, offset int64, state []byte) (blob.Upload, error) {
 	ctx, end := e.span(ctx, "upload")
-	u, err := e.UploadPublisher.Upload(ctx, key, offset, state)
+	u, err := e.Engine.Upload(ctx, key, offset, state)
 	end(err)
 	return u, err
 }
 
 func (e *tracedEngine) Abort(ctx context.Context, key string, state []byte) error {
 	ctx, end := e.span(ctx, "abort")
-	err := e.UploadPublisher.Abort(ctx, key, state)
+	err := e.Engine.Abort(ctx, key, state)
 	end(err)
 	return err
 }
 
 func (e *tracedEngine) Publish(ctx context.Context, from, to string) error {
 	ctx, end := e.span(ctx, "publish")
-	err := e.UploadPublisher.Publish(ctx, from, to)
+	err := e.Engine.Publish(ctx, from, to)
 	end(err)
 	return err
 }
 
-func (e *tracedEngine) PublishUpload(ctx context.Context, u blob.Upload, to string) error {
+// PublishUpload implements blob.UploadPublisher.
+func (e *tracedPublisher) PublishUpload(ctx context.Context, u blob.Upload, to string) error {
 	ctx, end := e.span(ctx, "publish")
-	err := e.UploadPublisher.PublishUpload(ctx, u, to)
+	err := e.publisher.PublishUpload(ctx, u, to)
 	end(err)
 	return err
 }
 
 func (e *tracedEngine) Open(ctx context.Context, key string) (blob.Object, error) {
 	ctx, end := e.span(ctx, "open")
-	o, err := e.UploadPublisher.Open(ctx, key)
+	o, err := e.Engine.Open(ctx, key)
 	end(err)
 	return o, err
 }
 
 func (e *tracedEngine) Stat(ctx context.Context, key string) (blob.Info, error) {
 	ctx, end := e.span(ctx, "stat")
-	i, err := e.UploadPublisher.Stat(ctx, key)
+	i, err := e.Engine.Stat(ctx, key)
 	end(err)
 	return i, err
 }
 
 func (e *tracedEngine) Delete(ctx context.Context, key string) error {
 	ctx, end := e.span(ctx, "delete")
-	err := e.UploadPublisher.Delete(ctx, key)
+	err := e.Engine.Delete(ctx, key)
 	end(err)
 	return err
 }

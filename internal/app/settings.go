@@ -3,8 +3,11 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/api"
@@ -54,8 +57,8 @@ func unbuilt(c *config.Config) []config.Problem {
 			"and GANTRY_AUDIT_STREAM for a collector that ships it elsewhere", c.Audit.Model)
 	}
 	for _, l := range c.Storage.Locations {
-		if l.Class != localStorage {
-			refuse("DISTRIBUTED_STORAGE_CONFIG", "%s: %s is not built into this release, only %s is", l.ID, l.Class, localStorage)
+		if engines[l.Class] == nil {
+			refuse("DISTRIBUTED_STORAGE_CONFIG", "%s: %s is not built into this binary, which has %s", l.ID, l.Class, strings.Join(slices.Sorted(maps.Keys(engines)), ", "))
 		}
 	}
 	if c.Features.StorageReplication && len(c.Storage.Locations) > 1 {

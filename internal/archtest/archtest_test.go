@@ -95,6 +95,8 @@ func TestCheck(t *testing.T) {
 		{"testing in a suite", "internal/store/storetest/a.go", `import "testing"`, ""},
 		{"suite in the product", "internal/app/a.go", `import "` + m + `internal/store/storetest"`, "only tests"},
 		{"suite in a test", "internal/app/a_test.go", `import "` + m + `internal/store/storetest"`, ""},
+		{"servers in a test", "internal/bus/a_test.go", `import "` + m + `internal/servertest"`, ""},
+		{"servers in the product", "internal/bus/a.go", `import "` + m + `internal/servertest"`, "only tests"},
 		{"cgo", "internal/auth/a.go", `import "C"`, "cgo"},
 		{"untagged operator", "internal/app/a.go", `import "` + m + `internal/operator"`, "//go:build"},
 		{"untagged engine", "internal/app/a.go", `import "` + m + `internal/blob/s3"`, "//go:build"},
@@ -272,6 +274,9 @@ func refused(f file, from, p string) string {
 	}
 	if isSuite(dir) && !f.test {
 		return fmt.Sprintf("only tests, and packages named *test, import %s", dir)
+	}
+	if f.test && within(dir, []string{"internal/servertest"}) {
+		return "" // real servers are for the tests of every room
 	}
 	if to := roomOf(dir); to == "" || to != from && !slices.Contains(rooms[from], to) {
 		return fmt.Sprintf("%s may not import %s: imports go down only, edges and capabilities never import their like. Take a func or a small interface that app plugs in, or go through jobs or bus; see internal/archtest/rooms_test.go", from, dir)

@@ -123,11 +123,59 @@ type UploadPublisher interface {
 	PublishUpload(ctx context.Context, u Upload, to string) error
 }
 
+// A Copier is an Engine that copies objects itself, without their bytes
+// passing through this process.
+type Copier interface {
+	Engine
+	// Copy makes to, at once, a whole copy of the object at from, on stable
+	// storage when it returns. Each can be deleted without touching the other.
+	Copy(ctx context.Context, from, to string) error
+}
+
+// A Forker is an Engine that can go on with an upload to which another process
+// may be appending still: a server that was taken for dead may only be slow.
+// Where an Engine is none, Publish from the upload's key to another does it.
+type Forker interface {
+	Engine
+	// Fork returns the key (from itself, or to) and the state with which
+	// Upload goes on at offset, where Sync returned state. What others append
+	// to from past offset, before or later, never becomes part of the object.
+	// When fewer bytes than offset are there, the error is gantry.NotFound on
+	// "upload".
+	Fork(ctx context.Context, from string, offset int64, state []byte, to string) (key string, forked []byte, err error)
+}
+
+// A Sweeper is an Engine in which uploads that nobody goes on with leave
+// things behind that List does not show, such as parts of a multipart upload.
+type Sweeper interface {
+	Engine
+	// Sweep removes what uploads left that were begun before the time and
+	// whose key is not in use, and returns how many uploads those were. It
+	// is bounded by ctx, and may be called by several processes.
+	Sweep(ctx context.Context, before time.Time, inUse func(ctx context.Context, key string) (bool, error)) (n int, err error)
+}
+
+// As returns e, or the first engine that it wraps (by a method Unwrap() Engine),
+// that is a T: UploadPublisher, Copier, Forker, Sweeper.
+func As[T Engine](e Engine) (t T, ok bool) {
+	for e != nil {
+		if t, ok = e.(T); ok {
+			return t, true
+		}
+		w, wraps := e.(interface{ Unwrap() Engine })
+		if !wraps {
+			break
+		}
+		e = w.Unwrap()
+	}
+	return t, false
+}
+
 // PublishUpload completes u, which is the upload at from, and publishes it as
 // to, in the cheapest way that e has. When e cannot publish, the error is
 // gantry.Unsupported on "publish", and the object is complete at from.
 func PublishUpload(ctx context.Context, e Engine, u Upload, from, to string) error {
-	if p, ok := e.(UploadPublisher); ok {
+	if p, ok := As[UploadPublisher](e); ok {
 		return p.PublishUpload(ctx, u, to)
 	}
 	if err := u.Complete(ctx); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/gantry-registry/gantry/internal/servertest"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -60,7 +60,7 @@ func newSQLite() *engine {
 	e := &engine{}
 	var template string
 	e.launch = func() error {
-		dir, err := runDir()
+		dir, err := servertest.Dir()
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func newSQLite() *engine {
 	e.create = func(tempDir func() string, migrated bool) (string, func(context.Context) error, error) {
 		path := filepath.Join(tempDir(), "gantry.db")
 		if migrated {
-			if err := copyFile(path, template, 0o600); err != nil {
+			if err := servertest.CopyFile(path, template, 0o600); err != nil {
 				return "", nil, err
 			}
 		}
@@ -204,13 +204,4 @@ func raw(address string) (*sql.DB, error) {
 		return sql.OpenDB(conn), nil
 	}
 	return nil, fmt.Errorf("no database of storetest: %s", address)
-}
-
-// copyFile copies the bytes of a file that nobody writes.
-func copyFile(to, from string, mode os.FileMode) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, b, mode)
 }

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gantry-registry/gantry/internal/blob"
+	"github.com/gantry-registry/gantry/internal/blob/fs"
+	"github.com/gantry-registry/gantry/internal/config"
+)
+
+// An engine is an open storage engine.
+type engine interface {
+	blob.Engine
+	// Close releases what the engine holds; objects stay.
+	Close() error
+}
+
+// An engineSource is what an engine is opened from.
+type engineSource struct {
+	config.Location
+	Config *config.Config            // the rest of the configuration: its authorities, the bundle's files
+	Data   string                    // data folder, for relative paths
+	Faults func(fs.Op, string) error // of storage in files; nil = none
+}
+
+// engines opens the storage engines by Quay's names of their classes. The
+// files engines_*.go, which a build tag can leave out, add theirs.
+var engines = map[string]func(context.Context, engineSource) (engine, error){
+	localStorage: openLocal,
+}
+
+// openEngine opens the engine of a location. The error names the parameter.
+func openEngine(ctx context.Context, src engineSource) (engine, error) {
+	open := engines[src.Class]
+	if open == nil {
+		return nil, fmt.Errorf("%s is not built into this binary, which has %s", src.Class, strings.Join(slices.Sorted(maps.Keys(engines)), ", "))
+	}
+	return open(ctx, src)
+}
+
+func openLocal(_ context.Context, src engineSource) (engine, error) {
+	root := src.String("storage_path")
+	if !filepath.IsAbs(root) {
+		root = filepath.Join(src.Data, root)
+	}
+	e, err := fs.New(fs.Options{Root: root, Faults: src.Faults})
+	if err != nil {
+		return nil, fmt.Errorf("storage_path: %w", err)
+	}
+	return e, nil
+}
