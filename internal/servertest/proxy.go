@@ -21,6 +21,7 @@ type Proxy struct {
 	l      net.Listener
 	mode   atomic.Int32
 	rate   atomic.Int64
+	delay  atomic.Int64
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -69,10 +70,15 @@ func (p *Proxy) Slow(bytesPerSecond int64) {
 	p.set(passing)
 }
 
+// Delay passes every byte on that much later, in each direction, as a long way
+// does; 0 = at once. How much is under way is not bounded by it.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
 // Heal passes everything on again. Connections that were cut stay cut; what a
 // stalled one held back is passed on.
 func (p *Proxy) Heal() {
 	p.rate.Store(0)
+	p.delay.Store(0)
 	p.set(passing)
 }
 
@@ -168,11 +174,36 @@ func (p *Proxy) held() bool {
 	}
 }
 
+// pass copies until one side ends. What was read waits in a queue for its
+// time, so that a delay is none of the bandwidth.
 func (p *Proxy) pass(to io.Writer, from io.Reader) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		for b := buf[:n]; len(b) > 0; {
+	type chunk struct {
+		b  []byte
+		at time.Time
+	}
+	queue := make(chan chunk, 4096)
+	broken := make(chan struct{})
+	go func() {
+		defer close(queue)
+		for {
+			buf := make([]byte, 32<<10)
+			n, err := from.Read(buf)
+			if n > 0 {
+				select {
+				case queue <- chunk{buf[:n], time.Now().Add(time.Duration(p.delay.Load()))}:
+				case <-broken:
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer close(broken)
+	for c := range queue {
+		time.Sleep(time.Until(c.at))
+		for b := c.b; len(b) > 0; {
 			if !p.held() {
 				return
 			}
@@ -185,9 +216,6 @@ func (p *Proxy) pass(to io.Writer, from io.Reader) {
 				return
 			}
 			b = b[len(part):]
-		}
-		if err != nil {
-			return
 		}
 	}
 }

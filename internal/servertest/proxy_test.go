@@ -61,6 +61,12 @@ func TestProxy(t *testing.T) {
 	if err := echo(20 * time.Second); err != nil || time.Since(began) < 100*time.Millisecond {
 		t.Errorf("slow: %v after %v", err, time.Since(began))
 	}
+	p.Heal()
+	p.Delay(50 * time.Millisecond)
+	began = time.Now()
+	if err := echo(20 * time.Second); err != nil || time.Since(began) < 100*time.Millisecond {
+		t.Errorf("delayed: %v after %v", err, time.Since(began))
+	}
 	p.Cut()
 	if err := echo(10 * time.Second); err == nil {
 		t.Error("a cut connection answers")
