@@ -66,6 +66,10 @@ test-nightly: deps ## a million steps of the model with the race detector, hundr
 	GANTRY_KILLS=$(NIGHTLY_KILLS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/content ./internal/app
 	GANTRY_PLAN_ROWS=1000000 $(GO) test -count=1 -timeout 0 -v -run '^TestPagesReadNoMore$$' ./internal/store
 
+.PHONY: test-faults
+test-faults: deps build ## take away instances, databases, stores, clocks and networks under load (half an hour; as root); writes docs/reliability.md
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_FAULTS=1 GANTRY_FAULTS_DOCS=$(CURDIR)/docs/reliability.md $(GO) test -count=1 -timeout 0 -v -run '^TestFaults$$' ./internal/faults
+
 .PHONY: deps
 deps: ## install what the tests need (Debian packages; as root)
 	@./scripts/test-deps

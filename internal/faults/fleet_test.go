@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,13 +46,22 @@ type instance struct {
 	n     int
 	port  int
 	env   []string
-	proc  *servertest.Process
-	logs  []string // files, one of each life
+	// namespace is the network that the process is in; none: ours.
+	namespace namespace
+	proc      *servertest.Process
+	logs      []string // files, one of each life
 }
 
-// newFleet writes the configuration and starts n instances. The first account
-// is made.
+// newFleet starts n instances on a configuration. The first account is made.
 func newFleet(t *testing.T, n int, config map[string]any) *fleet {
+	t.Helper()
+	f := prepareFleet(t, n, config)
+	f.begin()
+	return f
+}
+
+// prepareFleet is newFleet without the start.
+func prepareFleet(t *testing.T, n int, config map[string]any) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), config: map[string]any{
 		"SECRET_KEY": strings.Repeat("s", 32), "DATABASE_SECRET_KEY": strings.Repeat("d", 32),
@@ -71,6 +81,13 @@ func newFleet(t *testing.T, n int, config map[string]any) *fleet {
 	for i := range n {
 		f.instances = append(f.instances, &instance{fleet: f, n: i})
 	}
+	return f
+}
+
+// begin starts the instances and makes the first account.
+func (f *fleet) begin() {
+	t := f.t
+	t.Helper()
 	for _, in := range f.instances {
 		in.start()
 	}
@@ -79,7 +96,6 @@ func newFleet(t *testing.T, n int, config map[string]any) *fleet {
 	if a, err := cl.do("POST", "/api/v1/user/initialize", []byte(body), "Content-Type", "application/json"); err != nil || a.status != 200 {
 		t.Fatalf("the first account: %d %s %v", a.status, a.body, err)
 	}
-	return f
 }
 
 func (f *fleet) bases() []string {
@@ -90,7 +106,9 @@ func (f *fleet) bases() []string {
 	return all
 }
 
-func (in *instance) base() string { return fmt.Sprintf("http://127.0.0.1:%d", in.port) }
+func (in *instance) base() string {
+	return fmt.Sprintf("http://%s:%d", cmp.Or(in.namespace.address, "127.0.0.1"), in.port)
+}
 
 // start starts the process and waits until it is ready. It keeps its port.
 func (in *instance) start() {
@@ -106,8 +124,12 @@ func (in *instance) start() {
 				t.Fatal(err)
 			}
 		}
-		cmd := exec.CommandContext(context.Background(), bin, "serve", "--config", in.fleet.dir, "--data", filepath.Join(in.fleet.dir, fmt.Sprint("data", in.n)),
-			"--listen", strings.TrimPrefix(in.base(), "http://"), "--metrics", "off")
+		args := []string{bin, "serve", "--config", in.fleet.dir, "--data", filepath.Join(in.fleet.dir, fmt.Sprint("data", in.n)),
+			"--listen", strings.TrimPrefix(in.base(), "http://"), "--metrics", "off"}
+		if in.namespace.name != "" {
+			args = append([]string{"ip", "netns", "exec", in.namespace.name}, args...)
+		}
+		cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), in.env...)
 		in.logs = append(in.logs, filepath.Join(t.TempDir(), fmt.Sprintf("instance-%d.log", in.n)))
 		if in.proc, err = servertest.Launch(cmd, in.logs[len(in.logs)-1], nil, syscall.SIGKILL); err != nil {
