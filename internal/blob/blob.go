@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"net/netip"
 	"os"
 	"time"
 )
@@ -196,4 +197,10 @@ type URLOptions struct {
 	Expires     time.Duration // how long the URL works; 0 = 600 s
 	Method      string        // GET or HEAD; "" = GET
 	ContentType string        // type to answer with; "" = the engine's
+	// Who asks, for engines with a CDN that is chosen, or logs, by that.
+	Client     netip.Addr // the client's address; the zero value = not known
+	Host       string     // that the client asked, without a port; "" = not known
+	Namespace  string     // of the repository, or ""
+	Repository string     // its name in that, or ""
+	User       string     // name of the account, or ""
 }

@@ -1,0 +1,213 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/gantry"
+)
+
+const (
+	// blockSize is what memory for uploads is counted in. A blob of a few
+	// kilobytes holds one block, not a part.
+	blockSize = 256 << 10
+	// poolSize bounds the memory that all uploads of the process hold: 128 MiB
+	// are the 25 parts of 5 MiB that keep a fast network busy, and half of what
+	// a server may use under load.
+	poolSize = 128 << 20
+	// maxPart is the largest part that is made: half of the pool, so that there
+	// is always room for one more.
+	maxPart = poolSize / 2
+	// firstBlocks is how many blocks an upload takes one by one. For more it
+	// takes all blocks of the part at once: from then on it waits for nothing
+	// but its client, so that nobody who is half done waits for another such.
+	firstBlocks = 4
+	// roomWithin bounds the wait for room.
+	roomWithin = 2 * time.Minute
+	// idlePart is how long a part may have got no byte before its memory is
+	// given to those who wait: slow clients hold up nobody.
+	idlePart = time.Second
+	// stuckAfter is how long nothing may move before one of those who wait
+	// gives up the little that it holds.
+	stuckAfter = time.Second
+)
+
+// memory is the pool of this process.
+var memory = newPool(poolSize / blockSize)
+
+// errPark tells who waits for room to put away what it holds and wait on.
+var errPark = fmt.Errorf("park")
+
+// A pool is memory for parts, in blocks. Who waits is served in order.
+type pool struct {
+	total  int
+	blocks sync.Pool // of *[blockSize]byte
+
+	mu     sync.Mutex
+	free   int
+	least  int // the least free there ever was, for tests
+	parks  int // for tests
+	queue  []*waiter
+	users  map[*upload]struct{} // that may hold blocks which can be parked
+	moved  time.Time            // when blocks were last given out or back
+	tended bool                 // tend runs
+}
+
+type waiter struct {
+	u     *upload
+	n     int
+	since time.Time
+	ready chan struct{} // closed when it has its blocks
+	park  chan struct{} // closed when it shall park
+	asked bool
+	holds bool // it holds blocks that can be parked
+}
+
+func newPool(blocks int) *pool {
+	p := &pool{total: blocks, free: blocks, least: blocks, users: map[*upload]struct{}{}}
+	p.blocks.New = func() any { return new([blockSize]byte) }
+	return p
+}
+
+// join and leave say whose blocks can be parked.
+func (p *pool) join(u *upload) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users[u] = struct{}{}
+}
+
+func (p *pool) leave(u *upload) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.users, u)
+}
+
+// take returns n blocks. It waits for them until ctx is done or roomWithin has
+// passed. errPark: u holds blocks and shall park them first. u.mu is held.
+func (p *pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, error) {
+	if n > p.total {
+		return nil, fmt.Errorf("a part of %d blocks is larger than the pool", n)
+	}
+	p.mu.Lock()
+	if len(p.queue) == 0 && p.free >= n {
+		p.grant(n)
+		p.mu.Unlock()
+		return p.make(n), nil
+	}
+	w := &waiter{u: u, n: n, since: time.Now(), ready: make(chan struct{}), park: make(chan struct{}), holds: len(u.cur.blocks) > 0}
+	p.queue = append(p.queue, w)
+	if !p.tended {
+		p.tended = true
+		go p.tend()
+	}
+	p.mu.Unlock()
+
+	timeout := time.NewTimer(roomWithin)
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-w.ready:
+		return p.make(n), nil
+	case <-w.park:
+		err = errPark
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-timeout.C:
+		err = &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: 10 * time.Second,
+			Detail: "too many uploads are waiting for the storage; try again"}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.queue {
+		if other == w {
+			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
+			p.serve()
+			return nil, err
+		}
+	}
+	return p.make(n), nil // it got them in this moment
+}
+
+func (p *pool) make(n int) []*[blockSize]byte {
+	blocks := make([]*[blockSize]byte, n)
+	for i := range blocks {
+		blocks[i] = p.blocks.Get().(*[blockSize]byte)
+	}
+	return blocks
+}
+
+// give gives blocks back.
+func (p *pool) give(blocks []*[blockSize]byte) {
+	if len(blocks) == 0 {
+		return
+	}
+	for _, b := range blocks {
+		p.blocks.Put(b)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free += len(blocks)
+	p.moved = time.Now()
+	p.serve()
+}
+
+// grant takes n blocks out; mu is held.
+func (p *pool) grant(n int) {
+	p.free -= n
+	p.least = min(p.least, p.free)
+	p.moved = time.Now()
+}
+
+// serve gives those who wait what is free, in order; mu is held.
+func (p *pool) serve() {
+	for len(p.queue) > 0 && p.queue[0].n <= p.free {
+		p.grant(p.queue[0].n)
+		close(p.queue[0].ready)
+		p.queue = p.queue[1:]
+	}
+}
+
+// tend makes room while somebody waits: of those who hold a part that no byte
+// comes for, the one that is idle for the longest parks it; where nothing
+// moves at all because everybody waits, the last in the queue that holds
+// something does.
+func (p *pool) tend() {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		p.mu.Lock()
+		if len(p.queue) == 0 {
+			p.tended = false
+			p.mu.Unlock()
+			return
+		}
+		var idlest *upload
+		var since time.Duration
+		for u := range p.users {
+			if idle := time.Since(time.Unix(0, u.touched.Load())); idle > max(since, idlePart) && u.parkable.Load() {
+				idlest, since = u, idle
+			}
+		}
+		stuck := idlest == nil && time.Since(p.moved) > stuckAfter && time.Since(p.queue[0].since) > stuckAfter
+		for i := len(p.queue) - 1; stuck && i >= 0; i-- {
+			w := p.queue[i]
+			if i == 0 && len(p.queue) > 1 || !w.holds {
+				continue // the first one shall come out of it
+			}
+			if !w.asked {
+				w.asked = true
+				p.parks++
+				close(w.park)
+				break
+			}
+		}
+		p.mu.Unlock()
+		if idlest != nil && idlest.parkIdle() {
+			p.mu.Lock()
+			p.parks++
+			p.mu.Unlock()
+		}
+	}
+}
