@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -346,6 +347,117 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// A book is a Ledger in memory, with a clock of its own.
+type book struct {
+	mu    sync.Mutex
+	now   time.Time
+	whole map[string]time.Time
+	away  bool
+	calls int
+}
+
+func (b *book) Charge(_ context.Context, list []Charge) ([]time.Duration, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls++
+	if b.away {
+		return nil, errors.New("away")
+	}
+	var debts []time.Duration
+	for _, c := range list {
+		w := b.whole[c.Key]
+		if w.Before(b.now) {
+			w = b.now
+		}
+		w = w.Add(c.Cost)
+		b.whole[c.Key] = w
+		debts = append(debts, w.Sub(b.now))
+	}
+	return debts, nil
+}
+
+// TestLimiterLedger: several instances with a ledger allow together what one
+// may; without it each allows that; and who asks little is not told of.
+func TestLimiterLedger(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := &book{now: now, whole: map[string]time.Time{}}
+	var all [3]*Limiter
+	for i := range all {
+		all[i] = NewLimiter(LimiterOptions{
+			Rates: map[Class]Rate{ClassHeavy: {10, 40}}, Now: func() time.Time { return now.Add(time.Duration(i) * time.Hour) }, // clocks that are wrong
+			Ledger: b, Name: func(c Class, key string) string { return string(c) + " " + key }, Every: time.Hour, // the test talks itself
+		})
+	}
+	talk := func() {
+		for _, l := range all {
+			l.told.talk(l)
+		}
+	}
+	allowed := func(key string) (n int) {
+		for range 100 {
+			for _, l := range all {
+				if ok, _ := l.Allow(ClassHeavy, key, ""); ok {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	for range 4 { // below an eighth of the burst, in each
+		for _, l := range all {
+			l.Allow(ClassHeavy, "quiet", "")
+		}
+	}
+	talk()
+	if len(b.whole) != 0 {
+		t.Errorf("the ledger knows %v", b.whole)
+	}
+	if n := allowed("busy"); n != 3*40 {
+		t.Errorf("before they talk they allow %d, want a burst each", n)
+	}
+	talk()
+	talk() // the first has heard of all
+	if n := allowed("busy"); n != 0 {
+		t.Errorf("after they have talked they allow %d more", n)
+	}
+	if debt := b.whole["heavy busy"].Sub(now); debt != 12*time.Second {
+		t.Errorf("the ledger has a debt of %v, want that of 120 requests", debt)
+	}
+	// Over time all of them allow ten a second, not thirty.
+	n := 0
+	for range 600 {
+		now = now.Add(100 * time.Millisecond)
+		b.now = now
+		n += allowed("busy")
+		talk()
+	}
+	if n < 400 || n > 600 { // a minute's worth, less what the three bursts were too much
+		t.Errorf("%d requests in a minute at 10 a second, after a debt of 80", n)
+	}
+	// A ledger that is away keeps nobody out and lets nothing be forgotten.
+	now = now.Add(time.Hour)
+	b.now, b.away = now, true
+	if n := allowed("busy"); n != 3*40 {
+		t.Errorf("without a ledger they allow %d, want a burst each", n)
+	}
+	talk()
+	b.away = false
+	now = now.Add(time.Second)
+	b.now = now
+	allowed("busy") // lists the key again
+	talk()
+	if debt := b.whole["heavy busy"].Sub(now); debt < 12*time.Second {
+		t.Errorf("the ledger was told of a debt of %v only", debt)
+	}
+	// A wrong figure keeps nobody out for ever.
+	b.whole["heavy wrong"] = now.Add(1000 * time.Hour)
+	allowed("wrong")
+	talk()
+	if ok, after := all[0].Allow(ClassHeavy, "wrong", ""); ok || after > mostDebt*5*time.Second {
+		t.Errorf("a wrong figure: %v, %v", ok, after)
+	}
+}
+
 func TestLimiterClient(t *testing.T) {
 	now := time.Unix(1000, 0)
 	l := NewLimiter(LimiterOptions{Rates: map[Class]Rate{ClassHeavy: {10, 1}}, Now: func() time.Time { return now }})
@@ -491,6 +603,17 @@ func BenchmarkMiddleware(b *testing.B) {
 
 func BenchmarkLimiter(b *testing.B) {
 	l := NewLimiter(LimiterOptions{})
+	ip := netip.MustParseAddr("192.0.2.1")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.AllowClient(ClassLight, ip, 1, "")
+	}
+}
+
+// BenchmarkLimiterLedger is of a client at its limit, for which the ledger is
+// told of ten times a second.
+func BenchmarkLimiterLedger(b *testing.B) {
+	l := NewLimiter(LimiterOptions{Ledger: &book{now: time.Now(), whole: map[string]time.Time{}}, Name: func(c Class, key string) string { return string(c) + key }})
 	ip := netip.MustParseAddr("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {
