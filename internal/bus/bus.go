@@ -1,8 +1,8 @@
 // Package bus wakes up and informs: a worker that sleeps until its next poll,
 // a cache that holds what somebody changed, a browser that follows a build.
 // Nothing may depend on a message arriving: the bus only makes sooner what
-// would happen anyway. New is the in-process bus; bustest is the contract
-// that every implementation passes.
+// would happen anyway. New is the in-process bus, bus/redis the one of several
+// processes; bustest is the contract that every implementation passes.
 package bus
 
 import (
@@ -26,7 +26,12 @@ var ErrClosed = errors.New("bus is closed")
 type Message struct {
 	Topic   string
 	Payload []byte // shared by all subscribers: read only
-	Lost    int    // messages of the topic dropped for this subscriber just before this one: look at the source again
+	// Lost is how many messages of the topic this subscriber has lost just
+	// before this one, or 1 where nobody knows: look at the source again.
+	Lost int
+	// Notice: there is no message, only the word that some may be lost, as
+	// after a time without a connection to the other processes. Payload is nil.
+	Notice bool
 }
 
 // A Bus carries messages between the parts of one registry, in one process or
@@ -34,10 +39,12 @@ type Message struct {
 //
 // Messages of one publisher on one topic arrive in order, at most once. A
 // subscriber that does not keep up loses the oldest ones and learns how many
-// by Message.Lost.
+// by Message.Lost. What is sent to subscribers and waiters in the same process
+// reaches them whatever happens to the connection to the others.
 type Bus interface {
 	// Publish sends payload to the present subscribers of topic. It never
-	// waits for one of them. The payload may not be changed afterwards.
+	// waits for one of them, nor for a server. The payload may not be changed
+	// afterwards.
 	Publish(ctx context.Context, topic string, payload []byte) error
 
 	// Subscribe receives the messages of topic from now on. The channel is
@@ -213,6 +220,18 @@ func (b *Local) Waiter(topic string) (<-chan struct{}, func(), error) {
 			delete(b.waiters, topic)
 		}
 	}, nil
+}
+
+// Missed tells the subscribers of topic, by a notice, that messages may be
+// lost to them. It is for a Bus that brings a Local the messages of others.
+func (b *Local) Missed(topic string) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, s := range b.subs[topic] {
+		if n := s.send(Message{Topic: topic, Lost: 1, Notice: true}); n > 0 && b.dropped != nil {
+			b.dropped(n)
+		}
+	}
 }
 
 // Close implements Bus.

@@ -28,6 +28,26 @@ func TestDroppedIsCounted(t *testing.T) {
 	}
 }
 
+func TestMissed(t *testing.T) {
+	b := bus.New(bus.Options{})
+	c, cancel, err := b.Subscribe("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	b.Missed("y")
+	b.Missed("x")
+	if err := b.Publish(t.Context(), "x", []byte("m")); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-c; !m.Notice || m.Lost != 1 || m.Payload != nil || m.Topic != "x" {
+		t.Errorf("%+v", m)
+	}
+	if m := <-c; m.Notice || m.Lost != 0 || string(m.Payload) != "m" {
+		t.Errorf("%+v", m)
+	}
+}
+
 func BenchmarkWake(b *testing.B) {
 	l := bus.New(bus.Options{})
 	_, cancel, err := l.Waiter("x")

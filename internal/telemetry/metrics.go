@@ -91,6 +91,8 @@ type Metrics struct {
 	Panics           prometheus.Counter
 	SpansLost        prometheus.Counter
 	BusDropped       prometheus.Counter
+	RedisUp          prometheus.Gauge       // use Redis
+	RedisErrors      *prometheus.CounterVec // operation (connect, publish, limit); use RedisFailed
 	Ready            prometheus.Gauge
 
 	dbStats  atomic.Pointer[func() DBStats]
@@ -202,6 +204,8 @@ func (m *Metrics) own(b *builder) {
 	m.Panics = b.counter("gantry_panics_total", "requests that ended in a panic, each one a bug")
 	m.SpansLost = b.counter("gantry_trace_spans_lost_total", "spans that the collector did not take")
 	m.BusDropped = b.counter("gantry_bus_dropped_total", "messages that a slow subscriber lost")
+	m.RedisUp = b.gauge("gantry_redis_up", "1 while messages of other instances come in from Redis; 0 also where none is configured")
+	m.RedisErrors = b.counters("gantry_redis_errors_total", "connections to Redis that ended, messages that it did not take, and counts of requests that it did not keep", "operation")
 	m.Ready = b.gauge("gantry_ready", "1 while the instance takes traffic, 0 while it starts or drains")
 }
 
@@ -283,6 +287,24 @@ func (m *Metrics) Queue(queue string, running, due int64) {
 		m.QueueLocked.WithLabelValues(queue).Set(float64(running))
 		m.QueueAvailable.WithLabelValues(queue).Set(float64(running + due))
 		m.QueueUnlocked.WithLabelValues(queue).Set(float64(due))
+	}
+}
+
+// Redis sets whether Redis is connected.
+func (m *Metrics) Redis(up bool) {
+	switch {
+	case m == nil:
+	case up:
+		m.RedisUp.Set(1)
+	default:
+		m.RedisUp.Set(0)
+	}
+}
+
+// RedisFailed counts failures of one operation with Redis.
+func (m *Metrics) RedisFailed(operation string, n int) {
+	if m != nil {
+		m.RedisErrors.WithLabelValues(operation).Add(float64(n))
 	}
 }
 
