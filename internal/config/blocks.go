@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,8 +16,14 @@ import (
 // client pass.
 func redisKeys() []Field {
 	return []Field{
-		row("host", String, "", required, "Host of Redis.", check(checkHost)),
+		row("host", String, "", 0, "Host of Redis. Or else sentinels, or cluster_nodes.", check(checkHost)),
 		row("port", Int, "6379", 0, "Its port.", between(1, port)),
+		row("sentinels", StringList, "", 0, "host:port of each Sentinel, in place of host. Gantry's own.", oneText, check(checkNode)),
+		row("sentinel_master", String, "", 0, "Name by which the Sentinels know the master."),
+		row("sentinel_username", String, "", 0, "Account at the Sentinels."),
+		row("sentinel_password", String, "", secret, "Password at the Sentinels."),
+		row("cluster_nodes", StringList, "", 0, "host:port of some nodes of a Redis Cluster, in place of host. Gantry's own.", oneText, check(checkNode)),
+		row("prefix", String, "", 0, "Beginning of the names of channels and keys, the same in all instances of a registry; made of SECRET_KEY when empty. Gantry's own.", check(checkPrefix)),
 		row("username", String, "", 0, "Account at Redis."),
 		row("password", String, "", secret, "Password at Redis."),
 		row("db", Int, "0", 0, "Number of the database.", between(0, 1<<20)),
@@ -514,6 +521,22 @@ func parseBuildManager(c *checker, path string, n *node) (any, bool) {
 	return map[string]any{"name": name, "options": v}, ok
 }
 
+// checkNode takes a host and its port.
+func checkNode(s string) error {
+	if _, p, err := net.SplitHostPort(s); err != nil || p == "" {
+		return errors.New("it must be a host and a port, such as redis-1:6379")
+	}
+	return checkHostPort(s)
+}
+
+// checkPrefix takes the prefix of the bus.
+func checkPrefix(s string) error {
+	if len(s) > 64 || !prefixText.MatchString(s) {
+		return errors.New("it must be 1 to 64 letters, digits and . _ - : /")
+	}
+	return nil
+}
+
 func checkNamespace(s string) error {
 	var e *gantry.Error
 	if err := gantry.CheckNamespace(s); errors.As(err, &e) {
@@ -535,6 +558,7 @@ func checkRegexp(s string) error {
 var (
 	quantityText = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?(m|[kKMGTPE]i?)?$`)
 	metricText   = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
+	prefixText   = regexp.MustCompile(`^[a-zA-Z0-9._:/-]+$`)
 	tokenText    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 )
 

@@ -61,11 +61,19 @@ type origin struct {
 	n    *node
 }
 
-// A RedisServer is the address of a Redis server. Host "" = there is none, and
-// then every other field is zero too.
+// A RedisServer is where a Redis is: at Host, or where Sentinels say, or at the
+// nodes of a Cluster. Without one of the three there is none (On), and then
+// every other field is zero too.
 type RedisServer struct {
-	Host           string        `config:"host"`
-	Port           int           `config:"port"`
+	Host             string   `config:"host"`
+	Port             int      `config:"port"`
+	Sentinels        []string `config:"sentinels"` // host:port
+	SentinelMaster   string   `config:"sentinel_master"`
+	SentinelUsername string   `config:"sentinel_username"`
+	SentinelPassword string   `config:"sentinel_password"`
+	ClusterNodes     []string `config:"cluster_nodes"` // host:port
+	Prefix           string   `config:"prefix"`        // "" = made of the registry's key
+
 	Username       string        `config:"username"`
 	Password       string        `config:"password"`
 	DB             int           `config:"db"`
@@ -78,6 +86,11 @@ type RedisServer struct {
 	Timeout        time.Duration `config:"socket_timeout"`         // 0 = not set
 	ConnectTimeout time.Duration `config:"socket_connect_timeout"` // 0 = not set
 	MaxConnections int           `config:"max_connections"`        // 0 = not set
+}
+
+// On reports whether there is a Redis.
+func (r RedisServer) On() bool {
+	return r.Host != "" || len(r.Sentinels) > 0 || len(r.ClusterNodes) > 0
 }
 
 // A Replica is a database that answers reads.
@@ -424,10 +437,10 @@ func (c *Config) derive() error {
 		c.DB.ReadReplicas[i].URI = d.String()
 	}
 	c.DB.Args = driverArgs(c.DB.Args)
-	if c.Redis.UserEvents.Host == "" {
+	if !c.Redis.UserEvents.On() {
 		c.Redis.UserEvents = oldRedis(c.values["USER_EVENTS_REDIS_HOSTNAME"])
 	}
-	if c.Redis.BuildLogs.Host == "" {
+	if !c.Redis.BuildLogs.On() {
 		c.Redis.BuildLogs = oldRedis(c.values["BUILDLOGS_REDIS_HOSTNAME"])
 	}
 	if len(c.Storage.Preferred) == 0 {

@@ -477,9 +477,35 @@ func (l *loader) crossBuilds() {
 	}
 }
 
+// crossRedis checks that a block says in one way where Redis is.
+func (l *loader) crossRedis(f string, r block) {
+	sentinels, _ := r["sentinels"].([]string)
+	nodes, _ := r["cluster_nodes"].([]string)
+	ways := 0
+	for _, there := range []bool{r.text("host") != "", len(sentinels) > 0, len(nodes) > 0} {
+		if there {
+			ways++
+		}
+	}
+	db, _ := r["db"].(int64)
+	switch {
+	case ways == 0:
+		l.wrong(Error, f+".host", "is missing; write it, or sentinels and sentinel_master, or cluster_nodes")
+	case ways > 1:
+		l.wrong(Error, f, "host, sentinels and cluster_nodes are three ways to say where Redis is: write one of them")
+	case (len(sentinels) > 0) != (r.text("sentinel_master") != ""):
+		l.wrong(Error, f, "sentinels and sentinel_master go together: write both, or neither")
+	case len(nodes) > 0 && db != 0:
+		l.wrong(Error, f+".db", "must be 0 with cluster_nodes: a Cluster has no other database")
+	}
+}
+
 func (l *loader) crossRest() {
 	for _, f := range []string{"USER_EVENTS_REDIS", "BUILDLOGS_REDIS", "PULL_METRICS_REDIS"} {
 		r := l.block(f)
+		if len(r) > 0 {
+			l.crossRedis(f, r)
+		}
 		for _, key := range []string{"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"} {
 			l.fileThere(f+"."+key, r.text(key))
 		}

@@ -59,7 +59,6 @@ type Redis struct {
 	BuildLogs     RedisServer    `config:"BUILDLOGS_REDIS"`
 	UserEvents    RedisServer    `config:"USER_EVENTS_REDIS"`
 	PullMetrics   RedisServer    `config:"PULL_METRICS_REDIS"`
-	Cache         map[string]any `config:"DATA_MODEL_CACHE_CONFIG"`
 	FlushInterval time.Duration  `config:"REDIS_FLUSH_INTERVAL_SECONDS"`
 }
 

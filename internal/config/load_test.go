@@ -257,7 +257,7 @@ func TestOldNames(t *testing.T) {
 	for _, p := range ps {
 		fmt.Fprintf(&text, "%s %d %s\n", p.Severity, p.Line, p.Field)
 	}
-	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 2 USER_EVENTS_REDIS\nnot-used-yet 5 FEATURE_REPO_MIRROR\nignored 4 FEATURE_ACI_CONVERSION\n"
+	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 5 FEATURE_REPO_MIRROR\nignored 4 FEATURE_ACI_CONVERSION\n"
 	if text.String() != want || !strings.Contains(s.Warnings[1].Message, "did you mean SERVER_HOSTNAME?") {
 		t.Errorf("got\n%s%v", text.String(), s.Warnings)
 	}
@@ -407,6 +407,13 @@ func TestErrors(t *testing.T) {
 		{"builds", "FEATURE_BUILD_SUPPORT: true\nBUILD_MANAGER: [ephemeral, {}]\n", ":2: BUILD_MANAGER", "EXECUTORS"},
 		{"build manager", "BUILD_MANAGER: [magic, {}]\n", ":1: BUILD_MANAGER", "one of ephemeral"},
 		{"health checker", "HEALTH_CHECKER: [RDSAwareHealthCheck, {}]\n", ":1: HEALTH_CHECKER[1].db_instance", "is missing"},
+		{"Redis nowhere", "USER_EVENTS_REDIS: {password: x}\n", ":1: USER_EVENTS_REDIS.host", "or sentinels and sentinel_master, or cluster_nodes"},
+		{"Redis twice", "USER_EVENTS_REDIS: {host: a, cluster_nodes: ['b:1']}\n", ":1: USER_EVENTS_REDIS", "write one of them"},
+		{"Redis without a master", "USER_EVENTS_REDIS: {sentinels: ['a:1', 'b:1']}\n", ":1: USER_EVENTS_REDIS", "sentinels and sentinel_master go together"},
+		{"Redis master without Sentinels", "USER_EVENTS_REDIS: {host: a, sentinel_master: m}\n", ":1: USER_EVENTS_REDIS", "sentinels and sentinel_master go together"},
+		{"Redis Sentinel without port", "USER_EVENTS_REDIS: {sentinels: [a], sentinel_master: m}\n", ":1: USER_EVENTS_REDIS.sentinels[0]", "port"},
+		{"Redis Cluster's database", "USER_EVENTS_REDIS: {cluster_nodes: ['a:1'], db: 2}\n", ":1: USER_EVENTS_REDIS.db", "must be 0"},
+		{"Redis prefix", "USER_EVENTS_REDIS: {host: a, prefix: 'a*'}\n", ":1: USER_EVENTS_REDIS.prefix", "letters, digits"},
 		{"Redis certificates", "USER_EVENTS_REDIS: {host: a, ssl_certfile: /x}\n", ":1: USER_EVENTS_REDIS", "go together"},
 		{"anchor", "B: 1\nA: *s3cretword\n", ":2", "must be in quotes"},
 		{"boolean as text", "REGISTRY_TITLE: true\n", ":1: REGISTRY_TITLE", "put it in quotes"},
@@ -506,6 +513,24 @@ func TestBounds(t *testing.T) {
 	c, _ := load(t, "X_REDIS: &r {host: redis, port: 1}\nUSER_EVENTS_REDIS:\n  <<: *r\n  port: 2\nBUILDLOGS_REDIS: *r\n")
 	if c.Redis.UserEvents.Host != "redis" || c.Redis.UserEvents.Port != 2 || c.Redis.BuildLogs.Port != 1 {
 		t.Errorf("anchors: %+v", c.Redis)
+	}
+}
+
+// TestRedis: the three ways to say where Redis is, and the old one.
+func TestRedis(t *testing.T) {
+	c, _ := load(t, "USER_EVENTS_REDIS: {sentinels: ['a:26379', 'b:26379'], sentinel_master: m, sentinel_password: s, password: p, prefix: 'gantry/1'}\nBUILDLOGS_REDIS: {cluster_nodes: ['c:1'], ssl: true}\n")
+	if r := c.Redis.UserEvents; !r.On() || r.Host != "" || len(r.Sentinels) != 2 || r.Sentinels[1] != "b:26379" || r.SentinelMaster != "m" || r.SentinelPassword != "s" || r.Prefix != "gantry/1" {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Redis.BuildLogs; !r.On() || len(r.ClusterNodes) != 1 || !r.TLS {
+		t.Errorf("%+v", r)
+	}
+	if text := fmt.Sprint(c.Redacted()["USER_EVENTS_REDIS"]); strings.Contains(text, "sentinel_password:s") || strings.Contains(text, "password:p") {
+		t.Errorf("passwords are shown: %s", text)
+	}
+	c, _ = load(t, "USER_EVENTS_REDIS_HOSTNAME: old\n")
+	if r := c.Redis.UserEvents; !r.On() || r.Host != "old" || r.Port != 6379 || c.Redis.BuildLogs.On() {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -154,11 +154,11 @@ func databaseFields() []Field {
 func redisFields() []Field {
 	return []Field{
 		row("BUILDLOGS_REDIS", Object, "", 0, "Redis that holds the lines of running builds.", keys(redisKeys()...), opened),
-		row("USER_EVENTS_REDIS", Object, "", 0, "Redis for wake-ups, events of the user interface and locks of workers. In process when not set.", keys(redisKeys()...), opened, old("USER_SECRETENTS_REDIS")),
+		row("USER_EVENTS_REDIS", Object, "", used, "Redis that carries wake-ups and live events between instances, and counts requests for the rate limits of all of them. Each process by itself when not set.", keys(redisKeys()...), opened, old("USER_SECRETENTS_REDIS")),
 		row("BUILDLOGS_REDIS_HOSTNAME", String, "", 0, "Old way to write BUILDLOGS_REDIS.host.", check(checkHost)),
-		row("USER_EVENTS_REDIS_HOSTNAME", String, "", 0, "Old way to write USER_EVENTS_REDIS.host.", check(checkHost)),
+		row("USER_EVENTS_REDIS_HOSTNAME", String, "", used, "Old way to write USER_EVENTS_REDIS.host.", check(checkHost)),
 		row("PULL_METRICS_REDIS", Object, "", later, "Redis that counts pulls.", keys(redisKeys()...), opened),
-		row("DATA_MODEL_CACHE_CONFIG", Object, "", 0, "Shared look-up cache of Quay. Gantry caches in process.", keys(cacheKeys()...)),
+		row("DATA_MODEL_CACHE_CONFIG", Object, "", 0, "Shared look-up cache of Quay.", keys(cacheKeys()...), dead("Gantry caches in the process, in bounded memory, and needs no cache server.")),
 	}
 }
 

@@ -120,7 +120,7 @@ func miscFields() []Field {
 		row("FEATURE_REPOSITORY_ACTION_COUNTER", Bool, "true", live, "Count the actions of each repository by day."),
 		row("FEATURE_CLEAR_EXPIRED_RAC_ENTRIES", Bool, "false", live, "Remove old counts."),
 		row("FEATURE_MANIFEST_SIZE_BACKFILL", Bool, "true", 0, "Fill in sizes of manifests that an older release took."),
-		row("FEATURE_USER_EVENTS", Bool, "true", later, "Send live events to the user interface."),
+		row("FEATURE_USER_EVENTS", Bool, "true", used|live|later, "Send live events to the user interface."),
 		row("NOTIFICATION_SEND_TIMEOUT", Seconds, "10", used|live, "Bound on sending one notification.", between(1, 3600)),
 		row("WEBHOOK_HOSTNAME_BLACKLIST", StringList, "[]", used|live, "Hosts, with those below them, addresses and networks that notifications may not reach; private addresses they may not reach anyway, see SSRF_ALLOWED_HOSTS.", check(checkHostOrCIDR)),
 		row("FEATURE_FIPS", Bool, "false", 0, "Use algorithms of FIPS 140 only."),
