@@ -119,7 +119,9 @@ func (s *Store) completeFile(ctx context.Context, ses *session) error {
 	if err := s.open(ctx, ses); err != nil {
 		return err
 	}
-	if err := ses.file.Complete(ctx); err != nil {
+	err := ses.file.Complete(ctx)
+	s.byID[ses.Location].Health.Writes(0, err)
+	if err != nil {
 		s.drop(ctx, ses)
 		return s.storageError(ctx, s.byID[ses.Location], "complete upload", err)
 	}
@@ -144,6 +146,9 @@ func (s *Store) commit(ctx context.Context, ses *session, d gantry.Digest) error
 		c := store.BlobCommit{Repo: ses.Repo, Digest: d, Size: ses.received, Location: l.ID, Lease: s.Limits().Lease}
 		if ses.Version > 0 {
 			c.Upload, c.Version = ses.UUID, ses.Version
+		}
+		if home := s.home(ses.Namespace); home != 0 && home != l.ID && s.settings.Load().Replication {
+			c.Wanted = []int64{home}
 		}
 		switch {
 		case plan.Healthy:
@@ -198,6 +203,7 @@ func (s *Store) publish(ctx context.Context, l Location, ses *session, d gantry.
 		}
 	}
 	s.metrics.Storage(ctx, l.Name, "publish", time.Since(began), err)
+	l.Health.Writes(0, err)
 	switch {
 	case gantry.Is(err, gantry.Unsupported):
 		return false, nil

@@ -22,8 +22,10 @@ import (
 type Options struct {
 	Store *store.DB
 	// Locations are in order of preference: a read takes the first that holds
-	// the bytes, an upload goes to the first.
+	// the bytes, an upload goes to the first, as long as it is well. One
+	// without a Health gets one.
 	Locations []Location
+	Timing    Timing
 	Settings  Settings
 	Logger    *slog.Logger       // nil = none
 	Metrics   *telemetry.Metrics // nil = none
@@ -53,6 +55,10 @@ type Settings struct {
 	ReadOnly bool
 	// Quota is held for what is pushed.
 	Quota store.QuotaRule
+	// Replication copies blobs between the locations: an upload may go to any
+	// of them when the preferred one is away, and is copied back to it.
+	// Without it only those that are a Fallback take its place.
+	Replication bool
 }
 
 func (c Settings) orDefaults() *Settings {
@@ -77,6 +83,9 @@ type Store struct {
 	process   string // names this process as the holder of uploads
 	cache     caches
 	buffers   sync.Pool // of *[]byte, bufferSize long
+	pumps     sync.Pool // of *[]byte, pumpSize long
+	sources   sources
+	rules     atomic.Pointer[store.StorageRules]
 
 	mu       sync.Mutex
 	sessions map[string]*session // uploads by uuid
@@ -90,20 +99,27 @@ func New(o Options) (*Store, error) {
 	if o.Store == nil || len(o.Locations) == 0 {
 		return nil, errors.New("content: a store and at least one location are needed")
 	}
-	s := &Store{db: o.Store, locations: o.Locations, byID: map[int64]Location{}, log: o.Logger, metrics: o.Metrics, refused: o.Refused,
+	s := &Store{db: o.Store, locations: withHealth(o.Locations), byID: map[int64]Location{}, log: o.Logger, metrics: o.Metrics, refused: o.Refused,
 		process: uuid.NewString(), sessions: map[string]*session{}, quit: make(chan struct{})}
-	for _, l := range o.Locations {
+	for _, l := range s.locations {
 		s.byID[l.ID] = l
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	s.pumps.New = newPumpBuffer
+	s.sources = sources{locations: s.locations, timing: o.Timing.orDefaults(), log: s.log, metrics: s.metrics, buffers: &s.pumps, doubt: s.doubt}
 	s.Configure(o.Settings)
 	if err := s.cache.start(); err != nil {
 		return nil, err
 	}
+	s.rules.Store(&store.StorageRules{})
+	if len(s.locations) > 1 {
+		s.learn(context.Background())
+	}
 	s.gone.Go(s.tend)
+	s.gone.Go(s.watch)
 	return s, nil
 }
 
@@ -198,62 +214,38 @@ func (s *Store) Renew(ctx context.Context, repo gantry.RepoID, d gantry.Digest) 
 }
 
 // BlobURL returns where the client may fetch the blob itself, or "" if it must
-// come through Open. method is GET or HEAD.
+// come through Open. method is GET or HEAD. The location is chosen as Open
+// chooses; one that is down gets no client.
 func (s *Store) BlobURL(ctx context.Context, b Blob, method string) (string, error) {
-	for _, l := range s.locations {
-		if key, ok := place(b, l.ID); ok {
-			url, err := l.Engine.URL(ctx, key, blob.URLOptions{Method: method})
-			if err != nil {
-				return "", s.storageError(ctx, l, "url", err)
-			}
+	for _, c := range s.sources.order(b.Digest, b.row.Places) {
+		if up, _ := c.Health.up(false); !up {
+			break // Open tries it, within bounds
+		}
+		url, err := c.Engine.URL(ctx, c.key, blob.URLOptions{Method: method})
+		if err == nil {
 			return url, nil
 		}
+		if ctx.Err() != nil {
+			return "", err
+		}
+		c.Health.Reads(0, err)
+		s.log.WarnContext(ctx, "no URL of a blob", "digest", b.Digest, "location", c.Name, "error", err)
 	}
 	return "", nil
 }
 
-// place is the key of the blob's object at the location, if it is there.
-func place(b Blob, location int64) (key string, ok bool) {
-	for _, p := range b.row.Places {
-		if p.Location == location {
-			return cmp.Or(p.Path, b.Digest.Key()), true
-		}
-	}
-	return "", false
-}
-
 // Open returns the bytes of a blob; the caller closes them. Local bytes are a
 // blob.Filer, whose File is an *os.File, so that io.Copy of (an
-// io.LimitedReader of) it reaches sendfile. A location that fails is passed
-// over for the next. Errors: NotFound on "blob" when no location holds the
-// bytes; Unavailable on "storage".
+// io.LimitedReader of) it reaches sendfile. A location that is down, fails, or
+// does not answer in time is passed over for the next, also in the middle of
+// the bytes. Errors: NotFound on "blob" when no location holds the bytes;
+// Unavailable on "storage".
 func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
-	var failed error
-	for _, l := range s.locations {
-		key, ok := place(b, l.ID)
-		if !ok {
-			continue
-		}
-		began := time.Now()
-		o, err := l.Engine.Open(ctx, key)
-		s.metrics.Storage(ctx, l.Name, "open", time.Since(began), err)
-		switch {
-		case err == nil && o.Size() == b.Size:
-			return o, nil
-		case err == nil:
-			err = errors.Join(errors.New("the object has the wrong size"), o.Close())
-		case ctx.Err() != nil:
-			return nil, err
-		}
-		s.log.WarnContext(ctx, "blob cannot be read", "digest", b.Digest, "location", l.Name, "key", key, "error", err)
-		if !gantry.Is(err, gantry.NotFound) && failed == nil {
-			failed = s.storageError(ctx, l, "open", err)
-		}
+	o, err := s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, b.row.Places))
+	if err != nil {
+		return nil, s.storageError(ctx, Location{}, "open", err)
 	}
-	if failed == nil {
-		failed = errLost
-	}
-	return nil, failed
+	return o, nil
 }
 
 // storageError is err as a client may see it.
@@ -261,7 +253,7 @@ func (s *Store) storageError(ctx context.Context, l Location, doing string, err 
 	if _, ok := errors.AsType[*gantry.Error](err); ok || ctx.Err() != nil {
 		return err
 	}
-	s.log.ErrorContext(ctx, "storage", "doing", doing, "location", l.Name, "error", err)
+	s.log.ErrorContext(ctx, "storage", "doing", doing, "location", l.Name, "error", err) // "": all of them
 	return &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: 5 * time.Second,
 		Detail: "the registry's storage does not answer; try again", Err: err}
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
+	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
@@ -85,9 +88,21 @@ func (s *Store) write(ctx context.Context, ses *session, limit int64, p []byte, 
 	if h != nil {
 		h.add(p)
 	}
-	if _, err := ses.file.Write(p); err != nil {
+	for {
+		_, err := ses.file.Write(p)
+		l := s.byID[ses.Location]
+		l.Health.Writes(0, err)
+		if err == nil {
+			break
+		}
+		if ses.received == 0 && s.elsewhere(ctx, ses, err) { // p is all that there is, and we have it
+			if err := s.open(ctx, ses); err != nil {
+				return err
+			}
+			continue
+		}
 		s.spoiled(ctx, ses)
-		return s.storageError(ctx, s.byID[ses.Location], "write upload", err)
+		return s.storageError(ctx, l, "write upload", err)
 	}
 	if h == nil {
 		ses.hash.Write(p)
@@ -101,17 +116,61 @@ func (s *Store) open(ctx context.Context, ses *session) error {
 	if ses.file != nil {
 		return nil
 	}
-	l := s.byID[ses.Location]
-	f, err := l.Engine.Upload(ctx, ses.Path, ses.received, ses.EngineState)
-	if err != nil {
-		if gantry.Is(err, gantry.NotFound) {
+	for {
+		l := s.byID[ses.Location]
+		began := time.Now()
+		f, err := s.openUpload(ctx, l, ses)
+		l.Health.Writes(time.Since(began), err)
+		switch {
+		case err == nil:
+			ses.file, ses.made, ses.complete = f, true, false
+			return nil
+		case gantry.Is(err, gantry.NotFound):
 			s.drop(ctx, ses)
 			return errNoUpload()
+		case ses.received > 0 || !s.elsewhere(ctx, ses, err):
+			return s.storageError(ctx, l, "open upload", err)
 		}
-		return s.storageError(ctx, l, "open upload", err)
 	}
-	ses.file, ses.made, ses.complete = f, true, false
-	return nil
+}
+
+// openUpload opens the object of an upload, unless its location is down and
+// enough others try.
+func (s *Store) openUpload(ctx context.Context, l Location, ses *session) (blob.Upload, error) {
+	leave, ok := l.Health.enter(true)
+	if !ok {
+		return nil, errBreaker(l)
+	}
+	defer leave()
+	return l.Engine.Upload(ctx, ses.Path, ses.received, ses.EngineState)
+}
+
+// elsewhere gives an upload of which nothing was kept yet the next location,
+// if there is one; err is why.
+func (s *Store) elsewhere(ctx context.Context, ses *session, err error) bool {
+	if !isFailure(err) || ctx.Err() != nil {
+		return false
+	}
+	was := s.byID[ses.Location]
+	ses.failed = append(ses.failed, was.ID)
+	for _, l := range s.writeTo(ses.Namespace) {
+		if slices.Contains(ses.failed, l.ID) {
+			continue
+		}
+		s.log.WarnContext(ctx, "an upload goes to another location", "upload", ses.UUID, "from", was.Name, "to", l.Name, "error", err)
+		if ses.made {
+			s.closeFile(ses)
+			if err := was.Engine.Abort(ctx, ses.Path, ses.EngineState); err != nil {
+				s.log.WarnContext(ctx, "remove an upload", "upload", ses.UUID, "location", was.Name, "error", err)
+			}
+		}
+		s.mu.Lock()
+		ses.Location, ses.EngineState = l.ID, nil
+		s.mu.Unlock()
+		ses.made, ses.complete = false, false
+		return true
+	}
+	return false
 }
 
 // spoiled gives up what is in memory of an upload whose object failed. With a

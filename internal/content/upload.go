@@ -53,6 +53,7 @@ type session struct {
 	made         bool        // there is an object at Path, or part of one
 	complete     bool        // it is complete
 	ended        bool        // committed, cancelled or lost
+	failed       []int64     // locations that failed before the first byte was kept
 	busy         chan struct{}
 	used         time.Time // when the last request ended
 	touched      time.Time
@@ -113,9 +114,13 @@ func (s *Store) begin(ctx context.Context, repo gantry.RepoID, algorithm string,
 	} else if q.Used >= q.Limit {
 		return nil, q.Exceeded(r.Name.Namespace, q.Used+1)
 	}
+	to := s.writeTo(r.Namespace)
+	if len(to) == 0 {
+		return nil, errNoPlace()
+	}
 	id := uuid.NewString()
 	return &session{hash: h, touched: time.Now(), Upload: store.Upload{UUID: id, Repo: repo, Actor: actor.Account,
-		Location: s.locations[0].ID, Path: "uploads/" + id, Algorithm: algorithm, Created: s.db.Now()}}, nil
+		Namespace: r.Namespace, Location: to[0].ID, Path: "uploads/" + id, Algorithm: algorithm, Created: s.db.Now()}}, nil
 }
 
 // Upload returns how far an upload is; NotFound on "upload".
@@ -384,7 +389,9 @@ func (s *Store) keep(ctx context.Context, ses *session, from int64) error {
 	}
 	if ses.file != nil {
 		var err error
-		if u.EngineState, err = ses.file.Sync(ctx); err != nil {
+		u.EngineState, err = ses.file.Sync(ctx)
+		s.byID[ses.Location].Health.Writes(0, err)
+		if err != nil {
 			s.drop(ctx, ses) // nothing of it can be trusted any more
 			return s.storageError(ctx, s.byID[ses.Location], "sync upload", err)
 		}

@@ -21,6 +21,7 @@ const (
 type Place struct {
 	Location int64
 	Path     string // key of the object; "" = Digest.Key
+	Suspect  bool   // a read found it missing or damaged: to be verified, and read only if there is no other
 }
 
 // A Blob is a blob as one repository sees it.
@@ -30,7 +31,7 @@ type Blob struct {
 	Size       int64
 	Linked     bool      // a manifest of the repository uses or used it
 	LeaseUntil time.Time // until when an upload or mount keeps it
-	Places     []Place   // healthy ones; empty: the bytes are lost, or not here yet
+	Places     []Place   // healthy and suspect ones; empty: the bytes are lost, or not here yet
 }
 
 var errNoBlob = &gantry.Error{Code: gantry.NotFound, Object: "blob", Detail: "blob unknown to registry"}
@@ -44,20 +45,20 @@ func (db *DB) RepoBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest)
 			var (
 				linked, lease int64
 				location      sql.NullInt64
-				path          sql.NullString
+				path, state   sql.NullString
 			)
-			if err := rows.Scan(&b.ID, &b.Size, &linked, &lease, &location, &path); err != nil {
+			if err := rows.Scan(&b.ID, &b.Size, &linked, &lease, &location, &path, &state); err != nil {
 				return err
 			}
 			b.Linked, b.LeaseUntil = linked != 0, gantry.FromMillis(lease)
 			if location.Valid {
-				b.Places = append(b.Places, Place{location.Int64, path.String})
+				b.Places = append(b.Places, Place{location.Int64, path.String, state.String == placeSuspect})
 			}
 			return nil
-		}, `SELECT b.id, b.size, rb.linked, rb.lease_until_ms, p.location_id, p.path FROM blobs b
+		}, `SELECT b.id, b.size, rb.linked, rb.lease_until_ms, p.location_id, p.path, p.state FROM blobs b
 			JOIN repo_blobs rb ON rb.blob_id = b.id
 			JOIN repositories r ON r.id = rb.repo_id
-			LEFT JOIN placements p ON p.blob_id = b.id AND p.state = 'present'
+			LEFT JOIN placements p ON p.blob_id = b.id AND p.state IN ('present', 'suspect')
 			WHERE b.digest = ? AND rb.repo_id = ? AND rb.hidden_ms = 0 AND r.deleted_ms = 0
 			ORDER BY p.location_id`, d.Bytes(), repo)
 		if err == nil && b.ID == 0 {
@@ -122,6 +123,9 @@ type BlobCommit struct {
 	Upload  string
 	Version int64
 	Lease   time.Duration // how long the repository keeps the blob without a manifest
+	// Wanted are locations that the blob is to be copied to: where it would
+	// have been uploaded if they had been there.
+	Wanted []int64
 }
 
 // A Committed says what became of the object of a BlobCommit.
@@ -208,7 +212,8 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 		case fenced > 0:
 			return ErrKeyFenced
 		default:
-			if state.Valid && path.String != c.Path {
+			// What is wanted has no object yet, or one that ADOPT finds.
+			if state.Valid && state.String != placeWanted && path.String != c.Path {
 				// The bad object that the placement names goes to the trash:
 				// only under a lock that nobody shares who may be about to
 				// use its key.
@@ -225,6 +230,11 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 			out.Used = true
 		}
 		t.touch(c.Repo)
+		if len(c.Wanted) > 0 {
+			if _, err := t.want(ctx, map[gantry.BlobID][]int64{out.ID: c.Wanted}, copyFresh); err != nil {
+				return err
+			}
+		}
 		return t.linkBlob(ctx, c.Repo, ns, out.ID, c.Size, t.now.Add(c.Lease))
 	})
 	return out, err

@@ -651,6 +651,9 @@ func (t *tx) collectBlobs(ctx context.Context, ids []gantry.BlobID, reviews []Re
 		return err
 	}
 	c.Placements += n
+	if _, err := t.exec(ctx, `DELETE FROM copies WHERE blob_id IN `+in, args...); err != nil {
+		return err
+	}
 	n, err = t.exec(ctx, `DELETE FROM blobs WHERE id IN `+in, args...)
 	c.Blobs += n
 	return err

@@ -128,7 +128,7 @@ var edgeChecks = []struct{ name, from string }{
 		NOT EXISTS (SELECT 1 FROM ns_blobs nb WHERE nb.ns_id = rb.ns_id AND nb.blob_id = rb.blob_id)`},
 	{"a blob that a repository holds is there", `SELECT rb.repo_id, rb.blob_id FROM repo_blobs rb WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = rb.blob_id AND b.size = rb.size)`},
 	{"a blob that a repository holds has a healthy placement", `SELECT rb.repo_id, rb.blob_id FROM repo_blobs rb WHERE
-		NOT EXISTS (SELECT 1 FROM placements p WHERE p.blob_id = rb.blob_id AND p.state = 'present')`},
+		NOT EXISTS (SELECT 1 FROM placements p WHERE p.blob_id = rb.blob_id AND p.state IN ('present', 'suspect'))`},
 	{"a placement's blob is there", `SELECT p.blob_id, p.location_id FROM placements p WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = p.blob_id)`},
 	{fencedKeys, `SELECT p.blob_id, p.location_id FROM placements p JOIN trash x ON x.location_id = p.location_id AND x.path = p.path WHERE p.path <> ''`},
 	{"the usage of a repository is the size of its linked blobs", `SELECT r.id, r.ns_id FROM repositories r WHERE

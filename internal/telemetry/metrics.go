@@ -80,6 +80,13 @@ type Metrics struct {
 	StorageDuration  *prometheus.HistogramVec // location, operation
 	StorageErrors    *prometheus.CounterVec   // location, operation
 	StorageUp        *prometheus.GaugeVec     // location; 0 while the breaker is open
+	StorageBreaker   *prometheus.GaugeVec     // location, direction (reads, writes); 0 closed, 1 half-open, 2 open
+	StorageLatency   *prometheus.GaugeVec     // location
+	CopyLagBlobs     *prometheus.GaugeVec     // location
+	CopyLagBytes     *prometheus.GaugeVec     // location
+	CopyLagSeconds   *prometheus.GaugeVec     // location
+	Copies           *prometheus.CounterVec   // location, outcome (done, failed, dropped)
+	CopiedBytes      *prometheus.CounterVec   // location
 	SQLDuration      *prometheus.HistogramVec // kind (read, write, transaction)
 	UploadsActive    prometheus.Gauge
 	RequestsInFlight prometheus.Gauge
@@ -192,6 +199,13 @@ func (m *Metrics) own(b *builder) {
 	m.StorageDuration = b.histograms("gantry_storage_operation_duration_seconds", "one call of a storage engine", append(append([]float64{}, fast...), 30, 60), "location", "operation")
 	m.StorageErrors = b.counters("gantry_storage_errors_total", "calls of a storage engine that failed", "location", "operation")
 	m.StorageUp = b.gauges("gantry_storage_up", "1 while a storage location is used, 0 while its breaker is open", "location")
+	m.StorageBreaker = b.gauges("gantry_storage_breaker_state", "of a storage location, for reads and for writes: 0 closed, 1 half-open, 2 open", "location", "direction")
+	m.StorageLatency = b.gauges("gantry_storage_latency_seconds", "how long a storage location takes to answer, smoothed", "location")
+	m.CopyLagBlobs = b.gauges("gantry_replication_lag_blobs", "blobs that are to be copied to a storage location", "location")
+	m.CopyLagBytes = b.gauges("gantry_replication_lag_bytes", "bytes that are to be copied to a storage location", "location")
+	m.CopyLagSeconds = b.gauges("gantry_replication_lag_oldest_seconds", "how long the oldest blob has waited to be copied to a storage location", "location")
+	m.Copies = b.counters("gantry_replication_copies_total", "copies of blobs to a storage location; outcome is done, failed (it is tried again) or dropped (not needed any more)", "location", "outcome")
+	m.CopiedBytes = b.counters("gantry_replication_copied_bytes_total", "bytes of the copies that were done", "location")
 	m.SQLDuration = b.histograms("gantry_sql_duration_seconds", "one use of the database; kind is read, write or transaction", fast, "kind")
 	b.counterFunc("gantry_sql_retries_total", "transactions run again after a deadlock, a serialization failure or a busy database", func() float64 { return float64(m.db().Retries) })
 	m.UploadsActive = b.gauge("gantry_upload_active", "blob uploads that receive bytes now")

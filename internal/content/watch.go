@@ -1,0 +1,189 @@
+package content
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/blob"
+	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
+)
+
+const (
+	// learnEvery is how often the states of locations and the wishes of
+	// namespaces are read, where there is more than one location.
+	learnEvery = 5 * time.Second
+	// watchEvery is how often it is looked for locations to be probed.
+	watchEvery = 250 * time.Millisecond
+	// probeWithin bounds one probe.
+	probeWithin = 10 * time.Second
+)
+
+// withHealth gives each location a Health.
+func withHealth(all []Location) []Location {
+	all = slices.Clone(all)
+	for i := range all {
+		if all[i].Health == nil {
+			all[i].Health = NewHealth(nil)
+		}
+	}
+	return all
+}
+
+func newPumpBuffer() any { b := make([]byte, pumpSize); return &b }
+
+// Locations are the locations in order of preference, each with its Health.
+func (s *Store) Locations() []Location { return slices.Clone(s.locations) }
+
+// Rules are the states of the locations and the wishes of namespaces, as they
+// were a few seconds ago.
+func (s *Store) Rules() *store.StorageRules { return s.rules.Load() }
+
+// learn reads the rules. When the database is away, those of before go on.
+func (s *Store) learn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, learnEvery)
+	defer cancel()
+	r, err := s.db.StorageRules(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "read the states of storage locations", "error", err)
+		return
+	}
+	s.rules.Store(r)
+}
+
+// watch probes locations and learns the rules, until Close.
+func (s *Store) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	probed := make([]time.Time, len(s.locations))
+	busy := make([]chan struct{}, len(s.locations)) // closed when the probe has ended
+	learned := time.Now()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-tick.C:
+		}
+		if len(s.locations) > 1 && time.Since(learned) >= learnEvery {
+			learned = time.Now()
+			s.learn(ctx)
+		}
+		for i, l := range s.locations {
+			if busy[i] != nil {
+				select {
+				case <-busy[i]:
+					busy[i] = nil
+				default:
+					continue // one probe of a location at a time
+				}
+			}
+			at := l.Health.Standing()
+			idle := len(s.locations) > 1 && time.Since(probed[i]) >= s.sources.timing.Probe
+			if !at.Due && !idle {
+				continue
+			}
+			probed[i] = time.Now()
+			done := make(chan struct{})
+			busy[i] = done
+			go func() {
+				defer close(done)
+				s.probe(ctx, l, at)
+			}()
+		}
+	}
+}
+
+// probe asks a location: whether it answers, and if it has failed to write,
+// whether it does so now.
+func (s *Store) probe(ctx context.Context, l Location, at Standing) {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	began := time.Now()
+	if at.Reads != BreakerOpen {
+		_, err := l.Engine.Stat(ctx, blob.VerifyKey)
+		took := time.Since(began)
+		if err == nil && took > s.sources.timing.FirstByte {
+			err = errSlow
+		}
+		if gantry.Is(err, gantry.NotFound) {
+			err = nil
+		}
+		l.Health.Reads(took, err)
+		if err != nil {
+			s.log.WarnContext(ctx, "a storage location does not answer", "location", l.Name, "error", err)
+		}
+	}
+	if at.Writes == BreakerHalfOpen && !s.settings.Load().ReadOnly {
+		began = time.Now()
+		err := l.Engine.Check(ctx)
+		if free, total, e := l.Engine.Free(ctx); err == nil && e == nil && total > 0 && free == 0 {
+			err = blob.DiskFull(nil)
+		}
+		l.Health.Writes(time.Since(began), err)
+	}
+	up := 1.0
+	if l.Health.Standing().Failing {
+		up = 0
+	}
+	if s.metrics != nil {
+		s.metrics.StorageUp.WithLabelValues(l.Name).Set(up)
+	}
+}
+
+// doubt marks an object that is missing or not its blob, so that it is read
+// only where there is no other, and verified.
+func (s *Store) doubt(ctx context.Context, d gantry.Digest, location int64, path string) {
+	if s.settings.Load().ReadOnly {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.db.Doubt(ctx, d, location, path); err != nil {
+		s.log.WarnContext(ctx, "mark a suspect object", "digest", d, "location", s.byID[location].Name, "error", err)
+	}
+}
+
+// writeTo returns where an upload of the namespace may go, best first. None of
+// them is a place that the namespace excludes.
+func (s *Store) writeTo(ns gantry.AccountID) []Location {
+	if len(s.locations) == 1 {
+		return s.locations
+	}
+	rules, replication := s.rules.Load(), s.settings.Load().Replication
+	list := make([]candidate, len(s.locations))
+	first := true
+	for i, l := range s.locations {
+		up, _ := l.Health.up(true)
+		list[i] = candidate{down: !up, fallback: l.Fallback, refused: !rules.Takes(ns, l.ID)}
+		if !list[i].refused {
+			list[i].refused = !first && !replication && !l.Fallback
+			first = false
+		}
+	}
+	order := writeOrder(list)
+	all := make([]Location, 0, len(order))
+	for _, i := range order {
+		all = append(all, s.locations[i])
+	}
+	return all
+}
+
+// home is where an upload of the namespace goes while everything is well.
+func (s *Store) home(ns gantry.AccountID) int64 {
+	rules := s.rules.Load()
+	for _, l := range s.locations {
+		if len(s.locations) == 1 || rules.Takes(ns, l.ID) {
+			return l.ID
+		}
+	}
+	return 0
+}
+
+// errNoPlace refuses an upload for which there is no location.
+func errNoPlace() error {
+	return &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: 30 * time.Second,
+		Detail: "no storage location takes this namespace's uploads at the moment; try again later"}
+}
