@@ -21,8 +21,10 @@ const (
 	// wholeSize is up to which size a blob is read whole and checked before
 	// its first byte goes out, so that damaged bytes are passed over.
 	wholeSize = pumpSize * pumpBuffers
-	// readTries is how often one copy may fail one stream.
-	readTries = 2
+	// readTries is how often one copy may give one stream no byte, and
+	// mostBreaks how often a stream may break off in all.
+	readTries  = 2
+	mostBreaks = 16
 )
 
 // errDamaged ends a stream of bytes that are not the blob, before its last.
@@ -96,6 +98,7 @@ type stream struct {
 	got    int64     // bytes that came from storage, to off and beyond it by rest
 	hash   hash.Hash // nil: not a read from the first byte
 	err    error
+	breaks int           // how often it went on elsewhere
 	first  bool          // the copy has given no byte yet
 	waited time.Duration // for the copy, and what it gave in that time
 	given  int64
@@ -214,10 +217,15 @@ func (r *stream) fill() error {
 		l.Health.Reads(0, err)
 		r.s.metrics.Storage(r.ctx, l.Name, "read", 0, err)
 		r.s.log.WarnContext(r.ctx, "a read goes on from another copy", "digest", r.d, "location", l.Name, "byte", r.got, "error", err)
-		r.fails[r.at]++
+		if r.first {
+			r.fails[r.at]++
+		} else { // it gave bytes: it is tried again, after the others
+			r.fails[r.at] = max(r.fails[r.at], 1)
+		}
+		r.breaks++
 		r.end()
-		if r.all() {
-			return fmt.Errorf("no location gives the bytes from %d on: %w", r.got, err)
+		if r.all() || r.breaks >= mostBreaks {
+			return errNoBytes(fmt.Errorf("no location gives the bytes from %d on: %w", r.got, err))
 		}
 	}
 }
@@ -246,7 +254,7 @@ func (r *stream) begin() error {
 		}
 		o := r.s.open(r.ctx, r.d, r.size, left)
 		if o.object == nil {
-			return o.err
+			return errNoBytes(o.err)
 		}
 		o.at = index[o.at]
 		r.object = o
@@ -259,7 +267,7 @@ func (r *stream) begin() error {
 			o.stop()
 			r.fails[r.at]++
 			if r.all() {
-				return fmt.Errorf("seek in blob: %w", err)
+				return errNoBytes(fmt.Errorf("seek in blob: %w", err))
 			}
 			return r.begin()
 		}
@@ -298,6 +306,15 @@ func (r *stream) next() (chunk, error) {
 	case <-r.ctx.Done():
 		return chunk{}, r.ctx.Err()
 	}
+}
+
+// errNoBytes is the end of a stream for which no location has the bytes.
+func errNoBytes(err error) error {
+	if _, told := errors.AsType[*gantry.Error](err); told || err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: 5 * time.Second,
+		Detail: "the registry's storage does not answer; try again", Err: err}
 }
 
 // alone reports whether there is no other copy that is well.
@@ -355,7 +372,7 @@ func (r *stream) take(c chunk) error {
 		if r.got+n == r.size && gantry.DigestOf(r.d.Algorithm(), r.hash) != r.d {
 			r.s.buffers.Put(c.buf)
 			r.damaged()
-			return errDamaged
+			return errNoBytes(errDamaged)
 		}
 	}
 	r.got += n
