@@ -32,8 +32,11 @@ type CollectOptions struct {
 	UploadSweep time.Duration
 	// KeepRepositories leaves deleted repositories as they are, for later.
 	KeepRepositories bool
-	Logger           *slog.Logger       // nil = none
-	Metrics          *telemetry.Metrics // nil = none
+	// NoSweep leaves what dead uploads left in engines that hide it (see
+	// blob.Sweeper) to somebody else, such as a rule of the bucket.
+	NoSweep bool
+	Logger  *slog.Logger       // nil = none
+	Metrics *telemetry.Metrics // nil = none
 	// Now is the clock that ages of objects are judged by; nil = the store's.
 	Now func() time.Time
 }

@@ -51,6 +51,8 @@ type Settings struct {
 	Orphan time.Duration
 	// NoPullLog makes LogPull do nothing.
 	NoPullLog bool
+	// ProxyStorage hands out no URLs of storage: all bytes go through Open.
+	ProxyStorage bool
 	// ReadOnly refuses every write with ReadOnly on "registry".
 	ReadOnly bool
 	// Quota is held for what is pushed.
@@ -214,14 +216,17 @@ func (s *Store) Renew(ctx context.Context, repo gantry.RepoID, d gantry.Digest) 
 }
 
 // BlobURL returns where the client may fetch the blob itself, or "" if it must
-// come through Open. method is GET or HEAD. The location is chosen as Open
+// come through Open. o says who asks, and how. The location is chosen as Open
 // chooses; one that is down gets no client.
-func (s *Store) BlobURL(ctx context.Context, b Blob, method string) (string, error) {
+func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string, error) {
+	if s.settings.Load().ProxyStorage {
+		return "", nil
+	}
 	for _, c := range s.sources.order(b.Digest, b.row.Places) {
 		if up, _ := c.Health.up(false); !up {
 			break // Open tries it, within bounds
 		}
-		url, err := c.Engine.URL(ctx, c.key, blob.URLOptions{Method: method})
+		url, err := c.Engine.URL(ctx, c.key, o)
 		if err == nil {
 			return url, nil
 		}

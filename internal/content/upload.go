@@ -228,7 +228,8 @@ func (s *Store) load(ctx context.Context, repo gantry.RepoID, ses *session) erro
 }
 
 // takeOver gives an upload an object of its own: the process that held it may
-// only be slow, and write on.
+// only be slow, and write on. An engine that can fork uploads does that;
+// otherwise what there is gets a second name.
 func (s *Store) takeOver(ctx context.Context, u *store.Upload) error {
 	if u.Received == 0 {
 		u.Path, u.EngineState = "uploads/"+u.UUID+"-"+uuid.NewString()[:8], nil
@@ -236,12 +237,22 @@ func (s *Store) takeOver(ctx context.Context, u *store.Upload) error {
 	}
 	path := "uploads/" + u.UUID + "-" + uuid.NewString()[:8]
 	l := s.byID[u.Location]
-	if err := l.Engine.Publish(ctx, u.Path, path); err != nil {
+	state := u.EngineState
+	var err error
+	if f, ok := blob.As[blob.Forker](l.Engine); ok {
+		path, state, err = f.Fork(ctx, u.Path, u.Received, u.EngineState, path)
+	} else {
+		err = l.Engine.Publish(ctx, u.Path, path)
+	}
+	if err != nil && !gantry.Is(err, gantry.NotFound) && !gantry.Is(err, gantry.Unsupported) {
+		return s.storageError(ctx, l, "take an upload over", err) // the next request tries again
+	}
+	if err != nil {
 		s.log.WarnContext(ctx, "an upload of another process cannot be taken over", "upload", u.UUID, "holder", u.Holder, "error", err)
 		return errNoUpload()
 	}
 	s.log.InfoContext(ctx, "upload taken over", "upload", u.UUID, "holder", u.Holder, "bytes", u.Received)
-	u.Path = path
+	u.Path, u.EngineState = path, state
 	return nil
 }
 

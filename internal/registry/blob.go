@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/gantry-registry/gantry/internal/blob"
@@ -77,7 +78,7 @@ func (c *call) getBlob() error {
 		c.send(http.StatusNotModified)
 		return nil
 	}
-	url, err := c.s.content.BlobURL(ctx, b, http.MethodGet)
+	url, err := c.s.content.BlobURL(ctx, b, c.urlOptions())
 	if err != nil {
 		return err
 	}
@@ -97,6 +98,19 @@ func (c *call) getBlob() error {
 	}
 	defer func() { _ = src.Close() }() // nothing was written
 	return c.sendBlob(src, b, etag)
+}
+
+// urlOptions are for the URL of a blob that the client fetches itself.
+func (c *call) urlOptions() blob.URLOptions {
+	host := c.r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	o := blob.URLOptions{Method: http.MethodGet, Client: c.info.IP, Host: host, Namespace: c.name.Namespace, Repository: c.name.Name}
+	if c.grants != nil {
+		o.User = c.grants.Actor.Name
+	}
+	return o
 }
 
 // sendBlob sends the whole of src or the ranges that were asked for.

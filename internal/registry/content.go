@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -24,7 +25,7 @@ type Reader interface {
 	Repository(ctx context.Context, name gantry.RepoName) (store.Repository, error)
 	RepositoryByID(ctx context.Context, id gantry.RepoID) (store.Repository, error)
 	Blob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (content.Blob, error)
-	BlobURL(ctx context.Context, b content.Blob, method string) (string, error)
+	BlobURL(ctx context.Context, b content.Blob, o blob.URLOptions) (string, error)
 	Open(ctx context.Context, b content.Blob) (io.ReadSeekCloser, error)
 	Manifest(ctx context.Context, repo gantry.RepoID, ref gantry.Reference) (*content.Manifest, error)
 	Tags(ctx context.Context, repo gantry.RepoID, last string, n int) (names []string, more bool, err error)

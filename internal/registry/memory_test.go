@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -122,7 +123,9 @@ func (m *memory) Renew(context.Context, gantry.RepoID, gantry.Digest) error {
 	return nil
 }
 
-func (m *memory) BlobURL(context.Context, content.Blob, string) (string, error) { return m.url, nil }
+func (m *memory) BlobURL(context.Context, content.Blob, blob.URLOptions) (string, error) {
+	return m.url, nil
+}
 
 // memFile is a blob.Filer.
 type memFile struct {

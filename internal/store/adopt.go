@@ -114,7 +114,7 @@ func (db *DB) UnknownKeys(ctx context.Context, location int64, keys []string) (u
 		var digests [][]byte
 		for _, k := range keys {
 			if id, ok := strings.CutPrefix(k, "uploads/"); ok {
-				uploads = append(uploads, id)
+				uploads = append(uploads, id[:min(len(id), 36)]) // its UUID; who took an upload over adds to that
 			}
 			if d, ok := gantry.DigestFromKey(k); ok {
 				digests = append(digests, d.Bytes())
