@@ -283,7 +283,6 @@ func TestUnbuilt(t *testing.T) {
 		"LDAP_USER_FILTER":            "\nLDAP_USER_FILTER: '(a'\nAUTHENTICATION_TYPE: LDAP\nLDAP_URI: ldaps://x\nLDAP_BASE_DN: [dc=x]\nLDAP_ADMIN_DN: cn=a\nLDAP_ADMIN_PASSWD: p\n",
 		"KEYSTONE_AUTH_VERSION":       "\nKEYSTONE_AUTH_VERSION: 2\nAUTHENTICATION_TYPE: Keystone\nKEYSTONE_AUTH_URL: https://x/\nKEYSTONE_ADMIN_USERNAME: a\nKEYSTONE_ADMIN_PASSWORD: b\nKEYSTONE_ADMIN_TENANT: c\n",
 		"CORP_LOGIN_CONFIG":           "\nCORP_LOGIN_CONFIG: {OIDC_SERVER: 'https://x/', CLIENT_ID: a}\n",
-		"DISTRIBUTED_STORAGE_CONFIG":  "\nDISTRIBUTED_STORAGE_CONFIG:\n  s3: [S3Storage, {s3_bucket: b, storage_path: /x}]\n",
 		"FEATURE_STORAGE_REPLICATION": "\nFEATURE_STORAGE_REPLICATION: true\nDISTRIBUTED_STORAGE_CONFIG:\n  a: [LocalStorage, {storage_path: /a}]\n  b: [LocalStorage, {storage_path: /b}]\nDISTRIBUTED_STORAGE_DEFAULT_LOCATIONS: [a, b]\nDISTRIBUTED_STORAGE_PREFERENCE: [a, b]\n",
 	} {
 		dir := folder(t, map[string]string{"config.yaml": text})

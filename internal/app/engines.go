@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/blob/fs"
 	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/telemetry"
 )
 
 // An engine is an open storage engine.
@@ -23,9 +25,11 @@ type engine interface {
 // An engineSource is what an engine is opened from.
 type engineSource struct {
 	config.Location
-	Config *config.Config            // the rest of the configuration: its authorities, the bundle's files
-	Data   string                    // data folder, for relative paths
-	Faults func(fs.Op, string) error // of storage in files; nil = none
+	Config  *config.Config            // the rest of the configuration: its authorities, the bundle's files
+	Data    string                    // data folder, for relative paths
+	Faults  func(fs.Op, string) error // of storage in files; nil = none
+	Logger  *slog.Logger              // nil = none
+	Metrics *telemetry.Metrics        // nil = none
 }
 
 // engines opens the storage engines by Quay's names of their classes. The

@@ -15,7 +15,6 @@ import (
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/blob"
-	"github.com/gantry-registry/gantry/internal/blob/fs"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -125,8 +124,9 @@ type place struct {
 }
 
 // openPlaces opens the storage locations, the preferred ones first.
-func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string, t *telemetry.Tracer,
-	faults func(fs.Op, string) error) (places []place, err error) {
+// src is what engines are opened from, but for the location.
+func openPlaces(ctx context.Context, db *store.DB, src engineSource, t *telemetry.Tracer) (places []place, err error) {
+	c := src.Config
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closePlaces(places))
@@ -145,7 +145,8 @@ func openPlaces(ctx context.Context, db *store.DB, c *config.Config, data string
 	}
 	slices.SortStableFunc(list, func(a, b config.Location) int { return rank(a.ID) - rank(b.ID) })
 	for i, l := range list {
-		engine, err := openEngine(ctx, engineSource{Location: l, Config: c, Data: data, Faults: faults})
+		src.Location = l
+		engine, err := openEngine(ctx, src)
 		if err != nil {
 			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: %w", l.ID, err)
 		}

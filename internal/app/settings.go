@@ -152,6 +152,7 @@ func contentSettings(c *config.Config) content.Settings {
 		Retention:    retention(c),
 		SparseIndex:  c.Features.SparseIndex,
 		ReadOnly:     c.Server.ReadOnly(),
+		ProxyStorage: c.Features.ProxyStorage,
 		Quota:        store.QuotaRule{On: c.Features.QuotaManagement && c.Features.VerifyQuota, Default: c.Quota.DefaultReject},
 		Immutability: store.ImmutabilityRule{On: c.Features.ImmutableTags, MayExpire: c.Features.ImmutableTagsCanExpire},
 	}
@@ -182,6 +183,7 @@ func collectOptions(c *config.Config) content.CollectOptions {
 		UploadIdle:       c.GC.BlobUploadDeletionDateThreshold,
 		UploadSweep:      c.GC.BlobUploadCleanupFrequency,
 		KeepRepositories: !c.Features.RepositoryGarbageCollection || !c.Features.NamespaceGarbageCollection,
+		NoSweep:          !c.Features.EnableStaleMPUCleanup,
 	}
 }
 

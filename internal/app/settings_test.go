@@ -49,6 +49,7 @@ var elsewhere = map[string]string{
 	"DB_CONNECTION_ARGS":                              "core.open",
 	"DISTRIBUTED_STORAGE_CONFIG":                      "openPlaces",
 	"DISTRIBUTED_STORAGE_PREFERENCE":                  "openPlaces",
+	"CDN_SPECIFIC_NAMESPACES":                         "cdn, of engines_s3.go",
 	"DISTRIBUTED_STORAGE_VALIDATE_ENDTOEND":           "the check writes and reads back either way",
 	"KEYSTONE_AUTH_VERSION":                           "openOutside",
 	"TEAM_RESYNC_STALE_TIME":                          "syncIdentities",

@@ -246,7 +246,8 @@ func storageClasses() map[string][]Field {
 		must(text("cloudflare_domain", "Domain at Cloudflare.")),
 		row("cloudflare_privatekey_filename", String, "", 0, "File of the signing key in this folder."),
 	}
-	akamai := []Field{must(text("akamai_domain", "Domain at Akamai.")), text("akamai_shared_secret", "Key shared with Akamai.")}
+	akamai := []Field{must(text("akamai_domain", "Domain at Akamai.")), text("akamai_shared_secret", "Key shared with Akamai, in hex digits."),
+		row("amz_encryption_token", String, "", secret, "Key of 16, 24 or 32 bytes that encrypts the signature of the bucket's URL; not encrypted when empty.")}
 	return map[string][]Field{
 		"LocalStorage": {must(path)},
 		"S3Storage":    s3,
@@ -303,7 +304,7 @@ func storageClasses() map[string][]Field {
 			row("storage_config", Object, "", required, "Parameters of the bucket behind.", opened),
 			row("providers", Map, "", required, "The CDNs: a name for each, its class and parameters.", item(row("", Custom, "", 0, "A CDN.", custom("[class, {parameters}]", parseProvider)))),
 			row("default_provider", String, "", required, "CDN that is used where no rule says otherwise."),
-			row("rules", ObjectList, "", 0, "Which CDN for which namespace, network or country.", opened),
+			row("rules", ObjectList, "", 0, "Which CDN (target) for which namespace, host or continent; the first rule that fits counts.", opened),
 		},
 	}
 }

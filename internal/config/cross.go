@@ -246,6 +246,9 @@ func (l *loader) crossLocation(loc Location) {
 			l.wrong(Error, at+"."+key, "the file %s is not there; put it beside config.yaml", clip(loc.String(key)))
 		}
 	}
+	if v := loc.String("signature_version"); v == "s3" || v == "v2" {
+		l.wrong(Warning, at+".signature_version", "version 2 of the signatures is not spoken; version 4 is used, which every service of today takes: remove the field")
+	}
 	switch loc.Class {
 	case "S3Storage", "CloudFrontedS3Storage", "CloudFlareStorage", "AkamaiS3Storage":
 		pair("s3_access_key", "s3_secret_key")
@@ -271,12 +274,41 @@ func (l *loader) crossLocation(loc Location) {
 		l.fileThere(at+".ca_cert_path", loc.String("ca_cert_path"))
 	case "MultiCDNStorage":
 		providers, _ := loc.Params["providers"].(map[string]any)
+		l.crossRules(at, loc, providers)
 		if def := loc.String("default_provider"); providers[def] == nil {
 			l.wrong(Error, at+".default_provider", "%q is not one of providers: %s", clip(def), strings.Join(slices.Sorted(maps.Keys(providers)), ", "))
 		}
 	case "LocalStorage":
 		if !filepath.IsAbs(loc.String("storage_path")) {
 			l.wrong(Warning, at+".storage_path", "is relative to the folder the process starts in; write an absolute path")
+		}
+	}
+}
+
+// crossRules checks the rules and providers of a MultiCDNStorage.
+func (l *loader) crossRules(at string, loc Location, providers map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(providers)) {
+		p, _ := providers[name].(map[string]any)
+		switch class, _ := p["class"].(string); class {
+		case "CloudFrontedS3Storage", "CloudFlareStorage", "AkamaiS3Storage":
+		default:
+			l.wrong(Error, at+".providers."+name, "%s is no CDN; it must be CloudFrontedS3Storage, CloudFlareStorage or AkamaiS3Storage", clip(class))
+		}
+	}
+	rules, _ := loc.Params["rules"].([]any)
+	for i, r := range rules {
+		rule, _ := r.(map[string]any)
+		where := fmt.Sprintf("%s.rules[%d]", at, i)
+		for _, key := range slices.Sorted(maps.Keys(rule)) {
+			if !slices.Contains([]string{"namespace", "continent", "host", "target"}, key) {
+				l.wrong(Error, where+"."+clip(key), "a rule has namespace, continent, host and target")
+			}
+		}
+		if target, _ := rule["target"].(string); providers[target] == nil {
+			l.wrong(Error, where+".target", "%q is not one of providers: %s", clip(target), strings.Join(slices.Sorted(maps.Keys(providers)), ", "))
+		}
+		if rule["continent"] != nil {
+			l.wrong(Warning, where+".continent", "where an address is, is not known to Gantry: this rule fits nobody; choose by namespace or host")
 		}
 	}
 }

@@ -170,7 +170,7 @@ func storageFields() []Field {
 		row("DISTRIBUTED_STORAGE_VALIDATE_ENDTOEND", Bool, "false", used|live, "The health check writes and reads back an object. Gantry's does either way."),
 		row("DISTRIBUTED_STORAGE_REQUIRES_ALL_AVAILABLE", Bool, "false", used|live|later, "The health check fails when any location is away, not only the preferred one.", old("DISTRIBUTED_STORAGE_VALIDATE_REQUIRES_ALL_AVAILABLE")),
 		row("FEATURE_STORAGE_REPLICATION", Bool, "false", used, "Copy blobs between the storage locations."),
-		row("FEATURE_PROXY_STORAGE", Bool, "false", live, "Stream downloads through the registry instead of sending clients to the storage."),
+		row("FEATURE_PROXY_STORAGE", Bool, "false", used|live, "Stream downloads through the registry instead of sending clients to the storage."),
 		row("STORAGE_REPLICATION_PROCESSING_SECONDS", Seconds, "1200", live|later, "Time that one copy is reserved for a worker before another may take it.", between(1, 7*86400)),
 		row("MAXIMUM_LAYER_SIZE", Size, "20G", used|live, "Largest blob that is taken.", between(1, 1<<50)),
 		row("USERFILES_LOCATION", String, "", 0, "Location of uploaded build contexts; the first one when empty.", check(checkID)),
@@ -180,9 +180,9 @@ func storageFields() []Field {
 		row("ACTION_LOG_ARCHIVE_LOCATION", String, "", used|live, "Location of archived action logs; the first one when empty.", check(checkID)),
 		row("ACTION_LOG_ARCHIVE_PATH", String, "actionlogarchive/", used|live, "Path of archived action logs."),
 		row("CLEAN_BLOB_UPLOAD_FOLDER", Bool, "true", used|live|later, "Remove what dead uploads left behind."),
-		row("FEATURE_ENABLE_STALE_MPU_CLEANUP", Bool, "true", live|later, "Abort multipart uploads that an S3 bucket still holds and nobody continues."),
+		row("FEATURE_ENABLE_STALE_MPU_CLEANUP", Bool, "true", used|live|later, "Abort multipart uploads that an S3 bucket still holds and nobody continues."),
 		row("PUSH_TEMP_TAG_EXPIRATION_SEC", Seconds, "3600", used|live, "How long pushed content that no tag reaches yet is kept.", between(60, 366*86400)),
-		row("CDN_SPECIFIC_NAMESPACES", StringList, "[]", later, "Namespaces whose downloads go through the CDN.", check(checkNamespace)),
+		row("CDN_SPECIFIC_NAMESPACES", StringList, "[]", used|later, "Namespaces whose downloads go through the CDN also for clients in the bucket's own network, which aws-ip-ranges.json beside config.yaml tells.", check(checkNamespace)),
 	}
 }
 

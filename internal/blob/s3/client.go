@@ -89,6 +89,10 @@ func newTransport(o Options) *transport {
 	}}
 }
 
+// WithTransportOptions is what the SDK asks for where AWS_CA_BUNDLE is set. The
+// authorities are those of Options.RootCAs alone.
+func (t *transport) WithTransportOptions(...func(*http.Transport)) aws.HTTPClient { return t }
+
 type waitKey struct{}
 
 // wait lets each request of ctx wait d for its answer, if that is longer than
