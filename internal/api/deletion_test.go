@@ -29,6 +29,7 @@ var kept = map[string]bool{
 	"access_log.ns_id": true, "access_log.repo_id": true, "access_log.actor_id": true,
 	"usage_totals.ns_id":              true,
 	"service_key_details.approver_id": true,
+	"removals.repo_id":                true, // for some minutes
 }
 
 // dangling returns what columns point to and is not there.

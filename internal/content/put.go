@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -213,9 +212,9 @@ func (s *Store) Referrers(ctx context.Context, q ReferrersQuery) (list []Descrip
 	if q.N <= 0 || q.N > maxReferrers {
 		q.N = maxReferrers
 	}
-	p, err := find(s, s.cache.referrers, q, s.generation(q.Repo), func() (referrersPage, time.Time, error) {
+	p, err := find(s, s.cache.referrers, q, s.generation(q.Repo), lasting[referrersPage](s, q.Repo), func() (referrersPage, term, error) {
 		p, err := s.referrers(ctx, q)
-		return p, s.db.Now().Add(cacheFor), err
+		return p, term{until: s.db.Now().Add(cacheFor), again: true}, err
 	})
 	return p.list, p.after, err
 }

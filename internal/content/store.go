@@ -161,34 +161,37 @@ func (s *Store) writable() error {
 }
 
 // Repository returns the repository of that name; the answer may be up to one
-// second old where other processes write too. NotFound on "repository" if
+// second old where other processes write too, and older while the database is
+// away. NotFound on "repository" if
 // there is none, or it is marked for deletion. Hot path: no SQL when cached.
 func (s *Store) Repository(ctx context.Context, name gantry.RepoName) (store.Repository, error) {
-	return find(s, s.cache.names, name, s.db.AccountsGeneration, func() (store.Repository, time.Time, error) {
+	return find(s, s.cache.names, name, s.db.AccountsGeneration, s.lastingRepository, func() (store.Repository, term, error) {
 		r, err := s.db.Repository(ctx, name)
-		return r, time.Time{}, err
+		return r, term{}, err
 	})
 }
 
 // RepositoryByID is Repository for a known id.
 func (s *Store) RepositoryByID(ctx context.Context, id gantry.RepoID) (store.Repository, error) {
-	return find(s, s.cache.repos, id, s.db.AccountsGeneration, func() (store.Repository, time.Time, error) {
+	return find(s, s.cache.repos, id, s.db.AccountsGeneration, s.lastingRepository, func() (store.Repository, term, error) {
 		r, err := s.db.RepositoryByID(ctx, id)
-		return r, time.Time{}, err
+		return r, term{}, err
 	})
 }
+
+func (s *Store) lastingRepository(r store.Repository) uint64 { return s.db.LastingGeneration(r.ID) }
 
 // Blob finds d if the repository holds it; otherwise the error is NotFound on
 // "blob". Hot path: no SQL when cached, else one statement.
 func (s *Store) Blob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (Blob, error) {
-	row, err := find(s, s.cache.blobs, digestKey{repo, d}, s.generation(repo), func() (*store.Blob, time.Time, error) {
+	row, err := find(s, s.cache.blobs, digestKey{repo, d}, s.generation(repo), lasting[*store.Blob](s, repo), func() (*store.Blob, term, error) {
 		b, err := s.db.RepoBlob(ctx, repo, d)
 		if err == nil && len(b.Places) == 0 {
 			err = errLost
 		}
 		// Objects move between places without a sign here; the old place
 		// lasts for a quarter of an hour.
-		return &b, s.db.Now().Add(5 * time.Minute), err
+		return &b, term{until: s.db.Now().Add(5 * time.Minute), again: true}, err
 	})
 	if err != nil {
 		return Blob{}, err
@@ -266,30 +269,27 @@ func (s *Store) storageError(ctx context.Context, l Location, doing string, err 
 // Manifest finds a manifest that can be read, by tag or digest. NotFound on
 // "manifest", with Reason TagExpired if a tag of that name was there once. Hot
 // path: no SQL when cached; a tag is cached only where no other process
-// writes.
+// writes, or for when the database is away.
 func (s *Store) Manifest(ctx context.Context, repo gantry.RepoID, ref gantry.Reference) (*Manifest, error) {
 	if ref.Tag == "" {
-		return find(s, s.cache.manifests, digestKey{repo, ref.Digest}, s.generation(repo), func() (*Manifest, time.Time, error) {
+		return find(s, s.cache.manifests, digestKey{repo, ref.Digest}, s.generation(repo), lasting[*Manifest](s, repo), func() (*Manifest, term, error) {
 			r, err := s.RepositoryByID(ctx, repo)
 			if err != nil {
-				return nil, time.Time{}, noManifest(err)
+				return nil, term{}, noManifest(err)
 			}
 			m, until, err := s.db.ManifestByDigest(ctx, repo, ref.Digest, s.retention(&r))
-			return manifestOf(m), until, err
+			return manifestOf(m), term{until: until, again: m.Indirect}, err
 		})
 	}
-	load := func() (*Manifest, time.Time, error) {
-		m, until, err := s.db.ManifestByTag(ctx, repo, ref.Tag)
-		return manifestOf(m), until, err
-	}
+	tagged := func(*Manifest) uint64 { return s.db.LastingTag(repo, ref.Tag) }
+	generation := s.generation(repo)
 	if !s.db.Exclusive() {
-		m, _, err := load()
-		if err != nil {
-			return nil, err
-		}
-		return m, nil
+		generation = func() uint64 { return s.db.Generation(repo) + tagged(nil) }
 	}
-	return find(s, s.cache.tags, tagKey{repo, ref.Tag}, s.generation(repo), load)
+	return find(s, s.cache.tags, tagKey{repo, ref.Tag}, generation, tagged, func() (*Manifest, term, error) {
+		m, until, err := s.db.ManifestByTag(ctx, repo, ref.Tag)
+		return manifestOf(m), term{until: until, ask: !s.db.Exclusive()}, err
+	})
 }
 
 func noManifest(err error) error {

@@ -370,9 +370,9 @@ func (s *Store) quota(ctx context.Context, ns gantry.AccountID) (store.QuotaStat
 	if !rule.On {
 		return store.QuotaState{Limit: math.MaxInt64}, nil
 	}
-	return find(s, s.cache.quotas, ns, s.db.AccountsGeneration, func() (store.QuotaState, time.Time, error) {
+	return find(s, s.cache.quotas, ns, s.db.AccountsGeneration, nil, func() (store.QuotaState, term, error) {
 		q, err := s.db.QuotaState(ctx, ns, rule)
-		return q, s.db.Now().Add(cacheFor), err
+		return q, term{until: s.db.Now().Add(cacheFor)}, err
 	})
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -31,11 +32,13 @@ const (
 
 // accessLog gathers rows and writes them in groups.
 type accessLog struct {
-	db    *DB
-	path  string // of the spool; "" = none
-	spool atomic.Pointer[spool]
-	gone  chan struct{} // closed when loop has ended
-	wake  chan struct{} // tells loop that it may go on
+	db      *DB
+	path    string // of the spool; "" = none
+	spool   atomic.Pointer[spool]
+	over    *overflow     // nil: SQLite, or nowhere to put it
+	gone    chan struct{} // closed when loop has ended
+	refused atomic.Uint64 // groups that could not be written anywhere
+	wake    chan struct{} // tells loop that it may go on
 
 	mu      sync.Mutex
 	groups  []*accessGroup // to be written in this order; a row joins the last one
@@ -56,7 +59,7 @@ func (l *accessLog) start(ctx context.Context, db *DB, path string) error {
 	l.gone, l.wake = make(chan struct{}), make(chan struct{}, 1)
 	go l.loop()
 	if path == "" {
-		return nil
+		return l.startOverflow()
 	}
 	// Before the first migration there is no table for it; then the first
 	// pull opens it.
@@ -64,6 +67,15 @@ func (l *accessLog) start(ctx context.Context, db *DB, path string) error {
 	if err == nil && ready {
 		err = l.open(ctx)
 	}
+	return err
+}
+
+// startOverflow opens the file for the time when the server is away.
+func (l *accessLog) startOverflow() (err error) {
+	if l.db.opts.Spool == "" {
+		return nil
+	}
+	l.over, err = l.db.openOverflow(l.db.opts.Spool, l.db.opts.SpoolBytes)
 	return err
 }
 
@@ -88,6 +100,9 @@ func (l *accessLog) stop() error {
 	l.mu.Unlock()
 	l.poke()
 	<-l.gone
+	if l.over != nil {
+		return l.over.close()
+	}
 	if s := l.spool.Load(); s != nil {
 		return s.close()
 	}
@@ -106,7 +121,19 @@ func (db *DB) SettleAccess() error {
 	if s := db.access.spool.Load(); s != nil {
 		return db.wrap("settle the log of pulls", s.settle())
 	}
+	if db.access.over != nil {
+		return db.wrap("settle the log of pulls", db.access.over.settle())
+	}
 	return nil
+}
+
+// Spooled returns how many pulls wait in the local file for the database, and
+// how many groups of them found no room there so far.
+func (db *DB) Spooled() (rows int64, refused uint64) {
+	if o := db.access.over; o != nil {
+		rows = o.rows.Load()
+	}
+	return rows, db.access.refused.Load()
 }
 
 // LogAccess writes a row of the pull log and returns once it is on stable
@@ -235,39 +262,80 @@ func (l *accessLog) write(rows []Access) error {
 	if s := l.spool.Load(); s != nil {
 		return l.db.wrap("log access", s.add(rows))
 	}
-	return l.db.insertAccess(ctx, rows, nil)
+	first, err := l.db.insertAccess(ctx, rows, nil)
+	if l.over != nil && (isAway(err) || errors.Is(err, context.DeadlineExceeded)) {
+		if err = l.over.add(rows, first); err != nil {
+			l.refused.Add(1)
+		}
+	}
+	return err
+}
+
+// isAway reports whether err says that the database server is away.
+func isAway(err error) bool {
+	e, ok := errors.AsType[*gantry.Error](err)
+	return ok && e.Code == gantry.Unavailable && e.Object == "database" && e.Reason == ""
+}
+
+// insertAccess inserts rows and does what also says, all in one transaction.
+// first is the id of the first row when that was inserted, whether it was
+// committed or not; 0 with SQLite.
+func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx context.Context, t *tx) error) (first int64, err error) {
+	err = db.update(ctx, "log access", func(ctx context.Context, t *tx) (err error) {
+		if first, err = t.insertAccess(ctx, rows); err == nil && also != nil {
+			err = also(ctx, t)
+		}
+		return err
+	})
+	return first, err
 }
 
 // insertAccess inserts rows, in statements of a power of two rows each, so that
-// few different ones arise, and does what also says, all in one transaction.
-func (db *DB) insertAccess(ctx context.Context, rows []Access, also func(ctx context.Context, t *tx) error) error {
-	return db.update(ctx, "log access", func(ctx context.Context, t *tx) error {
-		args := make([]any, 0, accessColumns*min(len(rows), maxAccessGroup))
-		for rest := rows; len(rest) > 0; {
-			n := 1
-			for 2*n <= min(len(rest), maxAccessGroup) {
-				n *= 2
-			}
-			args = args[:0]
-			for i := range rest[:n] {
-				a := &rest[i]
-				for _, v := range [...]int64{a.At.UnixMilli(), int64(a.Namespace), int64(a.Repo), int64(a.Actor.Account)} {
-					args = appendSame(args, accessColumns, v)
-				}
-				for _, v := range [...]string{a.Kind, a.Actor.Name, actorKind(a.Actor), a.Actor.IP, cut(a.Ref, 255), cut(a.MediaType, 255), cut(a.Actor.Agent, 255)} {
-					args = appendSame(args, accessColumns, v)
-				}
-			}
-			if _, err := t.exec(ctx, accessInsert(n), args...); err != nil {
-				return err
-			}
-			rest = rest[n:]
+// few different ones arise. It returns the id of the first.
+func (t *tx) insertAccess(ctx context.Context, rows []Access) (first int64, err error) {
+	args := make([]any, 0, accessColumns*min(len(rows), maxAccessGroup))
+	for rest := rows; len(rest) > 0; {
+		n := 1
+		for 2*n <= min(len(rest), maxAccessGroup) {
+			n *= 2
 		}
-		if also != nil {
-			return also(ctx, t)
+		args = args[:0]
+		for i := range rest[:n] {
+			a := &rest[i]
+			for _, v := range [...]int64{a.At.UnixMilli(), int64(a.Namespace), int64(a.Repo), int64(a.Actor.Account)} {
+				args = appendSame(args, accessColumns, v)
+			}
+			for _, v := range [...]string{a.Kind, a.Actor.Name, actorKind(a.Actor), a.Actor.IP, cut(a.Ref, 255), cut(a.MediaType, 255), cut(a.Actor.Agent, 255)} {
+				args = appendSame(args, accessColumns, v)
+			}
 		}
-		return nil
-	})
+		id, err := t.insertRows(ctx, accessInsert(n), args)
+		if err != nil {
+			return first, err
+		}
+		if first == 0 {
+			first = id
+		}
+		rest = rest[n:]
+	}
+	return first, nil
+}
+
+// insertRows inserts rows whose ids grow in their order and returns the first
+// id; 0 with SQLite.
+func (t *tx) insertRows(ctx context.Context, q string, args []any) (first int64, err error) {
+	switch {
+	case t.d.serial:
+		_, err = t.exec(ctx, q, args...)
+	case t.d.returning:
+		err = t.queryRow(ctx, `WITH x AS (`+q+` RETURNING id) SELECT MIN(id) FROM x`, args...).Scan(&first)
+	default:
+		var r sql.Result
+		if r, err = t.run(ctx, q, args); err == nil {
+			first, err = r.LastInsertId()
+		}
+	}
+	return first, err
 }
 
 const accessColumns = 11

@@ -263,7 +263,7 @@ func (t *tx) createAccount(ctx context.Context, kind gantry.AccountKind, n NewAc
 	if id == 0 || gantry.Is(err, gantry.NotFound) {
 		return Account{}, gantry.Errorf(gantry.Conflict, "account", "Username has already been taken: %s", n.Name)
 	}
-	t.who = true
+	t.more = true
 	return a, err
 }
 
@@ -391,7 +391,7 @@ func (db *DB) LoginFailed(ctx context.Context, id gantry.AccountID) error {
 		}
 		_, err := t.exec(ctx, `UPDATE accounts SET failed_logins = failed_logins + 1, failed_login_ms = ? WHERE id = ?`,
 			t.now.UnixMilli(), id)
-		t.who = true
+		t.more = true
 		return err
 	})
 }
@@ -400,7 +400,7 @@ func (db *DB) LoginFailed(ctx context.Context, id gantry.AccountID) error {
 func (db *DB) LoginSucceeded(ctx context.Context, id gantry.AccountID) error {
 	return db.update(ctx, "forget failed logins", func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `UPDATE accounts SET failed_logins = 0, failed_login_ms = 0 WHERE id = ?`, id)
-		t.who = true
+		t.more = true
 		return err
 	})
 }
@@ -410,7 +410,7 @@ func (db *DB) LoginSucceeded(ctx context.Context, id gantry.AccountID) error {
 func (db *DB) SetSecret(ctx context.Context, id gantry.AccountID, old, sealed string) error {
 	return db.update(ctx, "seal secret anew", func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `UPDATE accounts SET secret = ? WHERE id = ? AND secret = ?`, sealed, id, old)
-		t.who = true
+		t.more = true
 		return err
 	})
 }

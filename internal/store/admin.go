@@ -87,7 +87,7 @@ func (t *tx) setEmail(ctx context.Context, a Account, email, kind string, actor 
 	if _, err := t.exec(ctx, `UPDATE accounts SET email = ? WHERE id = ?`, email, a.ID); err != nil {
 		return err
 	}
-	t.who = true
+	t.more = true
 	return t.event(ctx, Event{Kind: kind, Namespace: a.ID, Actor: actor,
 		Payload: map[string]any{"username": a.Name, "namespace": a.Name, "email": email, "old_email": a.Email}})
 }

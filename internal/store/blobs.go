@@ -79,7 +79,7 @@ func (db *DB) RenewBlob(ctx context.Context, repo gantry.RepoID, blob gantry.Blo
 		if err == nil && n == 0 {
 			return errNoBlob
 		}
-		t.touch(repo)
+		t.grow(repo)
 		return err
 	})
 }
@@ -229,7 +229,7 @@ func (db *DB) CommitBlob(ctx context.Context, c BlobCommit) (out Committed, err 
 			}
 			out.Used = true
 		}
-		t.touch(c.Repo)
+		t.grow(c.Repo)
 		if len(c.Wanted) > 0 {
 			if _, err := t.want(ctx, map[gantry.BlobID][]int64{out.ID: c.Wanted}, copyFresh); err != nil {
 				return err
@@ -347,7 +347,7 @@ func (db *DB) MountBlob(ctx context.Context, m Mount) (b Blob, ok bool, err erro
 			return err
 		}
 		ok = true
-		t.touch(m.Repo)
+		t.grow(m.Repo)
 		return t.linkBlob(ctx, m.Repo, ns, b.ID, b.Size, t.now.Add(m.Lease))
 	})
 	return b, ok, err

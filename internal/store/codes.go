@@ -150,7 +150,7 @@ func (db *DB) ConfirmEmail(ctx context.Context, hash string, actor gantry.Actor)
 		if _, err := t.exec(ctx, `UPDATE accounts SET email = ?, verified = 1 WHERE id = ?`, c.Email, a.ID); err != nil {
 			return err
 		}
-		t.who = true
+		t.more = true
 		a.Email, a.Verified = c.Email, true
 		return t.event(ctx, e)
 	})

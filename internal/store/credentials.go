@@ -178,6 +178,7 @@ func (db *DB) DeleteAppToken(ctx context.Context, account gantry.AccountID, uuid
 		if n == 0 {
 			return errNoAccount("token")
 		}
+		t.who = true
 		return t.event(ctx, Event{Kind: "revoke_app_specific_token", Namespace: account, Actor: actor,
 			Payload: map[string]any{"app_specific_token": uuid}})
 	})

@@ -15,6 +15,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -40,8 +41,21 @@ type Options struct {
 	MaxConns int
 	// Readers is the number of connections that read, for SQLite; 0 = 4.
 	Readers int
-	// Now is the clock; nil = time.Now.
+	// Now is the machine's clock; nil = time.Now.
 	Now func() time.Time
+	// SyncClock has the store go by the clock of the database server in place
+	// of Now, so that all instances agree. It does nothing with SQLite.
+	SyncClock bool
+	// Follow has the store read each second what other instances have taken
+	// away, so that what it keeps can be used when the database goes away. It
+	// does nothing with SQLite.
+	Follow bool
+	// Spool is the file that takes the pull log while the database server is
+	// away, in a folder that is there; "" = none: pulls fail then that must be
+	// logged. It does nothing with SQLite, which has its own beside it.
+	Spool string
+	// SpoolBytes bounds Spool; 0 = DefaultSpoolBytes.
+	SpoolBytes int64
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Observe, if set, is called after every transaction and every single
@@ -65,13 +79,21 @@ type DB struct {
 	retries atomic.Uint64
 	dials   atomic.Uint64 // connections opened
 	hung    atomic.Uint64 // and closed, as last told
-	gens    [generations]atomic.Uint64
-	who     atomic.Uint64
-	access  accessLog
-	steps   stepCache
-	log     *slog.Logger
-	closing atomic.Bool
+	gens    [generations]generation
+	who     generation
+	lasting lasting
+	// onRemoval is told what was taken away; nil = nobody is.
+	onRemoval atomic.Pointer[func(context.Context, Removal)]
+	watch     *watch // nil: SQLite
+	clock     dbClock
+	access    accessLog
+	steps     stepCache
+	log       *slog.Logger
+	closing   atomic.Bool
 }
+
+// A generation grows when something has changed.
+type generation = atomic.Uint64
 
 // generations is the number of slots of DB.Generation; ids that share a slot
 // only forget more than they must.
@@ -91,6 +113,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{opts: o, d: dialects[u.dialect], log: o.Logger}
+	db.lasting.seed = maphash.MakeSeed()
 	if db.d.serial {
 		err = db.openSQLite(ctx, u)
 	} else {
@@ -123,7 +146,7 @@ func (db *DB) Close() error {
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
 	}
-	return errors.Join(append(errs, db.pool.Close())...)
+	return errors.Join(append(errs, db.watch.close(), db.pool.Close())...)
 }
 
 // Dialect is "sqlite", "postgres" or "mysql".
@@ -134,7 +157,7 @@ func (db *DB) Dialect() string { return db.d.name }
 func (db *DB) Exclusive() bool { return db.d.serial }
 
 // Now is the store's clock.
-func (db *DB) Now() time.Time { return db.opts.Now() }
+func (db *DB) Now() time.Time { return db.now() }
 
 // Statements returns the number of SQL statements sent so far. BEGIN, COMMIT
 // and SAVEPOINT do not count. Budgets are tested with it.
@@ -200,8 +223,17 @@ type tx struct {
 	q     querier
 	w     *writer // statements are prepared here, if not nil
 	now   time.Time
-	repos []gantry.RepoID // changed: their generation moves when this commits
-	who   bool            // accounts or permissions changed
+	repos []gantry.RepoID // gained something: their generation moves when this commits
+	taken []gantry.RepoID // may have lost something: other instances are told too
+	more  bool            // accounts or permissions gained something
+	who   bool            // they may have lost something
+	quiet bool            // nobody waits until other instances know
+	moved []movedTag      // tags that point elsewhere now, or nowhere
+}
+
+type movedTag struct {
+	repo gantry.RepoID
+	name string
 }
 
 type querier interface {
@@ -222,58 +254,79 @@ const attempts = 12
 // anew each time.
 func (db *DB) update(ctx context.Context, name string, fn func(ctx context.Context, t *tx) error) error {
 	began := time.Now()
-	err := db.tryUpdate(ctx, fn)
+	var gone *Removal
+	run, f, err := db.watch.begin(ctx)
+	if err == nil {
+		gone, err = db.tryUpdate(run, fn)
+		err = db.watch.end(f, err)
+	}
+	if gone != nil {
+		if tell := db.onRemoval.Load(); tell != nil {
+			(*tell)(ctx, *gone)
+		}
+	}
 	if db.opts.Observe != nil {
 		db.opts.Observe(ctx, name, time.Since(began), err)
 	}
 	return db.wrap(name, err)
 }
 
-func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
+// tryUpdate runs fn until it races no more. gone is what it has taken away and
+// other instances have to know before the caller is answered; nil = nothing.
+func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx) error) (gone *Removal, err error) {
 	for i := 0; ; i++ {
-		var err error
 		if db.writer != nil {
 			err = db.writer.do(ctx, fn)
 		} else {
-			err = db.once(ctx, fn)
+			gone, err = db.once(ctx, fn)
 		}
 		if err == nil || !(errors.Is(err, errRaced) || db.d.again(err)) {
-			return err
+			return gone, err
 		}
 		if i+1 == attempts {
-			return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: time.Second,
+			return nil, &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: time.Second,
 				Detail: "too many others are changing the same thing; try again", Err: err}
 		}
 		db.retries.Add(1)
 		pause := time.Duration(rand.Int64N(int64(time.Millisecond) << min(i, 6))) //nolint:gosec // jitter
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(pause):
 		}
 	}
 }
 
 // once runs fn in one transaction of the pool.
-func (db *DB) once(ctx context.Context, fn func(ctx context.Context, t *tx) error) (err error) {
+func (db *DB) once(ctx context.Context, fn func(ctx context.Context, t *tx) error) (gone *Removal, err error) {
 	c, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			_ = c.Rollback() // the first error is the one to tell
 		}
 	}()
-	t := &tx{db: db, d: db.d, q: c, now: db.opts.Now()}
+	t := &tx{db: db, d: db.d, q: c, now: db.now()}
 	if err := fn(ctx, t); err != nil {
-		return err
+		return nil, err
+	}
+	gone = t.removal()
+	if err := t.note(ctx, gone); err != nil {
+		return nil, err
 	}
 	if err := c.Commit(); err != nil {
-		return err
+		// What became of it is not known: what it may have taken away is read
+		// anew.
+		db.changed(t)
+		return nil, err
 	}
 	db.changed(t)
-	return nil
+	if t.quiet {
+		gone = nil
+	}
+	return gone, nil
 }
 
 // changed moves the generations of what t changed.
@@ -281,15 +334,24 @@ func (db *DB) changed(t *tx) {
 	for _, r := range t.repos {
 		db.gens[uint64(r)%generations].Add(1) //nolint:gosec // ids are not negative
 	}
-	if t.who {
+	for _, m := range t.moved {
+		db.tagSlot(m.repo, m.name).Add(1)
+	}
+	if t.more {
 		db.who.Add(1)
+	}
+	if r := t.removal(); r != nil {
+		db.Forget(*r)
 	}
 }
 
 // read runs fn outside a transaction: each statement sees what is committed.
 func (db *DB) read(ctx context.Context, name string, fn func(ctx context.Context, t *tx) error) error {
 	began := time.Now()
-	err := fn(ctx, &tx{db: db, d: db.d, q: db.pool, now: db.opts.Now()})
+	run, f, err := db.watch.begin(ctx)
+	if err == nil {
+		err = db.watch.end(f, fn(run, &tx{db: db, d: db.d, q: db.pool, now: db.now()}))
+	}
 	if db.opts.Observe != nil {
 		db.opts.Observe(ctx, name, time.Since(began), err)
 	}
@@ -315,8 +377,17 @@ func (db *DB) wrap(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// touch says that this transaction changes what readers of the repository see.
-func (t *tx) touch(repo gantry.RepoID) { t.repos = append(t.repos, repo) }
+// grow says that readers of the repository may see something new when this
+// transaction is committed, and see what they saw.
+func (t *tx) grow(repo gantry.RepoID) { t.repos = append(t.repos, repo) }
+
+// touch says that this transaction may take away what readers of the
+// repository see.
+func (t *tx) touch(repo gantry.RepoID) { t.taken = append(t.taken, repo) }
+
+// retag says that a tag that was there points elsewhere, or nowhere, when this
+// transaction is committed.
+func (t *tx) retag(repo gantry.RepoID, name string) { t.moved = append(t.moved, movedTag{repo, name}) }
 
 // stmt returns q prepared, where that is worth it; nil: send it as it is.
 func (t *tx) stmt(ctx context.Context, q string) (*sql.Stmt, error) {

@@ -468,7 +468,7 @@ func (t *tx) syncMember(ctx context.Context, y TeamSync, id gantry.AccountID, ad
 	if err != nil {
 		return err
 	}
-	t.who = true
+	t.who, t.quiet = true, true // the group was left a while ago anyway
 	return t.event(ctx, Event{Kind: kind, Namespace: y.Team.Organization,
 		Payload: map[string]any{"member": a.Name, "team": y.Team.Name, "service": y.Service}})
 }

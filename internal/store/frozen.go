@@ -137,6 +137,6 @@ func (t *tx) refreeze(ctx context.Context, r Review) error {
 	if err := t.settle(ctx, []Review{r}); err != nil {
 		return err
 	}
-	t.touch(gantry.RepoID(r.Ref))
+	t.grow(gantry.RepoID(r.Ref))
 	return t.freeze(ctx, gantry.RepoID(r.Ref), state, r.Ref2)
 }

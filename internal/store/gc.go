@@ -370,7 +370,7 @@ func (t *tx) collectManifests(ctx context.Context, ids []gantry.ManifestID, revi
 		return err
 	}
 	for _, r := range repos {
-		t.touch(r)
+		t.grow(r)
 	}
 	return t.deleteManifests(ctx, gone, c)
 }
@@ -479,7 +479,7 @@ func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review
 	var next []queued
 	longer := map[pair]int64{}
 	for _, r := range idle {
-		t.touch(gantry.RepoID(r.key.first))
+		t.grow(gantry.RepoID(r.key.first))
 		if r.linked != 0 {
 			deltas = append(deltas, r.ns, r.key.first, -r.size)
 			next = append(next, queued{reviewNSBlob, int64(r.ns), r.key.second, now})
@@ -740,7 +740,7 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 		frozen := map[gantry.RepoID][]frozenTag{}
 		spans = slices.DeleteFunc(spans, func(s span) bool {
 			if s.frozen != 0 {
-				t.touch(s.repo)
+				t.grow(s.repo)
 				frozen[s.repo] = append(frozen[s.repo], frozenTag{s.id, s.end})
 			}
 			return s.frozen != 0
@@ -764,7 +764,7 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 		}
 		var next []queued
 		for _, s := range spans {
-			t.touch(s.repo)
+			t.grow(s.repo)
 			next = append(next, queued{reviewManifest, s.manifest, 0, s.end + pick(s.keep, retention).Milliseconds()})
 			if err := t.event(ctx, Event{Kind: "delete_tag", Namespace: s.ns, Repo: s.repo, Payload: struct {
 				tagPayload
@@ -854,8 +854,8 @@ func (t *tx) purgeRepository(ctx context.Context, repo gantry.RepoID, retention 
 		return err
 	}
 	c.Namespaces += last
-	t.touch(repo)
-	t.who = true
+	t.grow(repo)
+	t.more = true
 	return forget()
 }
 

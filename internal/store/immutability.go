@@ -267,7 +267,7 @@ func (t *tx) markRepository(ctx context.Context, p *ImmutabilityPolicy, r target
 	if int(changed) != len(names) {
 		names = nil // which of them, nobody knows
 	}
-	t.touch(at.Repo)
+	t.grow(at.Repo)
 	return seen, int(changed), t.event(ctx, Event{Kind: "tags_made_immutable_by_policy", Namespace: r.ns, Repo: at.Repo, Actor: pruneActor,
 		Payload: map[string]any{"namespace": r.name.Namespace, "repo": r.name.Name, "count": changed, "policy_uuid": p.UUID,
 			"tag_pattern": p.Pattern, "tag_pattern_matches": p.Matches, "tags": names[:min(len(names), most)]}})

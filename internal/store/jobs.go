@@ -229,7 +229,7 @@ func (db *DB) ClaimJobs(ctx context.Context, holder string, most map[string]int,
 		for p := Urgent; p <= Idle; p++ {
 			parts = append(parts, fmt.Sprintf(`SELECT * FROM (SELECT id, priority, run_after_ms FROM jobs WHERE state = 'ready' AND kind = ?
 				AND priority = %d AND run_after_ms <= ? ORDER BY run_after_ms, id LIMIT %d) x%d`, p, min(most[k], n), len(parts)))
-			args = append(args, k, db.opts.Now().UnixMilli())
+			args = append(args, k, db.now().UnixMilli())
 		}
 	}
 	err = db.read(ctx, "find jobs", func(ctx context.Context, t *tx) error {

@@ -20,6 +20,7 @@ type Manifest struct {
 	MediaType    string
 	ArtifactType string
 	Body         []byte
+	Indirect     bool // only set by ManifestByDigest, which says what it means
 }
 
 // A Label is a key and a value that a manifest carries.
@@ -113,7 +114,7 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 	}
 	retention := pick(r.retention, p.Retention)
 	out.into = r
-	t.touch(p.Repo)
+	t.grow(p.Repo)
 	var expires time.Duration
 	if own.id != 0 {
 		out.ID = own.id

@@ -75,6 +75,9 @@ func (db *DB) DeleteManifest(ctx context.Context, repo gantry.RepoID, d gantry.D
 			return err
 		}
 		t.touch(repo)
+		for _, name := range names {
+			t.retag(repo, name)
+		}
 		if len(names) == 0 || len(names) > maxDeleteEvents {
 			names = append(names[:min(len(names), maxDeleteEvents)], "") // the digest says the rest
 		}

@@ -58,7 +58,8 @@ func (t *tx) noTag(ctx context.Context, repo gantry.RepoID, name string) error {
 }
 
 // ManifestByDigest finds a manifest that can be read. The answer may change
-// by the passing of time at until; zero = it does not. retention is how long a
+// by the passing of time at until; zero = it does not; where m is Indirect,
+// something further away shows it, and until is only when to look again. retention is how long a
 // tag of this repository can be restored. NotFound on "manifest". One
 // statement if a tag, or a tag of an index that names it, shows it.
 func (db *DB) ManifestByDigest(ctx context.Context, repo gantry.RepoID, d gantry.Digest, retention time.Duration) (m Manifest, until time.Time, err error) {
@@ -99,7 +100,7 @@ func (db *DB) ManifestByDigest(ctx context.Context, repo gantry.RepoID, d gantry
 			if !ok[m.ID] {
 				return errNoManifest
 			}
-			until = t.now.Add(time.Second)
+			until, m.Indirect = t.now.Add(time.Second), true
 		}
 		return nil
 	})

@@ -182,5 +182,9 @@ func (t *tx) pruneTags(ctx context.Context, repo gantry.RepoID, r target, retent
 		}
 	}
 	t.touch(repo)
+	t.quiet = true
+	for _, p := range gone {
+		t.retag(repo, p.name)
+	}
 	return gone, t.reviews(ctx, next)
 }

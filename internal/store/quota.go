@@ -218,7 +218,7 @@ func (db *DB) changeQuota(ctx context.Context, ns Account, kind string, actor ga
 		if err != nil {
 			return err
 		}
-		t.who = true // what is kept of the quota is old now
+		t.more = true // what is kept of the quota is old now
 		payload["namespace"] = ns.Name
 		return t.event(ctx, Event{Kind: kind, Namespace: ns.ID, Actor: actor, Payload: payload})
 	})

@@ -99,7 +99,7 @@ func (t *tx) touchHolders(ctx context.Context, id gantry.BlobID) error {
 	return t.each(ctx, func(rows *sql.Rows) error {
 		var repo gantry.RepoID
 		err := rows.Scan(&repo)
-		t.touch(repo)
+		t.grow(repo)
 		return err
 	}, `SELECT repo_id FROM repo_blobs WHERE blob_id = ? LIMIT 5000`, id)
 }

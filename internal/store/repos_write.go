@@ -73,8 +73,8 @@ func (db *DB) CreateRepository(ctx context.Context, n NewRepository, actor gantr
 				return err
 			}
 		}
-		t.touch(id)
-		t.who = true
+		t.grow(id)
+		t.more = true
 		return t.event(ctx, Event{Kind: "create_repo", Namespace: ns, Repo: id, Actor: actor,
 			Payload: map[string]any{"repo": n.Name.Name, "namespace": n.Name.Namespace}})
 	})
@@ -185,7 +185,6 @@ func (db *DB) changeRepository(ctx context.Context, r Repository, set string, va
 			if err := t.freezeRepository(ctx, r.ID, state); err != nil {
 				return err
 			}
-			t.who = true // who keeps the repository in memory reads it anew
 		}
 		t.touch(r.ID)
 		return t.event(ctx, Event{Kind: kind, Namespace: r.Namespace, Repo: r.ID, Actor: actor,

@@ -479,7 +479,7 @@ func (s *seeder) end(ctx context.Context) error {
 				}
 			}
 		}
-		t.who = true
+		t.more = true
 		return nil
 	})
 	if err != nil {

@@ -348,10 +348,11 @@ func (s *spool) loop() {
 
 // move inserts rows and notes up to where the spool is in the table, at once.
 func (s *spool) move(ctx context.Context, rows []Access, to int64) error {
-	return s.db.insertAccess(ctx, rows, func(ctx context.Context, t *tx) error {
+	_, err := s.db.insertAccess(ctx, rows, func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `INSERT INTO sequences (name, n) VALUES (?, ?)`+t.d.upsert("name", "n = "+t.d.fresh("n")), spoolName, to)
 		return err
 	})
+	return err
 }
 
 // settle returns when all rows that were added before are in the table.

@@ -162,7 +162,7 @@ func (w *writer) commit(group []*request) {
 		fail(err)
 		return
 	}
-	now := w.db.opts.Now()
+	now := w.db.now()
 	alone := len(group) == 1
 	good := 0
 	for _, r := range group {

@@ -30,6 +30,10 @@ type tagSpan struct {
 func (t *tx) moveTag(ctx context.Context, repo gantry.RepoID, name string, m gantry.ManifestID, old *spanRow, s tagSpan) (spanRow, error) {
 	start := t.now.UnixMilli()
 	if old != nil {
+		t.retag(repo, name)
+		if s.retention <= 0 && old.manifest != m {
+			t.touch(repo) // what it pointed at cannot be read any more
+		}
 		start = max(start, old.start+1)
 		n, err := t.exec(ctx, `UPDATE tags SET live = NULL, ended_by = CASE WHEN end_ms < ? THEN '`+endedByExpiry+`' ELSE '`+endedByMove+`' END,
 			end_ms = CASE WHEN end_ms < ? THEN end_ms ELSE ? END WHERE id = ? AND live = 1 AND (immutable = 0 OR end_ms <= ?)`,
@@ -142,6 +146,7 @@ func (t *tx) closeTag(ctx context.Context, repo gantry.RepoID, s spanRow, retent
 		}
 	}
 	t.touch(repo)
+	t.retag(repo, s.name)
 	return gantry.DigestFromBytes(digest), t.review(ctx, reviewManifest, int64(s.manifest), 0, gantry.FromMillis(end).Add(retention))
 }
 
@@ -198,7 +203,7 @@ func (db *DB) RestoreTag(ctx context.Context, c TagChange) error {
 		if _, err := t.moveTag(ctx, repo, name, own.id, old, tagSpan{retention: keep, reversion: true, immutable: freezes(name)}); err != nil {
 			return err
 		}
-		t.touch(repo)
+		t.grow(repo)
 		if err := t.event(ctx, Event{Kind: "revert_tag", Namespace: r.ns, Repo: repo, Actor: actor,
 			Payload: tagPayload{r.name.Name, r.name.Namespace, name, d}}); err != nil || !freezes(name) {
 			return err

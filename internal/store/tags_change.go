@@ -48,7 +48,7 @@ func (db *DB) ChangeTag(ctx context.Context, c TagChange) error {
 		if err := checkPushState(r.state, c.Actor); err != nil {
 			return err
 		}
-		t.touch(c.Repo)
+		t.grow(c.Repo)
 		s := t.alive(spans)
 		if c.Digest != "" {
 			if s, err = t.retarget(ctx, &c, r, own, spans); err != nil {
@@ -59,6 +59,8 @@ func (db *DB) ChangeTag(ctx context.Context, c TagChange) error {
 			return errNoTag
 		}
 		if c.Expiry != nil {
+			t.touch(c.Repo)
+			t.retag(c.Repo, c.Name)
 			if err := t.expireTag(ctx, &c, r, s); err != nil {
 				return err
 			}

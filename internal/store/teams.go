@@ -195,7 +195,7 @@ func (t *tx) addTeamMember(ctx context.Context, team int64, who gantry.AccountID
 	if err != nil || there {
 		return false, err
 	}
-	t.who = true
+	t.more = true
 	_, err = t.exec(ctx, `INSERT INTO team_members (team_id, account_id) VALUES (?, ?)`, team, who)
 	return err == nil, err
 }

@@ -76,13 +76,13 @@ func parseURI(s string, args map[string]any) (*uri, error) {
 
 // openServer opens the pool for PostgreSQL or MySQL.
 func (db *DB) openServer(ctx context.Context, u *uri) error {
-	var pool *sql.DB
-	var err error
-	if u.dialect == "postgres" {
-		pool, err = openPostgres(u, db.opts.RootCAs, &db.dials)
-	} else {
-		pool, err = openMySQL(u, &db.dials)
+	open := func(dials *atomic.Uint64) (*sql.DB, error) {
+		if u.dialect == "postgres" {
+			return openPostgres(u, db.opts.RootCAs, dials)
+		}
+		return openMySQL(u, dials)
 	}
+	pool, err := open(&db.dials)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,17 @@ func (db *DB) openServer(ctx context.Context, u *uri) error {
 	db.pool = pool
 	if err := pool.PingContext(ctx); err != nil {
 		return fmt.Errorf("connect to the %s database at %s: %w", u.dialect, u.url.Host, errors.Join(err, pool.Close()))
+	}
+	watch, err := open(new(atomic.Uint64))
+	if err != nil {
+		return err // as above, so not now
+	}
+	db.startWatch(watch)
+	if !db.opts.SyncClock {
+		return nil
+	}
+	if err := db.setClock(ctx); err != nil {
+		return errors.Join(err, db.watch.close(), pool.Close())
 	}
 	return nil
 }

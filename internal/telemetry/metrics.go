@@ -101,6 +101,8 @@ type Metrics struct {
 	RedisUp          prometheus.Gauge       // use Redis
 	RedisErrors      *prometheus.CounterVec // operation (connect, publish, limit); use RedisFailed
 	Ready            prometheus.Gauge
+	StaleAnswers     prometheus.Counter
+	RemovalWaits     *prometheus.CounterVec // outcome (acknowledged, late)
 
 	dbStats  atomic.Pointer[func() DBStats]
 	requests atomic.Pointer[map[requestKey]prometheus.Observer]
@@ -220,6 +222,12 @@ func (m *Metrics) own(b *builder) {
 	m.BusDropped = b.counter("gantry_bus_dropped_total", "messages that a slow subscriber lost")
 	m.RedisUp = b.gauge("gantry_redis_up", "1 while messages of other instances come in from Redis; 0 also where none is configured")
 	m.RedisErrors = b.counters("gantry_redis_errors_total", "connections to Redis that ended, messages that it did not take, and counts of requests that it did not keep", "operation")
+	b.gaugeFunc("gantry_database_up", "1 while the database answers, 0 while its breaker is open", func() float64 { return m.db().Up })
+	b.gaugeFunc("gantry_clock_behind_seconds", "how far this machine's clock is behind the database's, which the registry goes by", func() float64 { return m.db().ClockBehind })
+	b.gaugeFunc("gantry_pull_spool_rows", "pulls that wait in the local file to be logged in the database", func() float64 { return float64(m.db().Spooled) })
+	m.StaleAnswers = b.counter("gantry_stale_answers_total", "answers from memory that the database could not be asked about")
+	b.counterFunc("gantry_pull_spool_refused_total", "groups of pulls that neither the database nor the local file took", func() float64 { return float64(m.db().SpoolRefused) })
+	m.RemovalWaits = b.counters("gantry_removal_waits_total", "changes that took something away and waited for the other instances; outcome is acknowledged, or late after a second", "outcome")
 	m.Ready = b.gauge("gantry_ready", "1 while the instance takes traffic, 0 while it starts or drains")
 }
 
@@ -258,6 +266,11 @@ func (m *Metrics) Handler() http.Handler {
 
 // DBStats is what the metrics of the database are made of.
 type DBStats struct {
+	Up          float64 // 1 or 0
+	ClockBehind float64 // seconds
+	Spooled     int64   // pulls that wait in the local file
+	// SpoolRefused is how many groups of pulls found no room there so far.
+	SpoolRefused            uint64
 	InUse, Idle             int    // connections now
 	Opened, Closed, Retries uint64 // so far; they never go down
 }
@@ -475,6 +488,24 @@ func pythonBool(b bool) string {
 func (m *Metrics) Cache(result string) {
 	if m != nil {
 		m.ModelCache.WithLabelValues(result).Inc()
+	}
+}
+
+// Stale counts an answer from memory that the database could not be asked about.
+func (m *Metrics) Stale() {
+	if m != nil {
+		m.StaleAnswers.Inc()
+	}
+}
+
+// RemovalWait counts a change that waited for the other instances.
+func (m *Metrics) RemovalWait(acknowledged bool) {
+	switch {
+	case m == nil:
+	case acknowledged:
+		m.RemovalWaits.WithLabelValues("acknowledged").Inc()
+	default:
+		m.RemovalWaits.WithLabelValues("late").Inc()
 	}
 }
 
