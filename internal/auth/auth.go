@@ -125,6 +125,7 @@ type Service struct {
 	tries    turns                         // of passwords, one at a time for each name
 	hashing  *hasher
 	accounts accountCache
+	memory   memories
 	ext      external
 
 	usedMu    sync.Mutex
@@ -164,6 +165,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		verified: newExpiring[[32]byte, *Grants](20_000), public: newExpiring[string, *publicKey](1000),
 		proven: newExpiring[[32]byte, struct{}](20_000), strange: newExpiring[string, failures](20_000),
 		used: map[gantry.AccountID]time.Time{}, tokens: map[int64]time.Time{}, ext: newExternalState()}
+	s.startMemories()
 	s.Configure(o.Settings)
 	if err := s.startPasswords(); err != nil {
 		return nil, err
@@ -177,6 +179,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if err := s.startSigning(ctx); err != nil {
 		return nil, err
 	}
+	s.learnKeys(ctx)
 	return s, nil
 }
 
@@ -216,6 +219,7 @@ func (s *Service) Tick(ctx context.Context) {
 	if err := s.renew(ctx); err != nil {
 		s.log.ErrorContext(ctx, "renew the signing key", "error", err)
 	}
+	s.learnKeys(ctx)
 	s.saveUsed(ctx, false)
 	s.freshRanks(ctx)
 	s.saveTokensUsed(ctx, false)

@@ -79,8 +79,8 @@ func (s *Service) account(ctx context.Context, name string) (store.Account, erro
 	if ok && (s.store.Exclusive() || now.Sub(got.at) < time.Second) {
 		return got.a, nil
 	}
-	a, err := s.store.Account(ctx, name)
-	if err == nil {
+	a, stale, err := s.memory.accounts.ask(name, func() (store.Account, error) { return s.store.Account(ctx, name) })
+	if err == nil && !stale {
 		c.mu.Lock()
 		if c.gen == gen {
 			c.m[name] = cachedAccount{a, now}
@@ -250,7 +250,7 @@ func (s *Service) login(ctx context.Context, username, password string, client b
 	// A client whose password was right of late goes on while somebody else
 	// guesses; it does not make the guesser's wait shorter.
 	if a.FailedLogins > 0 && early == nil && !s.Settings().ReadOnly {
-		if err := s.store.LoginSucceeded(ctx, a.ID); err != nil {
+		if err := s.store.LoginSucceeded(ctx, a.ID); err != nil && !isAway(err) {
 			return Identity{}, err
 		}
 	}
@@ -452,7 +452,11 @@ func (s *Service) appToken(ctx context.Context, code string, actor gantry.Actor)
 	if !s.Settings().AppSpecificTokens || len(code) != 2*appNameLen || !utf8.ValidString(code) {
 		return Identity{}, wrong
 	}
-	k, a, err := s.store.AppToken(ctx, code[:appNameLen])
+	row, _, err := s.memory.appTokens.ask(code[:appNameLen], func() (r appTokenRow, err error) {
+		r.token, r.account, err = s.store.AppToken(ctx, code[:appNameLen])
+		return r, err
+	})
+	k, a := row.token, row.account
 	if gantry.Is(err, gantry.NotFound) {
 		return Identity{}, wrong
 	}

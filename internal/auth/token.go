@@ -117,6 +117,13 @@ func (s *Service) renew(ctx context.Context) error {
 	return err
 }
 
+// outlives reports whether this instance's key is good for as long as d.
+func (s *Service) outlives(d time.Duration) bool {
+	s.signing.mu.Lock()
+	defer s.signing.mu.Unlock()
+	return s.signing.expires.IsZero() || s.signing.expires.Sub(s.now().Round(0)) > d
+}
+
 // claims are those of a registry token.
 type claims struct {
 	Issuer    string         `json:"iss"`
@@ -254,9 +261,14 @@ func ParseBasic(header string) (user, password string, ok bool) {
 func (s *Service) grant(ctx context.Context, id *Identity, scope Scope) (access, gantry.RepoID, error) {
 	set := s.Settings()
 	a := access{Type: "repository", Name: scope.Text, Actions: []string{}}
-	rights, err := s.store.RepositoryAccess(ctx, id.Account.ID, scope.Repo)
+	rights, stale, err := s.memory.rights.ask(rightsKey{id.Account.ID, scope.Repo}, func() (store.Rights, error) {
+		return s.store.RepositoryAccess(ctx, id.Account.ID, scope.Repo)
+	})
 	if err != nil {
 		return a, 0, err
+	}
+	if stale && (scope.Push || scope.Star) {
+		return a, 0, errNoPushes()
 	}
 	repo := &rights.Repository
 	if repo.Namespace != 0 && !repo.NamespaceEnabled {
@@ -359,7 +371,7 @@ func (s *Service) sign(ctx context.Context, c any) (string, error) {
 	if s.opts.NoTokens {
 		return "", errors.New("auth: made with NoTokens")
 	}
-	if err := s.renew(ctx); err != nil { // a signature that nobody can check is no use
+	if err := s.renew(ctx); err != nil && !(isAway(err) && s.outlives(s.tokenLife())) { // a signature that nobody can check is no use
 		return "", err
 	}
 	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": s.signing.kid})
@@ -469,6 +481,9 @@ func (s *Service) publicKey(ctx context.Context, kid string, now time.Time) (*rs
 		return nil, nil
 	}
 	if err != nil {
+		if key := s.knownKey(kid, now); key != nil && isAway(err) {
+			return key, nil
+		}
 		return nil, err
 	}
 	var jwk jose.JSONWebKey
@@ -481,6 +496,9 @@ func (s *Service) publicKey(ctx context.Context, kid string, now time.Time) (*rs
 		until = row.Expires
 	}
 	s.public.put(kid, &publicKey{key}, until, now)
+	if key != nil && !s.store.Exclusive() {
+		s.rememberKey(kid, knownKey{key, row.Expires})
+	}
 	return key, nil
 }
 
@@ -578,7 +596,8 @@ func (s *Service) openRefresh(ctx context.Context, token string, actor gantry.Ac
 	if err != nil || len(plain) != 48 || s.now().Unix() >= int64(binary.BigEndian.Uint64(plain)) { //nolint:gosec // sealed by us
 		return Identity{}, wrong
 	}
-	a, err := s.store.AccountByID(ctx, gantry.AccountID(binary.BigEndian.Uint64(plain[8:]))) //nolint:gosec // sealed by us
+	account := gantry.AccountID(binary.BigEndian.Uint64(plain[8:])) //nolint:gosec // sealed by us
+	a, _, err := s.memory.byID.ask(account, func() (store.Account, error) { return s.store.AccountByID(ctx, account) })
 	if gantry.Is(err, gantry.NotFound) {
 		return Identity{}, wrong
 	}
