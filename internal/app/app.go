@@ -18,6 +18,7 @@ import (
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/blob/fs"
+	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/httpd"
@@ -61,7 +62,8 @@ type Options struct {
 	leaseRetry time.Duration // of the collector; 0 = gcLeaseRetry
 	tellPoll   time.Duration // how often deliveries are looked for; 0 = 2 s
 
-	now    func() time.Time          // the store's clock; nil = time.Now
+	bus    bus.Bus                   // reaches the other instances; nil = nothing does
+	now    func() time.Time          // the store's clock; nil = the machine's, and that of a database server
 	faults func(fs.Op, string) error // of storage in files, as in fs.Options; nil = none
 }
 
@@ -130,6 +132,9 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	unsubscribe := s.live.Subscribe(s.apply)
 	s.later(func(context.Context) error { unsubscribe(); return nil })
 	if s.admin, err = serveAdmin(ctx, s); err != nil {
+		return s, err
+	}
+	if err := s.joinFleet(ctx); err != nil {
 		return s, err
 	}
 	if err := s.listen(ctx, cfg); err != nil {

@@ -156,9 +156,13 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		c.tracer = tracer
 		c.later(end)
 	}
-	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs(), Now: o.now}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs()}
+	if so.Now, so.SyncClock, err = c.clock(ctx, o); err != nil {
+		return err
+	}
 	if o.server {
 		so.Observe, so.Grouped = c.observe, c.metrics.Grouped
+		so.Follow, so.Spool, so.SpoolBytes = true, filepath.Join(c.data, pullSpool), cfg.DB.PullSpoolSize
 	}
 	if c.db, err = store.Open(ctx, so); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -236,6 +240,11 @@ func (c *core) poolStats() telemetry.DBStats {
 	pool := c.db.Pool()
 	st := telemetry.DBStats{InUse: pool.InUse, Idle: pool.Idle, Retries: c.db.Retries()}
 	st.Opened, st.Closed = c.db.Connections()
+	st.ClockBehind = c.db.ClockOffset().Seconds()
+	st.Spooled, st.SpoolRefused = c.db.Spooled()
+	if c.db.Away().IsZero() {
+		st.Up = 1
+	}
 	return st
 }
 

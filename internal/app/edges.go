@@ -232,14 +232,6 @@ func (s *Server) checks() []httpd.Check {
 		// because a directory is away.
 		{Name: "auth", Sets: httpd.HealthInstance, Advisory: true, Run: s.pingProvider},
 		{Name: "auth", Sets: httpd.HealthEndToEnd, Run: s.pingProvider},
-		{Name: "database", Sets: httpd.HealthInstance | httpd.HealthEndToEnd, Run: func(ctx context.Context) error {
-			_, err := s.db.HasUsers(ctx)
-			return err
-		}},
-		{Name: "service_key", Sets: httpd.HealthInstance, Run: func(ctx context.Context) error {
-			_, err := s.db.ServiceKey(ctx, s.auth.KeyID())
-			return err
-		}},
 		// A full disk refuses pushes by itself. An instance that pulls well is
 		// not taken out, or even restarted, for it.
 		{Name: "disk_space", Sets: httpd.HealthInstance, Advisory: true, Run: func(context.Context) error {
@@ -249,6 +241,7 @@ func (s *Server) checks() []httpd.Check {
 			return s.diskAbove(cfg().Health.DiskSpaceHealthWarningThreshold)
 		}},
 	}
+	list = append(list, s.databaseChecks()...)
 	for _, p := range s.places {
 		check := func(ctx context.Context) error {
 			if cfg().Server.ReadOnly() {

@@ -138,9 +138,9 @@ func TestHealthTellsTheTruth(t *testing.T) {
 		path  string
 		names []string
 	}{
-		{"/health/instance", []string{"registry_gunicorn", "web_gunicorn", "service_key", "disk_space", "database", "auth"}},
+		{"/health/instance", []string{"registry_gunicorn", "web_gunicorn", "service_key", "disk_space", "database", "auth", "pulls"}},
 		{"/health/endtoend", []string{"database", "storage", "auth"}},
-		{"/health/warning", []string{"disk_space_warning"}},
+		{"/health/warning", []string{"disk_space_warning", "pull_log", "clock"}},
 	} {
 		status, list := services(t, s, all.path)
 		if status != 200 || len(list) != len(all.names) {

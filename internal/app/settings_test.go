@@ -30,6 +30,8 @@ var elsewhere = map[string]string{
 	"HEALTH_CHECKER_INSTANCE_CHECK_PREFERRED_STORAGE": "checks",
 	"GLOBAL_PROMETHEUS_STATS_FREQUENCY":               "inventories",
 	"GANTRY_SCRUB_RATE":                               "scrub",
+	"GANTRY_PULL_SPOOL_SIZE":                          "core.open",
+	"GANTRY_HEALTH_NEEDS_DATABASE":                    "checks",
 	"REGISTRY_JWT_AUTH_MAX_FRESH_S":                   "openAuth",
 	"INSTANCE_SERVICE_KEY_SERVICE":                    "openAuth",
 	"INSTANCE_SERVICE_KEY_EXPIRATION":                 "openAuth",

@@ -74,8 +74,7 @@ func (s *Server) beats(ctx context.Context) {
 		if s.live.Current().Server.ReadOnly() {
 			return
 		}
-		err := s.db.Beat(ctx, store.Instance{ID: s.id, Started: s.started, Roles: s.roles.String(), Build: s.opts.Version})
-		if err != nil && ctx.Err() == nil {
+		if err := s.beat(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "heartbeat", "error", err)
 		}
 		alive = true

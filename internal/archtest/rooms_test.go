@@ -46,6 +46,7 @@ var rooms = table(map[string][]string{
 	"internal/apiclient": nil,
 	"internal/auth":      with(leaves, "internal/store", "internal/bus"),
 	"internal/jobs":      with(leaves, "internal/store", "internal/bus"),
+	"internal/fleet":     with(leaves, "internal/store", "internal/bus"),
 	"internal/content":   with(leaves, "internal/store", "internal/blob", "internal/bus"), // never jobs: follow-up work starts from the journal
 
 	// the operator stands apart
@@ -53,7 +54,7 @@ var rooms = table(map[string][]string{
 	"internal/operator": {"apis", "internal/config", "internal/gantry", "internal/telemetry"},
 
 	// what puts all of it together
-	"internal/app": with(below, append(with(capabilities, edges...), "internal/operator", "apis")...),
+	"internal/app": with(below, append([]string{"internal/fleet"}, append(with(capabilities, edges...), "internal/operator", "apis")...)...),
 	"cmd/gantry":   with(leaves, "internal/app", "internal/apiclient"),
 
 	// not part of the product

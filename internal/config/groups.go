@@ -52,6 +52,7 @@ type DB struct {
 	BuilderDBHostOverride          string         `config:"BUILDER_DB_HOST_OVERRIDE"`
 	AllowPullsWithoutStrictLogging bool           `config:"ALLOW_PULLS_WITHOUT_STRICT_LOGGING"`
 	AllowWithoutStrictLogging      bool           `config:"ALLOW_WITHOUT_STRICT_LOGGING"`
+	PullSpoolSize                  int64          `config:"GANTRY_PULL_SPOOL_SIZE"` // bytes
 }
 
 // Redis holds the optional Redis servers.
@@ -322,6 +323,7 @@ type Health struct {
 	DebugSecret                     string  `config:"ENABLE_HEALTH_DEBUG_SECRET"`
 	DiskSpaceHealthThreshold        float64 `config:"DISKSPACE_HEALTH_THRESHOLD"`
 	DiskSpaceHealthWarningThreshold float64 `config:"DISKSPACE_HEALTH_WARNING_THRESHOLD"`
+	NeedsDatabase                   bool    `config:"GANTRY_HEALTH_NEEDS_DATABASE"`
 }
 
 // Metrics holds the settings of metrics.

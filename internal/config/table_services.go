@@ -175,6 +175,8 @@ func gantryFields() []Field {
 		row("GANTRY_AUDIT_RETENTION", Duration, "0s", used|live, "Age at which entries of the audit log are deleted without an archive, unless FEATURE_ACTION_LOG_ROTATION moves them; 0s keeps them.", env("GANTRY_AUDIT_RETENTION")),
 		row("GANTRY_GC_RATE", Int, "200", used|live, "Manifests and blobs that garbage collection reviews each second, at most.", between(1, 100000), env("GANTRY_GC_RATE")),
 		row("GANTRY_SCRUB_RATE", Size, "10MiB", used|live, "Bytes that the check of stored blobs reads each second, at most; 0 switches it off.", between(0, 10<<30), env("GANTRY_SCRUB_RATE")),
+		row("GANTRY_PULL_SPOOL_SIZE", Size, "256MiB", used, "Size of the file in the data folder, pulls.spool, that takes the log of pulls while a database server is away; about 170 bytes a pull. When it is full pulls are refused, unless ALLOW_PULLS_WITHOUT_STRICT_LOGGING.", between(64<<10, 1<<40), env("GANTRY_PULL_SPOOL_SIZE")),
+		row("GANTRY_HEALTH_NEEDS_DATABASE", Bool, "false", used|live, "The check of one instance fails as soon as its database does not answer, as in Quay. Otherwise it fails when pulls cannot be answered from memory any more.", env("GANTRY_HEALTH_NEEDS_DATABASE")),
 	}
 }
 
