@@ -156,7 +156,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		c.tracer = tracer
 		c.later(end)
 	}
-	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, MaxConns: maxConns(cfg), RootCAs: cfg.RootCAs()}
+	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, RootCAs: cfg.RootCAs()}
 	if so.Now, so.SyncClock, err = c.clock(ctx, o); err != nil {
 		return err
 	}
@@ -220,19 +220,6 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 		Logger: c.log, Metrics: c.metrics,
 	})
 	return err
-}
-
-// maxConns is max_connections of DB_CONNECTION_ARGS; 0 = it is not there.
-func maxConns(cfg *config.Config) int {
-	switch n := cfg.DB.Args["max_connections"].(type) {
-	case int:
-		return n
-	case int64:
-		return int(n)
-	case float64:
-		return int(n)
-	}
-	return 0
 }
 
 // poolStats reads the figures of the database for a scrape; no query is run.

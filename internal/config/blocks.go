@@ -71,36 +71,40 @@ func cacheKeys() []Field {
 	}
 }
 
+// dbKeys have no defaults, which would stand over what DB_URI says after "?".
 func dbKeys() []Field {
 	tls := oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 	return []Field{
 		row("threadlocals", Bool, "", 0, "Option of Quay's database layer; ignored."),
 		row("autorollback", Bool, "", 0, "Option of Quay's database layer; ignored."),
-		row("connect_timeout", Seconds, "10", 0, "Bound on connecting."),
-		row("max_connections", Int, "", 0, "Most connections; chosen by the number of workers when empty.", between(1, 100000)),
-		row("stale_timeout", Seconds, "", 0, "Age at which an idle connection is closed."),
-		row("timeout", Seconds, "", 0, "How long to wait for a free connection."),
+		row("connect_timeout", Seconds, "", 0, "Bound on connecting to one host; 10 when empty."),
+		row("max_connections", Int, "", 0, "Most connections of this process to the database; 20 when empty.", between(1, 100000)),
+		row("stale_timeout", Seconds, "", 0, "Age at which a connection is closed: 5 minutes idle and 30 minutes in all, or this if it is less."),
+		row("timeout", Seconds, "", 0, "How long to wait for a free connection; then the answer is 503; 10 when empty."),
+		row("statement_timeout", Seconds, "", 0, "Bound on one statement, which the server keeps; migrations and copies have none; 60 when empty. Gantry's own."),
+		row("transaction_pooling", Bool, "", 0, "The address is that of pgbouncer, or another pooler of PostgreSQL, in transaction mode: nothing is prepared and no session is relied on; false when empty. Gantry's own."),
+		row("target_session_attrs", String, "", 0, "Which of several PostgreSQL hosts to take; read-write where there are several.", oneOf("any", "read-write", "read-only", "primary", "standby", "prefer-standby")),
 		row("sslmode", String, "", 0, "TLS to PostgreSQL; prefer when empty.", oneOf("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
-		row("sslrootcert", String, "", 0, "File of the certificate authorities of the database."),
+		row("sslrootcert", String, "", 0, "File of the certificate authorities of the database; `system` for those of the system. With it, require is verify-ca."),
 		row("sslcert", String, "", 0, "File of the client's certificate."),
 		row("sslkey", String, "", 0, "File of the client's key."),
 		row("sslpassword", String, "", secret, "Password of that key."),
-		row("sslsni", Bool, "", 0, "Send the host's name in the TLS greeting."),
-		row("ssl_min_protocol_version", String, "", 0, "Lowest TLS version.", tls),
+		row("sslsni", Bool, "", 0, "Send the host's name in the TLS greeting; true when empty."),
+		row("ssl_min_protocol_version", String, "", 0, "Lowest TLS version; TLSv1.2 when empty.", tls),
 		row("ssl_max_protocol_version", String, "", 0, "Highest TLS version.", tls),
-		row("sslcrl", String, "", 0, "File of revoked certificates."),
-		row("sslcrldir", String, "", 0, "Folder of revoked certificates."),
+		row("sslcrl", String, "", 0, "File of revoked certificates, read at each connection; with verify-ca and verify-full."),
+		row("sslcrldir", String, "", 0, "Folder of such files."),
 		row("sslcompression", Bool, "", 0, "TLS compression; never done."),
-		row("keepalives", Bool, "", 0, "Keep idle connections alive."),
-		row("keepalives_idle", Seconds, "", 0, "Idle time before the first probe."),
-		row("keepalives_interval", Seconds, "", 0, "Time between probes."),
-		row("keepalives_count", Int, "", 0, "Lost probes that end the connection.", between(1, 1000)),
-		row("tcp_user_timeout", Int, "", 0, "Milliseconds that sent data may stay unanswered."),
+		row("keepalives", Bool, "", 0, "Probe idle connections; true when empty."),
+		row("keepalives_idle", Seconds, "", 0, "Idle time before the first probe; 15 when empty."),
+		row("keepalives_interval", Seconds, "", 0, "Time between probes; 15 when empty."),
+		row("keepalives_count", Int, "", 0, "Lost probes that end the connection; 3 when empty.", between(1, 1000)),
+		row("tcp_user_timeout", Int, "", 0, "Milliseconds that sent data may stay unanswered before the connection ends; Linux."),
 		row("ssl", Object, "", 0, "TLS to MySQL.", keys(
 			row("ca", String, "", 0, "File of the certificate authorities of the database."),
 			row("cert", String, "", 0, "File of the client's certificate."),
 			row("key", String, "", 0, "File of the client's key."),
-			row("check_hostname", Bool, "", 0, "Whether the certificate must name the host."))),
+			row("check_hostname", Bool, "", 0, "Whether the certificate must name the host, where ca is given; true when empty."))),
 		row("charset", String, "", 0, "Character set of MySQL; always utf8mb4."),
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -12,11 +13,21 @@ type DBURI struct {
 	Dialect  string     // "sqlite", "postgres" or "mysql"
 	Host     string     // "" for sqlite
 	Port     int        // 0 = the dialect's own
+	Others   []DBHost   // of PostgreSQL: further servers, to be tried in this order
 	User     string     // decoded
 	Password string     // decoded
 	Name     string     // the database; for sqlite the path of the file
 	Params   url.Values // what follows '?'
 }
+
+// A DBHost is one of several servers of a database.
+type DBHost struct {
+	Host string
+	Port int // 0 = the dialect's own
+}
+
+// maxDBHosts bounds the servers that one address may name.
+const maxDBHosts = 16
 
 // ParseDBURI reads a database address as Quay (SQLAlchemy) writes it. Its
 // error says what is wrong and holds nothing of s.
@@ -65,21 +76,21 @@ func ParseDBURI(s string) (DBURI, error) {
 		rest = rest[at+1:]
 	}
 	hostport, name, _ := strings.Cut(rest, "/")
-	host, p := splitHostPort(hostport)
-	if host == "" && d.Params.Get("host") == "" && d.Params.Get("unix_socket") == "" {
-		return DBURI{}, errors.New("it names no host")
-	}
-	if p != "" || strings.HasSuffix(hostport, ":") {
-		n, err := strconv.Atoi(p)
-		if err != nil || n < 1 || n > port {
-			return DBURI{}, errors.New("its port must be a number from 1 to 65535")
+	for i, part := range strings.Split(hostport, ",") {
+		host, err := parseDBHost(part, i == 0 && part == hostport && (d.Params.Has("host") || d.Params.Has("unix_socket")))
+		switch {
+		case err != nil:
+			return DBURI{}, err
+		case i == 0:
+			d.Host, d.Port = host.Host, host.Port
+		case d.Dialect != "postgres":
+			return DBURI{}, errors.New("it names several hosts, which is for PostgreSQL alone; put a proxy or a name that moves in front of MySQL")
+		case i == maxDBHosts:
+			return DBURI{}, fmt.Errorf("it names more than %d hosts", maxDBHosts)
+		default:
+			d.Others = append(d.Others, host)
 		}
-		d.Port = n
 	}
-	if host != "" && checkHost(host) != nil {
-		return DBURI{}, errors.New("its host is not a host name or an IP address; write special characters of the password as %XX")
-	}
-	d.Host = strings.Trim(host, "[]")
 	var err error
 	if d.Name, err = url.PathUnescape(name); err != nil || name == "" {
 		return DBURI{}, errors.New("it names no database: it must end in /name")
@@ -97,15 +108,12 @@ func (d DBURI) String() string {
 	if d.Dialect == "sqlite" {
 		return "sqlite:///" + d.Name + query
 	}
-	u := url.URL{Scheme: "postgresql", Host: d.Host, Path: "/" + d.Name}
+	u := url.URL{Scheme: "postgresql", Host: DBHost{d.Host, d.Port}.String(), Path: "/" + d.Name}
 	if d.Dialect == "mysql" {
 		u.Scheme = "mysql+pymysql"
 	}
-	if strings.Contains(u.Host, ":") {
-		u.Host = "[" + u.Host + "]"
-	}
-	if d.Port != 0 {
-		u.Host += ":" + strconv.Itoa(d.Port)
+	for _, h := range d.Others {
+		u.Host += "," + h.String()
 	}
 	if d.User != "" || d.Password != "" {
 		u.User = url.UserPassword(d.User, d.Password)
@@ -114,6 +122,40 @@ func (d DBURI) String() string {
 		}
 	}
 	return u.String() + query
+}
+
+// String returns the host as an address writes it.
+func (h DBHost) String() string {
+	text := h.Host
+	if strings.Contains(text, ":") {
+		text = "[" + text + "]"
+	}
+	if h.Port != 0 {
+		text += ":" + strconv.Itoa(h.Port)
+	}
+	return text
+}
+
+// parseDBHost reads a host with an optional port; elsewhere: a parameter names
+// the host, so it may be empty.
+func parseDBHost(s string, elsewhere bool) (DBHost, error) {
+	host, p := splitHostPort(s)
+	if host == "" && !elsewhere {
+		return DBHost{}, errors.New("it names no host")
+	}
+	var h DBHost
+	if p != "" || strings.HasSuffix(s, ":") {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 || n > port {
+			return DBHost{}, errors.New("its port must be a number from 1 to 65535")
+		}
+		h.Port = n
+	}
+	if host != "" && checkHost(host) != nil {
+		return DBHost{}, errors.New("its host is not a host name or an IP address; write special characters of the password as %XX")
+	}
+	h.Host = strings.Trim(host, "[]")
+	return h, nil
 }
 
 func checkDBURI(s string) error {

@@ -167,7 +167,7 @@ func TestWhole(t *testing.T) {
 	if r := c.Redis.UserEvents; r.Host != "quay-server.example.com" || r.Port != 6380 || !r.TLS || r.Password != "strongpassword" || !r.CheckHostname {
 		t.Errorf("USER_EVENTS_REDIS: %+v", r)
 	}
-	if c.DB.URI != "postgresql://quayuser:quaypass@quay-server.example.com:5432/quay" || c.DB.Args["sslmode"] != "verify-ca" || c.DB.Args["connect_timeout"] != 10.0 {
+	if c.DB.URI != "postgresql://quayuser:quaypass@quay-server.example.com:5432/quay" || c.DB.Args["sslmode"] != "verify-ca" {
 		t.Errorf("database: %s %v", c.DB.URI, c.DB.Args)
 	}
 	execs, _ := c.Build.Manager.Options["EXECUTORS"].([]any)
@@ -369,6 +369,8 @@ func TestErrors(t *testing.T) {
 		{"DB scheme", "DB_URI: oracle://a:secretpw@b/c\n", ":1: DB_URI", "postgresql"},
 		{"DB host", "DB_URI: postgresql:///c\n", ":1: DB_URI", "names no host"},
 		{"DB name", "DB_URI: postgresql://a:secretpw@b\n", ":1: DB_URI", "names no database"},
+		{"DB hosts of MySQL", "DB_URI: mysql+pymysql://a:secretpw@b,c/d\n", ":1: DB_URI", "several hosts"},
+		{"DB host of several", "DB_URI: postgresql://a:secretpw@b,/d\n", ":1: DB_URI", "names no host"},
 		{"SQLite in memory", "DB_URI: 'sqlite://'\n", ":1: DB_URI", "names a file"},
 		{"keys of a database server", "DB_URI: postgresql://a:b@c/d\n", ":1: SECRET_KEY", "openssl rand -hex 32"},
 		{"key of a database server", "DB_URI: mysql+pymysql://a:b@c/d\nSECRET_KEY: x\n", ":1: DATABASE_SECRET_KEY", "the same for every instance"},
@@ -687,6 +689,8 @@ func TestDBURI(t *testing.T) {
 		"postgres://u:a@b/c%zz@h/d":                   "postgresql://u:a%40b%2Fc%25zz@h/d",
 		"mysql+pymysql://u:p#1@h/d?charset=utf8":      "mysql+pymysql://u:p%231@h/d?charset=utf8",
 		"postgresql://u:p@[2001:db8::1]:5432/d":       "postgresql://u:p@[2001:db8::1]:5432/d",
+		"postgresql://u:p@a:5432,b,[::1]:7/d":         "postgresql://u:p@a:5432,b,[::1]:7/d",
+		"postgresql://u@/d?host=a,b&port=1,2":         "postgresql://u@/d?host=a%2Cb&port=1%2C2",
 		"sqlite:///a/b.db":                            "sqlite:///a/b.db",
 		"sqlite:////var/lib/quay.db":                  "sqlite:////var/lib/quay.db",
 		"postgresql://u:p@ssw0rd?x@h/d?sslmode=allow": "postgresql://u:p%40ssw0rd%3Fx@h/d?sslmode=allow",

@@ -17,7 +17,7 @@ import (
 // A Proxy stands between a client and a server and does to their connections
 // what networks do. It begins by passing everything on.
 type Proxy struct {
-	target string
+	target atomic.Value // string
 	l      net.Listener
 	mode   atomic.Int32
 	rate   atomic.Int64
@@ -43,7 +43,8 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{target: target, l: l, conns: map[net.Conn]struct{}{}, turn: make(chan struct{})}
+	p := &Proxy{l: l, conns: map[net.Conn]struct{}{}, turn: make(chan struct{})}
+	p.Retarget(target)
 	p.done.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close() // it only listens
@@ -55,6 +56,10 @@ func NewProxy(t testing.TB, target string) *Proxy {
 
 // Addr is where the proxy listens, as host:port.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
+
+// Retarget has later connections go to another server, as a name or an address
+// that moves.
+func (p *Proxy) Retarget(target string) { p.target.Store(target) }
 
 // Cut breaks all connections, and every later one at once.
 func (p *Proxy) Cut() { p.set(cut) }
@@ -132,11 +137,11 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.held() {
 		return
 	}
-	network := "tcp"
-	if p.target[0] == '/' {
+	network, target := "tcp", p.target.Load().(string)
+	if target[0] == '/' {
 		network = "unix"
 	}
-	server, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), network, p.target)
+	server, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), network, target)
 	if err != nil {
 		return // the client sees a closed connection
 	}

@@ -121,7 +121,7 @@ func (w *watch) end(f *flight, err error) error {
 	switch {
 	case broken:
 		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: awayRetry, Detail: awayMessage, Err: errors.Join(errAway, err)}
-	case err != nil && w.db.d.lost(err):
+	case w.db.gone(err):
 		w.ask()
 	}
 	return err

@@ -31,13 +31,14 @@ type Options struct {
 	// URI is Quay's DB_URI: sqlite:///relative, sqlite:////absolute/path,
 	// postgresql://user:password@host:port/name, mysql+pymysql://….
 	URI string
-	// Args are Quay's DB_CONNECTION_ARGS; those that a driver does not know
-	// are left out.
+	// Args are Quay's DB_CONNECTION_ARGS; they win over what follows "?" in
+	// URI. One that is not known is left out and logged.
 	Args map[string]any
-	// RootCAs are the authorities that may sign a PostgreSQL server's
-	// certificate where Args name none (sslrootcert); nil = the system's.
+	// RootCAs are the authorities that may sign a server's certificate where
+	// Args name none (sslrootcert, ssl.ca); nil = the system's.
 	RootCAs *x509.CertPool
-	// MaxConns bounds the connections for PostgreSQL and MySQL; 0 = 20.
+	// MaxConns bounds the connections for PostgreSQL and MySQL; 0 =
+	// max_connections of Args, and without that 20.
 	MaxConns int
 	// Readers is the number of connections that read, for SQLite; 0 = 4.
 	Readers int
@@ -70,7 +71,9 @@ type Options struct {
 type DB struct {
 	opts    Options
 	d       *dialect
+	uri     *uri
 	pool    *sql.DB // reads; with a server, everything
+	server  *pool   // the same with its bounds; nil: SQLite
 	writer  *writer // SQLite only
 	stmts   sync.Map
 	nstmts  atomic.Int64
@@ -112,7 +115,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{opts: o, d: dialects[u.dialect], log: o.Logger}
+	db := &DB{opts: o, d: dialects[u.dialect], uri: u, log: o.Logger}
 	db.lasting.seed = maphash.MakeSeed()
 	if db.d.serial {
 		err = db.openSQLite(ctx, u)
@@ -229,6 +232,8 @@ type tx struct {
 	who   bool            // they may have lost something
 	quiet bool            // nobody waits until other instances know
 	moved []movedTag      // tags that point elsewhere now, or nowhere
+	// answered: a statement of a read has returned something.
+	answered bool
 }
 
 type movedTag struct {
@@ -274,16 +279,33 @@ func (db *DB) update(ctx context.Context, name string, fn func(ctx context.Conte
 // tryUpdate runs fn until it races no more. gone is what it has taken away and
 // other instances have to know before the caller is answered; nil = nothing.
 func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx) error) (gone *Removal, err error) {
+	began, lost := time.Now(), 0
 	for i := 0; ; i++ {
 		if db.writer != nil {
 			err = db.writer.do(ctx, fn)
 		} else {
 			gone, err = db.once(ctx, fn)
 		}
-		if err == nil || !(errors.Is(err, errRaced) || db.d.again(err)) {
-			return gone, err
+		if err == nil {
+			return gone, nil
 		}
-		if i+1 == attempts {
+		if _, unknown := errors.AsType[*errUnknownEnd](err); unknown {
+			return nil, err
+		}
+		if db.writer == nil && db.gone(err) {
+			if lost++; lost == lostAttempts {
+				return nil, err
+			}
+			db.retries.Add(1)
+			if e := pauseFor(ctx, lost); e != nil {
+				return nil, e
+			}
+			continue
+		}
+		if !errors.Is(err, errRaced) && !db.d.again(err) {
+			return nil, err
+		}
+		if i+1 >= attempts || time.Since(began) > retrySpan {
 			return nil, &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: time.Second,
 				Detail: "too many others are changing the same thing; try again", Err: err}
 		}
@@ -295,38 +317,6 @@ func (db *DB) tryUpdate(ctx context.Context, fn func(ctx context.Context, t *tx)
 		case <-time.After(pause):
 		}
 	}
-}
-
-// once runs fn in one transaction of the pool.
-func (db *DB) once(ctx context.Context, fn func(ctx context.Context, t *tx) error) (gone *Removal, err error) {
-	c, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = c.Rollback() // the first error is the one to tell
-		}
-	}()
-	t := &tx{db: db, d: db.d, q: c, now: db.now()}
-	if err := fn(ctx, t); err != nil {
-		return nil, err
-	}
-	gone = t.removal()
-	if err := t.note(ctx, gone); err != nil {
-		return nil, err
-	}
-	if err := c.Commit(); err != nil {
-		// What became of it is not known: what it may have taken away is read
-		// anew.
-		db.changed(t)
-		return nil, err
-	}
-	db.changed(t)
-	if t.quiet {
-		gone = nil
-	}
-	return gone, nil
 }
 
 // changed moves the generations of what t changed.
@@ -350,7 +340,12 @@ func (db *DB) read(ctx context.Context, name string, fn func(ctx context.Context
 	began := time.Now()
 	run, f, err := db.watch.begin(ctx)
 	if err == nil {
-		err = db.watch.end(f, fn(run, &tx{db: db, d: db.d, q: db.pool, now: db.now()}))
+		if db.server != nil {
+			err = db.readServer(run, db.server, fn)
+		} else {
+			err = fn(run, &tx{db: db, d: db.d, q: db.pool, now: db.now()})
+		}
+		err = db.watch.end(f, err)
 	}
 	if db.opts.Observe != nil {
 		db.opts.Observe(ctx, name, time.Since(began), err)
@@ -366,13 +361,21 @@ func (db *DB) wrap(name string, err error) error {
 	if _, ok := errors.AsType[*gantry.Error](err); ok {
 		return err
 	}
-	if full(err) {
+	away := func(detail string) error {
+		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: 5 * time.Second, Detail: detail, Err: fmt.Errorf("%s: %w", name, err)}
+	}
+	switch {
+	case db.d.full(err):
 		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Reason: gantry.DiskFull, Retry: 30 * time.Second,
 			Detail: "the registry's disk is full", Err: fmt.Errorf("%s: %w", name, err)}
-	}
-	if db.d.lost(err) || db.closing.Load() {
-		return &gantry.Error{Code: gantry.Unavailable, Object: "database", Retry: 5 * time.Second,
-			Detail: "the registry's database does not answer; try again", Err: fmt.Errorf("%s: %w", name, err)}
+	case errors.Is(err, errBusy):
+		return away("all connections to the registry's database are in use; try again")
+	case errors.Is(err, errSlow) || db.d.slow(err):
+		return away("the registry's database took too long; try again")
+	case db.d.demoted(err):
+		return away("the registry's database takes no changes at the moment; try again")
+	case db.gone(err) || db.closing.Load():
+		return away("the registry's database does not answer; try again")
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
@@ -427,7 +430,9 @@ func (t *tx) run(ctx context.Context, q string, args []any) (sql.Result, error) 
 	case s != nil:
 		return s.ExecContext(ctx, args...)
 	}
-	return t.q.ExecContext(ctx, t.d.bind(q), args...)
+	r, err := t.q.ExecContext(ctx, t.d.bind(q), args...)
+	t.answered = t.answered || err == nil
+	return r, err
 }
 
 // insert runs an INSERT into a table whose key is id and returns the new id.
@@ -475,20 +480,25 @@ func (t *tx) query(ctx context.Context, q string, args ...any) (*sql.Rows, error
 	case s != nil:
 		return s.QueryContext(ctx, args...)
 	}
-	return t.q.QueryContext(ctx, t.d.bind(q), args...)
+	rows, err := t.q.QueryContext(ctx, t.d.bind(q), args...)
+	t.answered = t.answered || err == nil
+	return rows, err
 }
 
 // row is one row or an error; Scan gives sql.ErrNoRows when there is none.
 type row struct {
 	*sql.Row
 	err error
+	t   *tx
 }
 
 func (r row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
-	return r.Row.Scan(dest...)
+	err := r.Row.Scan(dest...)
+	r.t.answered = r.t.answered || err == nil || errors.Is(err, sql.ErrNoRows)
+	return err
 }
 
 // queryRow runs a SELECT of at most one row.
@@ -497,11 +507,11 @@ func (t *tx) queryRow(ctx context.Context, q string, args ...any) row {
 	s, err := t.stmt(ctx, q)
 	switch {
 	case err != nil:
-		return row{err: err}
+		return row{err: err, t: t}
 	case s != nil:
-		return row{Row: s.QueryRowContext(ctx, args...)}
+		return row{Row: s.QueryRowContext(ctx, args...), t: t}
 	}
-	return row{Row: t.q.QueryRowContext(ctx, t.d.bind(q), args...)}
+	return row{Row: t.q.QueryRowContext(ctx, t.d.bind(q), args...), t: t}
 }
 
 // each calls scan for every row of a SELECT.

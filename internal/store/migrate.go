@@ -144,16 +144,20 @@ func (db *DB) migrations() (p *goose.Provider, done func(), err error) {
 			},
 		}, nil))
 	}
-	pool, done := db.pool, func() {}
-	if db.writer != nil { // the pool reads only
+	// The pool of SQLite reads only; that of a server ends what takes long,
+	// such as an index of a large table.
+	var pool *sql.DB
+	if db.writer != nil {
 		pool, err = sql.Open("sqlite", db.writer.dsn)
-		if err != nil {
-			return nil, nil, err
-		}
-		done = func() {
-			if err := pool.Close(); err != nil {
-				db.log.Warn("close after migrating", "error", err)
-			}
+	} else {
+		pool, err = db.maintenance()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() {
+		if err := pool.Close(); err != nil {
+			db.log.Warn("close after migrating", "error", err)
 		}
 	}
 	s, err := database.NewStore(database.Dialect(db.d.goose), "schema_version")
@@ -220,42 +224,60 @@ func (d *dialect) render(name string) ([]string, error) {
 	return sqls, nil
 }
 
-// migrationLock keeps other processes from migrating at the same time.
+// migrationLock keeps other processes from migrating at the same time. With
+// PostgreSQL it is held by a transaction, which a pooler leaves on one
+// session.
 func (db *DB) migrationLock(ctx context.Context) (unlock func(), err error) {
-	const name = "gantry_migrate"
-	var take, give string
-	switch db.d.name {
-	case "postgres":
-		take, give = "SELECT pg_advisory_lock(7201948356)", "SELECT pg_advisory_unlock(7201948356)"
-	case "mysql":
-		take, give = "SELECT GET_LOCK('"+name+"', 600)", "SELECT RELEASE_LOCK('"+name+"')"
-	default:
+	if db.server == nil {
 		return func() {}, nil // the data folder is locked, and SQLite locks the file
 	}
-	c, err := db.pool.Conn(ctx)
+	pool, err := db.maintenance()
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, pool.Close())
+		}
+	}()
 	if db.d.name == "postgres" {
-		_, err = c.ExecContext(ctx, "SET statement_timeout = 0; SET lock_timeout = 0")
+		t, err := pool.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		const take = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7201948356)"
+		if _, err := t.ExecContext(ctx, take); err != nil {
+			return nil, errors.Join(err, t.Rollback())
+		}
+		return db.unlocking(ctx, func(context.Context) error { return errors.Join(t.Rollback(), pool.Close()) }), nil
 	}
-	if err == nil {
-		_, err = c.ExecContext(ctx, take)
+	const name = "'gantry_migrate'"
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.ExecContext(ctx, "SELECT GET_LOCK("+name+", 600)"); myCode(1105, 1235)(err) {
+		// A cluster that forbids such locks (pxc_strict_mode). Every step can
+		// run twice, so two at once do no harm.
+		db.log.WarnContext(ctx, "this database has no locks by name: let one instance at a time migrate", "error", err)
+		err = nil
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	return db.unlocking(ctx, func(ctx context.Context) error {
+		_, err := c.ExecContext(ctx, "SELECT RELEASE_LOCK("+name+")")
+		return errors.Join(err, c.Close(), pool.Close())
+	}), nil
+}
+
+func (db *DB) unlocking(ctx context.Context, unlock func(context.Context) error) func() {
+	ctx = context.WithoutCancel(ctx)
 	return func() {
-		bg := context.WithoutCancel(ctx)
-		_, err := c.ExecContext(bg, give)
-		if db.d.name == "postgres" {
-			_, e := c.ExecContext(bg, "SET statement_timeout = 60000; SET lock_timeout = 20000")
-			err = errors.Join(err, e)
+		if err := unlock(ctx); err != nil {
+			db.log.WarnContext(ctx, "release the migration lock", "error", err)
 		}
-		if err := errors.Join(err, c.Close()); err != nil {
-			db.log.WarnContext(bg, "release the migration lock", "error", err)
-		}
-	}, nil
+	}
 }
 
 // has reports whether there is a table of that name. SQLite only.

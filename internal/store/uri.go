@@ -1,34 +1,46 @@
 package store
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"database/sql"
-	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/url"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
 // A uri is a parsed DB_URI with its connection arguments.
 type uri struct {
-	dialect string
-	path    string // of an SQLite file
-	url     *url.URL
-	args    map[string]any
+	dialect        string
+	path           string // of an SQLite file
+	hosts          []host // of a server; a host may be the folder of a Unix socket
+	user, password string
+	name           string            // of the database
+	args           map[string]string // what follows "?", and over it DB_CONNECTION_ARGS; values as they were written
 }
+
+// A host is one server of a database; port "" is the dialect's own.
+type host struct{ name, port string }
+
+func (h host) String() string {
+	if h.port == "" {
+		return h.name
+	}
+	return net.JoinHostPort(h.name, h.port)
+}
+
+// maxHosts bounds the servers that one address may name.
+const maxHosts = 16
+
+// ignored are arguments without effect here, which Quay's database layer or
+// driver takes.
+var ignored = []string{"threadlocals", "autorollback", "sslcompression", "gssencmode", "krbsrvname", "gsslib", "gssdelegation",
+	"requirepeer", "client_encoding", "charset", "load_balance_hosts", "cursor_factory", "async", "use_unicode", "binary_prefix",
+	"check_same_thread", "pragmas", "journal_mode"}
 
 // parseURI reads Quay's DB_URI. The error names the field and never holds the
 // password.
@@ -41,7 +53,7 @@ func parseURI(s string, args map[string]any) (*uri, error) {
 		return nil, bad("it must look like postgresql://user:password@host:5432/name, mysql+pymysql://user:password@host/name or sqlite:///path")
 	}
 	kind, _, _ := strings.Cut(scheme, "+")
-	u := &uri{args: args}
+	u := &uri{args: map[string]string{}}
 	switch kind {
 	case "sqlite":
 		u.dialect = "sqlite"
@@ -59,161 +71,176 @@ func parseURI(s string, args map[string]any) (*uri, error) {
 	default:
 		return nil, bad("the scheme %q is not one of postgresql, mysql+pymysql, sqlite", scheme)
 	}
-	parsed, err := url.Parse(u.dialect + "://" + rest)
-	if err != nil {
-		// url.Error repeats the address, with the password.
+	// net/url takes one host, so the hosts are read here and it reads the rest.
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndexByte(rest[:end], '@') + 1
+	hosts := rest[at:end]
+	parsed, err := url.Parse("db://" + rest[:at] + "x" + rest[end:])
+	if err != nil { // whose text repeats the address, with the password
 		return nil, bad("the address cannot be read; percent-encode special characters of the password")
 	}
-	if parsed.Host == "" && parsed.Query().Get("host") == "" {
-		return nil, bad("the address has no host")
-	}
-	if strings.Trim(parsed.Path, "/") == "" {
+	u.user = parsed.User.Username()
+	u.password, _ = parsed.User.Password()
+	if u.name = strings.Trim(parsed.Path, "/"); u.name == "" {
 		return nil, bad("the address has no database name after the host")
 	}
-	u.url = parsed
+	query, err := url.ParseQuery(parsed.RawQuery)
+	if err != nil {
+		return nil, bad("what follows '?' cannot be read as name=value&…")
+	}
+	for name, values := range query {
+		u.args[name] = strings.Join(values, ",") // of host there may be several
+	}
+	u.take("", args)
+	if u.hosts, err = parseHosts(hosts, u.args["host"], u.args["port"]); err != nil {
+		return nil, bad("%v", err)
+	}
+	if socket := u.args["unix_socket"]; socket != "" {
+		u.hosts = []host{{name: socket}}
+	}
+	if len(u.hosts) == 0 {
+		return nil, bad("the address has no host")
+	}
+	if u.dialect == "mysql" && len(u.hosts) > 1 {
+		return nil, bad("several hosts are for PostgreSQL alone; put a proxy or a name that moves in front of MySQL")
+	}
+	for _, name := range append([]string{"host", "port", "unix_socket"}, ignored...) {
+		delete(u.args, name)
+	}
 	return u, nil
 }
 
-// openServer opens the pool for PostgreSQL or MySQL.
-func (db *DB) openServer(ctx context.Context, u *uri) error {
-	open := func(dials *atomic.Uint64) (*sql.DB, error) {
-		if u.dialect == "postgres" {
-			return openPostgres(u, db.opts.RootCAs, dials)
-		}
-		return openMySQL(u, dials)
-	}
-	pool, err := open(&db.dials)
-	if err != nil {
-		return err
-	}
-	most := db.opts.MaxConns
-	if most == 0 {
-		most = 20
-	}
-	pool.SetMaxOpenConns(most)
-	pool.SetMaxIdleConns(most)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	pool.SetConnMaxLifetime(30 * time.Minute) // so that a moved name is found again
-	db.pool = pool
-	if err := pool.PingContext(ctx); err != nil {
-		return fmt.Errorf("connect to the %s database at %s: %w", u.dialect, u.url.Host, errors.Join(err, pool.Close()))
-	}
-	watch, err := open(new(atomic.Uint64))
-	if err != nil {
-		return err // as above, so not now
-	}
-	db.startWatch(watch)
-	if !db.opts.SyncClock {
-		return nil
-	}
-	if err := db.setClock(ctx); err != nil {
-		return errors.Join(err, db.watch.close(), pool.Close())
-	}
-	return nil
-}
-
-func (u *uri) arg(name string) string {
-	switch v := u.args[name].(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	default:
-		return fmt.Sprint(v)
-	}
-}
-
-// seconds returns a numeric argument as a duration; 0 if it is not given.
-func (u *uri) seconds(name string) time.Duration {
-	f, err := strconv.ParseFloat(u.arg(name), 64)
-	if err != nil || f <= 0 || f > 86400 {
-		return 0
-	}
-	return time.Duration(f * float64(time.Second))
-}
-
-func openPostgres(u *uri, roots *x509.CertPool, dials *atomic.Uint64) (*sql.DB, error) {
-	cfg, err := u.postgres(roots)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(counting{stdlib.GetConnector(*cfg), dials}), nil
-}
-
-// postgres returns how to connect. roots are the authorities that are
-// believed where sslrootcert names none; nil = those of the system.
-func (u *uri) postgres(roots *x509.CertPool) (*pgx.ConnConfig, error) {
-	q := u.url.Query()
-	for _, name := range []string{"sslmode", "sslrootcert", "sslcert", "sslkey", "sslsni"} {
-		if v := u.arg(name); v != "" {
-			q.Set(name, v)
-		}
-	}
-	q.Set("connect_timeout", strconv.Itoa(max(1, int(max(u.seconds("connect_timeout"), 10*time.Second)/time.Second))))
-	for _, name := range []string{"charset"} {
-		q.Del(name)
-	}
-	c := *u.url
-	c.RawQuery = q.Encode()
-	cfg, err := pgx.ParseConfig(c.String())
-	if err != nil {
-		var pe *pgconn.ParseConfigError
-		if errors.As(err, &pe) {
-			err = errors.Unwrap(err) // without the address
-		}
-		return nil, gantry.Errorf(gantry.Invalid, "DB_URI", "DB_URI or DB_CONNECTION_ARGS: %v", err)
-	}
-	cfg.RuntimeParams["application_name"] = "gantry"
-	cfg.RuntimeParams["statement_timeout"] = "60000"
-	cfg.RuntimeParams["lock_timeout"] = "20000"
-	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
-	all := []*tls.Config{cfg.TLSConfig}
-	for _, f := range cfg.Fallbacks {
-		all = append(all, f.TLSConfig)
-	}
-	for _, c := range all {
-		if c != nil && c.RootCAs == nil {
-			c.RootCAs = roots
-		}
-	}
-	return cfg, nil
-}
-
-func openMySQL(u *uri, dials *atomic.Uint64) (*sql.DB, error) {
-	cfg := mysql.NewConfig()
-	cfg.User = u.url.User.Username()
-	cfg.Passwd, _ = u.url.User.Password()
-	cfg.Net, cfg.Addr = "tcp", u.url.Host
-	if u.url.Port() == "" {
-		cfg.Addr += ":3306"
-	}
-	if sock := u.url.Query().Get("unix_socket"); sock != "" {
-		cfg.Net, cfg.Addr = "unix", sock
-	}
-	cfg.DBName = strings.Trim(u.url.Path, "/")
-	cfg.Collation = "utf8mb4_bin"
-	cfg.InterpolateParams = true
-	cfg.ParseTime = true // the table of migrations has a TIMESTAMP; ours have numbers
-	cfg.ClientFoundRows = true
-	cfg.Timeout = max(u.seconds("connect_timeout"), 10*time.Second)
-	cfg.ReadTimeout, cfg.WriteTimeout = 70*time.Second, 70*time.Second
-	cfg.Params = map[string]string{"innodb_lock_wait_timeout": "20", "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"}
-	if ssl, ok := u.args["ssl"].(map[string]any); ok {
-		if ca, _ := ssl["ca"].(string); ca != "" {
-			pem, err := os.ReadFile(ca)
-			if err != nil {
-				return nil, gantry.Errorf(gantry.Invalid, "DB_CONNECTION_ARGS.ssl.ca", "DB_CONNECTION_ARGS.ssl.ca: %v", err)
+// take adds arguments over those that are there; those of a block, such as
+// MySQL's ssl, get its name as a prefix.
+func (u *uri) take(prefix string, args map[string]any) {
+	for name, v := range args {
+		switch v := v.(type) {
+		case nil:
+		case map[string]any:
+			if prefix == "" && len(v) > 0 {
+				u.args[name] = "true"
+				u.take(name+"_", v)
 			}
-			pool := x509.NewCertPool()
-			if !pool.AppendCertsFromPEM(pem) {
-				return nil, gantry.Errorf(gantry.Invalid, "DB_CONNECTION_ARGS.ssl.ca", "DB_CONNECTION_ARGS.ssl.ca: %s holds no PEM certificate", ca)
-			}
-			cfg.TLS = &tls.Config{RootCAs: pool, ServerName: u.url.Hostname(), MinVersion: tls.VersionTLS12}
+		default:
+			u.args[prefix+name] = fmt.Sprint(v)
 		}
 	}
-	conn, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return nil, gantry.Errorf(gantry.Invalid, "DB_URI", "DB_URI or DB_CONNECTION_ARGS: %v", err)
+}
+
+// parseHosts reads "host:port,host:port", or, as libpq and SQLAlchemy have it,
+// the parameters host and port, which win.
+func parseHosts(list, params, ports string) ([]host, error) {
+	if params != "" {
+		list = params
 	}
-	return sql.OpenDB(counting{conn, dials}), nil
+	if list == "" {
+		return nil, nil
+	}
+	parts := strings.Split(list, ",")
+	if len(parts) > maxHosts {
+		return nil, fmt.Errorf("it names more than %d hosts", maxHosts)
+	}
+	each := strings.Split(ports, ",")
+	if ports == "" {
+		each = nil
+	} else if len(each) != 1 && len(each) != len(parts) {
+		return nil, fmt.Errorf("it names %d hosts and %d ports", len(parts), len(each))
+	}
+	hosts := make([]host, 0, len(parts))
+	for i, part := range parts {
+		h := host{name: part}
+		if !strings.HasPrefix(part, "/") { // the folder of a socket
+			if j := strings.LastIndexByte(part, ':'); j >= 0 && (strings.Count(part, ":") == 1 || strings.Contains(part[:j], "]")) {
+				h = host{part[:j], part[j+1:]}
+			}
+			h.name = strings.Trim(h.name, "[]")
+		}
+		if h.port == "" && each != nil {
+			h.port = each[min(i, len(each)-1)]
+		}
+		if h.name == "" {
+			return nil, fmt.Errorf("one of its hosts has no name")
+		}
+		if h.port != "" {
+			if n, err := strconv.ParseUint(h.port, 10, 16); err != nil || n == 0 {
+				return nil, fmt.Errorf("a port is a number from 1 to 65535")
+			}
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts, nil
+}
+
+// where names the servers, for messages.
+func (u *uri) where() string {
+	if u.dialect == "sqlite" {
+		return u.path
+	}
+	names := make([]string, 0, len(u.hosts))
+	for _, h := range u.hosts {
+		names = append(names, h.String())
+	}
+	return strings.Join(names, ",")
+}
+
+// seconds returns an argument in seconds as a duration, or the default if it
+// is not there.
+func (u *uri) seconds(name string, def, least, most time.Duration) (time.Duration, error) {
+	text := u.args[name]
+	if text == "" {
+		return def, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	d := time.Duration(f * float64(time.Second))
+	if err != nil || d < least || d > most {
+		return 0, badArg(name, "it must be a number of seconds from %v to %v", least.Seconds(), most.Seconds())
+	}
+	return d, nil
+}
+
+// number returns an argument that is a whole number, or the default if it is
+// not there.
+func (u *uri) number(name string, def, least, most int) (int, error) {
+	text := u.args[name]
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, badArg(name, "it must be a number from %d to %d", least, most)
+	}
+	return n, nil
+}
+
+// on returns an argument that is yes or no, or the default if it is not there.
+func (u *uri) on(name string, def bool) (bool, error) {
+	text := u.args[name]
+	if text == "" {
+		return def, nil
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, badArg(name, "it must be true or false")
+	}
+	return on, nil
+}
+
+// strip takes away the arguments that are not known and returns their names.
+func (u *uri) strip(known ...string) (unknown []string) {
+	for _, name := range slices.Sorted(maps.Keys(u.args)) {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+			delete(u.args, name)
+		}
+	}
+	return unknown
+}
+
+// badArg is an error of one argument.
+func badArg(name, format string, a ...any) error {
+	field := "DB_CONNECTION_ARGS." + name
+	return gantry.Errorf(gantry.Invalid, field, field+": "+format, a...)
 }
