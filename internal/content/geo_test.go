@@ -510,7 +510,7 @@ func TestGeoURLsOnlyOfHealthyLocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u, err := w.BlobURL(t.Context(), b, "GET")
+		u, err := w.BlobURL(t.Context(), b, blob.URLOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
