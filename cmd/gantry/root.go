@@ -106,7 +106,7 @@ func (c *cli) root() *cobra.Command {
 other OCI artifact, and speaks the API of Red Hat Quay.
 
 "gantry serve" runs it, without any configuration, on files in one folder. The
-commands config, db, gc, robot, user and verify look after the registry of a
+commands config, db, gc, robot, storage, user and verify look after the registry of a
 data folder; they may be used while the server runs. The commands login, org,
 team, prototype, robot, repo, tag, quota and log work through the API of a
 server that runs anywhere.`,
@@ -123,7 +123,7 @@ server that runs anywhere.`,
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text, json or yaml; name is names alone, where a command has some; json also is the form of an error on standard error")
-	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.version(),
+	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.storage(), c.version(),
 		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.quota(), c.log(), c.dev(), c.completion())
 	if err := root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return outputs(cmd), cobra.ShellCompDirectiveNoFileComp

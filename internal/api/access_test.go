@@ -431,6 +431,8 @@ var paths = map[string]map[string]string{
 	"repository/{repo}/permissions/team":      {"team": "makers"},
 	"superuser/organization":                  {"id": "{quota}"},
 	"superuser/takeownership":                 {"name": "acme"},
+	"superuser/storage/locations":             {"name": "default"},
+	"superuser/storage/namespaces":            {"name": "acme"},
 	"superuser/users":                         {"name": "reader", "id": "{reader's quota}"},
 	"user/apptoken":                           {"uuid": "{apptoken}"},
 	"user/authorizations":                     {"uuid": "{authorization}"},

@@ -21,6 +21,7 @@ var routes = ordered(
 	quotaRoutes,
 	logRoutes,
 	superuserRoutes,
+	storageRoutes,
 	messageRoutes,
 	tagRoutes,
 	profileRoutes,

@@ -258,7 +258,7 @@ func basic(user, pass string) string {
 func TestSeedSamples(t *testing.T) {
 	for name, environ := range map[string][]string{
 		"sample-bundle.yaml": nil,
-		"whole.yaml":         {`QUAY_OVERRIDE_CONFIG={"DB_URI": "", "DB_CONNECTION_ARGS": {}, "DISTRIBUTED_STORAGE_CONFIG": {"usstorage": ["LocalStorage", {"storage_path": "us"}]}, "DISTRIBUTED_STORAGE_PREFERENCE": ["usstorage"], "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": []}`},
+		"whole.yaml":         {`QUAY_OVERRIDE_CONFIG={"DB_URI": "", "DB_CONNECTION_ARGS": {}, "DISTRIBUTED_STORAGE_CONFIG": {"usstorage": ["LocalStorage", {"storage_path": "us"}]}, "DISTRIBUTED_STORAGE_PREFERENCE": ["usstorage"], "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": [], "FEATURE_STORAGE_REPLICATION": false}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile("../config/testdata/seed/" + name)

@@ -151,7 +151,9 @@ func openPlaces(ctx context.Context, db *store.DB, src engineSource, t *telemetr
 			return places, fmt.Errorf("DISTRIBUTED_STORAGE_CONFIG: %s: %w", l.ID, err)
 		}
 		p := place{preferred: i == 0, close: engine.Close}
-		p.Name, p.Engine = l.ID, traceEngine(engine, t, l.ID)
+		p.Name, p.Engine, p.Health = l.ID, traceEngine(engine, t, l.ID), content.NewHealth(nil)
+		p.Local = l.Class == localStorage
+		p.Fallback = slices.Contains(c.Storage.DefaultLocations, l.ID)
 		places = append(places, p)
 		if p.ID, err = db.EnsureLocation(ctx, l.ID); err != nil {
 			return places, fmt.Errorf("location %s: %w", l.ID, err)

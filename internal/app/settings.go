@@ -61,8 +61,17 @@ func unbuilt(c *config.Config) []config.Problem {
 			refuse("DISTRIBUTED_STORAGE_CONFIG", "%s: %s is not built into this binary, which has %s", l.ID, l.Class, strings.Join(slices.Sorted(maps.Keys(engines)), ", "))
 		}
 	}
-	if c.Features.StorageReplication && len(c.Storage.Locations) > 1 {
-		refuse("FEATURE_STORAGE_REPLICATION", "replication between locations is not built into this release: set it to false, or name one location")
+	if c.Features.StorageReplication {
+		local := "the files of the data folder"
+		if i := slices.IndexFunc(c.Storage.Locations, func(l config.Location) bool { return l.Class == localStorage }); i >= 0 {
+			local = c.Storage.Locations[i].ID
+		} else if len(c.Storage.Locations) > 0 {
+			local = ""
+		}
+		if local != "" {
+			refuse("FEATURE_STORAGE_REPLICATION", "needs object stores, and DISTRIBUTED_STORAGE_CONFIG has LocalStorage (%s), which only this machine can read: "+
+				"name other classes there, or set FEATURE_STORAGE_REPLICATION to false", local)
+		}
 	}
 	return problems
 }
@@ -153,6 +162,7 @@ func contentSettings(c *config.Config) content.Settings {
 		SparseIndex:  c.Features.SparseIndex,
 		ReadOnly:     c.Server.ReadOnly(),
 		ProxyStorage: c.Features.ProxyStorage,
+		Replication:  c.Features.StorageReplication,
 		Quota:        store.QuotaRule{On: c.Features.QuotaManagement && c.Features.VerifyQuota, Default: c.Quota.DefaultReject},
 		Immutability: store.ImmutabilityRule{On: c.Features.ImmutableTags, MayExpire: c.Features.ImmutableTagsCanExpire},
 	}
@@ -186,6 +196,13 @@ func collectOptions(c *config.Config) content.CollectOptions {
 		NoSweep:          !c.Features.EnableStaleMPUCleanup,
 	}
 }
+
+func replicateOptions(c *config.Config) content.ReplicateOptions {
+	return content.ReplicateOptions{Follow: c.Features.StorageReplication, Lease: c.Storage.ReplicationProcessing, Rate: c.GC.ReplicationRate}
+}
+
+// copies reports whether blobs are copied between locations.
+func copies(c *config.Config) bool { return len(c.Storage.Locations) > 1 && maintains(c) }
 
 func pruneOptions(c *config.Config) prune.Options {
 	d := c.Prune.DefaultPolicy

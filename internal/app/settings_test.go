@@ -24,7 +24,7 @@ var elsewhere = map[string]string{
 	"FEATURE_PROXY_PROTOCOL":                          "listen",
 	"FEATURE_RATE_LIMITS":                             "edges.configure",
 	"MANIFESTS_ENDPOINT_READ_TIMEOUT":                 "edges.ServeHTTP",
-	"FEATURE_STORAGE_REPLICATION":                     "unbuilt",
+	"DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS":           "openPlaces",
 	"DISTRIBUTED_STORAGE_REQUIRES_ALL_AVAILABLE":      "checks",
 	"CLEAN_BLOB_UPLOAD_FOLDER":                        "schedules",
 	"HEALTH_CHECKER_INSTANCE_CHECK_PREFERRED_STORAGE": "checks",
@@ -150,7 +150,7 @@ func all(c *config.Config) string {
 	path, age := rotation(c)
 	parts := []any{
 		rest, batch, path, age, *exporter(c), schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
-		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c),
+		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c), replicateOptions(c), copies(c),
 		ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type,
 		mailSettings(c), notifySettings(c), outgoingOptions(c), tellSchedules(c),
 	}

@@ -46,6 +46,7 @@ func (s *Server) work(ctx context.Context) {
 	})
 	start("heartbeat", s.beats)
 	start("storage probe", s.probes)
+	start("storage health", s.standings)
 	if s.roles.GC {
 		start("collector", s.collects)
 	}
@@ -55,6 +56,8 @@ func (s *Server) work(ctx context.Context) {
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)
+		start("replication", s.replicates)
+		start("replication lag", s.lags)
 		start("audit stream", s.streams)
 	}
 }
@@ -98,9 +101,12 @@ func (s *Server) probes(ctx context.Context) {
 				return
 			}
 			s.metrics.Storage(ctx, p.Name, "free", time.Since(began), err)
+			p.Health.Reads(time.Since(began), err)
 			up := 1.0
-			if err != nil {
+			if err != nil || p.Health.Standing().Failing {
 				up = 0
+			}
+			if err != nil {
 				s.log.WarnContext(ctx, "a storage location does not answer", "location", p.Name, "error", err)
 			}
 			s.metrics.StorageUp.WithLabelValues(p.Name).Set(up)
@@ -323,6 +329,12 @@ func schedules(cfg *config.Config) []jobs.Schedule {
 	if cfg.Storage.CleanBlobUploadFolder && collects(cfg) {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobAdopt, Priority: store.Idle}})
 	}
+	if cfg.Features.EnableStaleMPUCleanup && collects(cfg) {
+		list = append(list, jobs.Schedule{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobSweepParts, Priority: store.Idle}})
+	}
+	if copies(cfg) && cfg.Features.StorageReplication {
+		list = append(list, jobs.Schedule{Every: 24 * time.Hour, Job: store.NewJob{Kind: store.JobFill, Priority: store.Idle}})
+	}
 	list = append(list, jobs.Schedule{Every: time.Hour, Job: store.NewJob{Kind: jobSweepExports, Priority: store.Idle}})
 	if _, age := rotation(cfg); age > 0 {
 		list = append(list, jobs.Schedule{Every: cfg.Audit.RotationFrequency, Job: store.NewJob{Kind: jobRotate, Priority: store.Idle}})
@@ -367,6 +379,7 @@ func (s *Server) kinds() map[string]jobs.Kind {
 		store.JobMark: {Handle: s.markImmutable, Limit: 2},
 	}
 	s.addPruning(kinds)
+	s.addStorage(kinds)
 	s.addAudit(kinds)
 	for name, k := range kinds {
 		kinds[name] = s.traced(name, k)
@@ -420,7 +433,7 @@ func (s *Server) scrub(ctx context.Context, r *jobs.Run) error {
 			return err
 		}
 	}
-	found, err := s.collector().Verify(ctx, content.VerifyOptions{Rate: s.live.Current().GC.ScrubRate, Since: at.Since})
+	found, err := s.collector().Verify(ctx, content.VerifyOptions{Rate: s.live.Current().GC.ScrubRate, Since: at.Since, Repair: len(s.places) > 1})
 	if err != nil {
 		return err
 	}

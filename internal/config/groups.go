@@ -111,8 +111,9 @@ type GC struct {
 	NamespaceGCAllowlist            []string      `config:"NAMESPACE_GC_ALLOWLIST"`
 	BlobUploadCleanupFrequency      time.Duration `config:"BLOBUPLOAD_CLEANUP_FREQUENCY"`
 	BlobUploadDeletionDateThreshold time.Duration `config:"BLOBUPLOAD_DELETION_DATE_THRESHOLD"`
-	Rate                            int           `config:"GANTRY_GC_RATE"`    // reviews a second
-	ScrubRate                       int64         `config:"GANTRY_SCRUB_RATE"` // bytes a second; 0 = off
+	Rate                            int           `config:"GANTRY_GC_RATE"`          // reviews a second
+	ScrubRate                       int64         `config:"GANTRY_SCRUB_RATE"`       // bytes a second; 0 = off
+	ReplicationRate                 int64         `config:"GANTRY_REPLICATION_RATE"` // bytes a second; 0 = no bound
 }
 
 // Prune holds the settings of rules that remove old tags.

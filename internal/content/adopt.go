@@ -39,6 +39,10 @@ func (c *Collector) AdoptAll(ctx context.Context) (s AdoptStats, err error) {
 	var errs []error
 	for _, id := range c.ids {
 		l := c.locations[id]
+		if up, _ := l.Health.up(false); !up {
+			errs = append(errs, errBreaker(l)) // the others' turn all the same
+			continue
+		}
 		for _, prefix := range []string{gantry.SHA256 + "/", gantry.SHA512 + "/", "uploads/"} {
 			if err := c.adopt(ctx, l, prefix, &s); err != nil {
 				errs = append(errs, fmt.Errorf("adopt objects of %s: %w", l.Name, err))
@@ -164,6 +168,32 @@ func (c *Collector) adoptObject(ctx context.Context, l Location, key string, s *
 	return err
 }
 
+// sweepAge is how old an upload is of which Sweep removes what it left.
+const sweepAge = 48 * time.Hour
+
+// SweepAll removes what uploads that nobody goes on with left in storage and
+// that no listing shows, such as parts of multipart uploads, and returns how
+// many uploads those were.
+func (c *Collector) SweepAll(ctx context.Context) (n int, err error) {
+	defer c.opts.Metrics.Work(ctx, "gc", "sweep")()
+	var errs []error
+	for _, id := range c.ids {
+		l := c.locations[id]
+		s, ok := blob.As[blob.Sweeper](l.Engine)
+		if !ok {
+			continue
+		}
+		swept, err := s.Sweep(ctx, time.Now().Add(-sweepAge), func(ctx context.Context, key string) (bool, error) {
+			return c.opts.Store.UploadAt(ctx, id, key)
+		})
+		n += swept
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sweep uploads of %s: %w", l.Name, err))
+		}
+	}
+	return n, errors.Join(errs...)
+}
+
 // RelocateAll gives blobs that were committed where they were uploaded their
 // canonical key, which Quay reads too. A blob whose canonical key is in the
 // trash waits for a later call.
@@ -171,6 +201,9 @@ func (c *Collector) RelocateAll(ctx context.Context) (s AdoptStats, err error) {
 	defer c.opts.Metrics.Work(ctx, "gc", "relocate")()
 	for _, id := range c.ids {
 		l := c.locations[id]
+		if up, _ := l.Health.up(true); !up {
+			continue // another day
+		}
 		for after := gantry.BlobID(0); ; {
 			all, last, err := c.opts.Store.Relocations(ctx, id, after, reviewBatch)
 			if err != nil {
@@ -205,7 +238,11 @@ func (c *Collector) relocate(ctx context.Context, l Location, r store.Relocation
 	defer cancel()
 	err := l.Engine.Publish(ctx, r.Path, r.Digest.Key())
 	if gantry.Is(err, gantry.Unsupported) {
-		err = c.copyObject(ctx, l, r.Path, l, r.Digest.Key(), r.Digest)
+		if s, ok := blob.As[blob.Copier](l.Engine); ok {
+			err = s.Copy(ctx, r.Path, r.Digest.Key())
+		} else {
+			err = c.copyObject(ctx, l, r.Path, l, r.Digest.Key(), r.Digest)
+		}
 	}
 	if gantry.Is(err, gantry.NotFound) {
 		return false, nil // collected meanwhile, or lost: Verify tells

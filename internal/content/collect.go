@@ -253,7 +253,7 @@ func (c *Collector) emptyTrash(ctx context.Context, s *CollectStats) (deleted in
 		// cannot be set: both must agree that it is still time.
 		claimed := time.Now()
 		wall := claimed.Round(0)
-		due, err := c.opts.Store.TrashDue(ctx, c.ids, reviewBatch)
+		due, err := c.opts.Store.TrashDue(ctx, c.reachable(), reviewBatch)
 		if err != nil {
 			return deleted, err
 		}
@@ -292,6 +292,16 @@ func (c *Collector) emptyTrash(ctx context.Context, s *CollectStats) (deleted in
 	}
 }
 
+// reachable are the locations whose objects can be deleted now.
+func (c *Collector) reachable() (ids []int64) {
+	for _, id := range c.ids {
+		if c.locations[id].Health.Standing().Writes != BreakerOpen {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 func (c *Collector) deleteObject(ctx context.Context, d store.Trashed) error {
 	ctx, cancel := context.WithTimeout(ctx, deleteWithin)
 	defer cancel()
@@ -305,6 +315,7 @@ func (c *Collector) deleteObject(ctx context.Context, d store.Trashed) error {
 		err = l.Engine.Delete(ctx, d.Path)
 	}
 	c.opts.Metrics.Storage(ctx, l.Name, "delete", time.Since(began), err)
+	l.Health.Writes(0, err)
 	return err
 }
 

@@ -97,14 +97,12 @@ func (b *breaker) fail(now time.Time, most int) {
 
 // A Standing is what a Health says.
 type Standing struct {
-	Reads   BreakerState  `json:"reads"`
-	Writes  BreakerState  `json:"writes"`
-	Latency time.Duration `json:"-"`          // of answers, smoothed; 0 = not known
-	Last    string        `json:"-"`          // the last failure, for superusers; "" = none
-	LastAt  time.Time     `json:"-"`          //
-	Millis  float64       `json:"latency_ms"` // Latency
-	Failing bool          `json:"failing"`    // one of the breakers is not closed
-	Due     bool          `json:"-"`          // a breaker waits for a probe
+	Reads, Writes BreakerState
+	Latency       time.Duration // of answers, smoothed; 0 = not known
+	Last          string        // the last failure, for superusers; "" = none
+	LastAt        time.Time
+	Failing       bool // one of the breakers is not closed
+	Due           bool // a breaker waits for a probe
 }
 
 // Standing returns how the location stands.
@@ -115,8 +113,7 @@ func (h *Health) Standing() Standing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	s := Standing{Reads: h.reads.state(now), Writes: h.writes.state(now), Latency: h.latency, Last: h.last, LastAt: h.lastAt,
-		Millis: float64(h.latency.Microseconds()) / 1000}
+	s := Standing{Reads: h.reads.state(now), Writes: h.writes.state(now), Latency: h.latency, Last: h.last, LastAt: h.lastAt}
 	s.Failing = s.Reads != BreakerClosed || s.Writes != BreakerClosed
 	s.Due = s.Reads == BreakerHalfOpen || s.Writes == BreakerHalfOpen
 	return s

@@ -431,9 +431,44 @@ func (t *sharedThrottle) wait(ctx context.Context, n int) error {
 	}
 }
 
-// heal verifies what is in doubt and repairs what is damaged, from other
-// locations.
+// heal verifies what is in doubt and now and then what is damaged, and repairs
+// it from other locations, a batch at a time. It returns how many copies are
+// not in doubt any more.
 func (r *Replicator) heal(ctx context.Context) (n int, err error) {
+	n, _, err = r.healSome(ctx, false)
+	if err == nil && time.Since(r.healed) >= healEvery {
+		r.healed = time.Now()
+		var more int
+		more, _, err = r.healSome(ctx, true)
+		n += more
+	}
+	return n, err
+}
+
+// Heal verifies all that is in doubt or damaged and repairs it from other
+// locations, as far as that can be done now.
+func (r *Replicator) Heal(ctx context.Context) (sum VerifyReport, err error) {
+	for _, damaged := range []bool{false, true} {
+		for {
+			n, report, err := r.healSome(ctx, damaged)
+			sum.Objects += report.Objects
+			sum.Bytes += report.Bytes
+			sum.Damaged += report.Damaged
+			sum.Repaired += report.Repaired
+			sum.Lost += report.Lost
+			if err != nil {
+				return sum, err
+			}
+			if n == 0 || damaged && report.Repaired == 0 {
+				break
+			}
+		}
+	}
+	return sum, nil
+}
+
+// healSome does a batch of Heal.
+func (r *Replicator) healSome(ctx context.Context, damaged bool) (n int, report VerifyReport, err error) {
 	var ids []int64
 	for _, l := range r.o.Locations {
 		if up, _ := l.Health.up(false); up {
@@ -441,27 +476,17 @@ func (r *Replicator) heal(ctx context.Context) (n int, err error) {
 		}
 	}
 	if len(ids) == 0 {
-		return 0, nil
+		return 0, report, nil
 	}
-	const batch = 50
-	all, err := r.o.Store.SuspectPlacements(ctx, ids, false, batch)
+	const batch = 100
+	all, err := r.o.Store.SuspectPlacements(ctx, ids, damaged, batch)
 	if err != nil {
-		return 0, err
+		return 0, report, err
 	}
-	if time.Since(r.healed) >= healEvery {
-		r.healed = time.Now()
-		damaged, err := r.o.Store.SuspectPlacements(ctx, ids, true, batch)
-		if err != nil {
-			return 0, err
-		}
-		all = append(all, damaged...)
-	}
-	var report VerifyReport
 	for _, p := range all {
-		l := r.collector.locations[p.Location]
-		failed, err := r.collector.verifyOne(ctx, l, p, VerifyOptions{Repair: true}, nil, &report)
+		failed, err := r.collector.verifyOne(ctx, r.collector.locations[p.Location], p, VerifyOptions{Repair: true}, nil, &report)
 		if err != nil {
-			return n, err
+			return n, report, err
 		}
 		if !failed {
 			n++
@@ -469,7 +494,6 @@ func (r *Replicator) heal(ctx context.Context) (n int, err error) {
 	}
 	if report.Damaged > 0 {
 		r.log.WarnContext(ctx, "damaged copies", "damaged", report.Damaged, "repaired", report.Repaired, "lost", report.Lost)
-		// What could not be repaired is tried again later, not at once.
 	}
-	return n, nil
+	return n, report, nil
 }

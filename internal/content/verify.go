@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -90,6 +91,10 @@ type VerifyOptions struct {
 	// Repair replaces bytes that are damaged by healthy ones of another
 	// location.
 	Repair bool
+	// Only are the locations to verify; none = all.
+	Only []int64
+	// Told, unless nil, is called after each object; its error ends Verify.
+	Told func(VerifyReport) error
 	// Quarantine keeps a copy of damaged bytes under damaged/, where the
 	// storage can do that without copying.
 	Quarantine bool
@@ -130,6 +135,9 @@ func (c *Collector) Verify(ctx context.Context, o VerifyOptions) (r VerifyReport
 	}
 	limit := &throttle{rate: o.Rate, began: time.Now()}
 	for _, id := range c.ids {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, id) {
+			continue
+		}
 		seen := map[gantry.BlobID]bool{} // of those that failed: their rows stay first
 		for n := reviewBatch; ; {
 			all, err := c.opts.Store.PlacementsToVerify(ctx, id, o.Since, n)
@@ -148,6 +156,11 @@ func (c *Collector) Verify(ctx context.Context, o VerifyOptions) (r VerifyReport
 				}
 				if failed {
 					seen[p.Blob] = true
+				}
+				if o.Told != nil {
+					if err := o.Told(r); err != nil {
+						return r, err
+					}
 				}
 			}
 			if fresh == 0 {

@@ -14,6 +14,10 @@ import (
 // CopiesReader is the name under which WantPushed reads the journal.
 const CopiesReader = "copies"
 
+// JobFill is the kind of the job that makes wanted what is missing anywhere.
+// Its payload is not used.
+const JobFill = "storage.fill"
+
 // Priorities of copies.
 const (
 	copyFresh = 0 // of what was just pushed

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -95,6 +96,20 @@ func (db *DB) TouchUpload(ctx context.Context, uuid string, version int64) error
 		}
 		return err
 	})
+}
+
+// UploadAt reports whether an upload, or a blob, is at the key of a location.
+func (db *DB) UploadAt(ctx context.Context, location int64, key string) (is bool, err error) {
+	err = db.read(ctx, "upload at a key", func(ctx context.Context, t *tx) error {
+		uuid, _ := strings.CutPrefix(key, "uploads/")
+		var n int
+		err := t.queryRow(ctx, `SELECT (SELECT COUNT(*) FROM uploads WHERE uuid = ? AND location_id = ?) +
+			(SELECT COUNT(*) FROM placements WHERE location_id = ? AND path = ?)`,
+			uuid[:min(len(uuid), 36)], location, location, key).Scan(&n) // what follows the uuid tells takers apart
+		is = n > 0
+		return err
+	})
+	return is, err
 }
 
 // DeleteUpload forgets an upload of that version; a version of 0 is any. It
