@@ -48,25 +48,8 @@ func (c *Collector) AdoptAll(ctx context.Context) (s AdoptStats, err error) {
 				errs = append(errs, fmt.Errorf("adopt objects of %s: %w", l.Name, err))
 			}
 		}
-		if err := c.sweep(ctx, l, &s); err != nil {
-			errs = append(errs, fmt.Errorf("sweep what uploads left at %s: %w", l.Name, err))
-		}
 	}
 	return s, errors.Join(errs...)
-}
-
-// sweep has an engine remove what dead uploads left that is no object.
-func (c *Collector) sweep(ctx context.Context, l Location, s *AdoptStats) error {
-	e, ok := blob.As[blob.Sweeper](l.Engine)
-	if !ok || c.opts.NoSweep {
-		return nil
-	}
-	n, err := e.Sweep(ctx, c.opts.Now().Add(-orphanAge), func(ctx context.Context, key string) (bool, error) {
-		unknown, err := c.opts.Store.UnknownKeys(ctx, l.ID, []string{key})
-		return len(unknown) == 0, err
-	})
-	s.Discarded += n
-	return err
 }
 
 func (c *Collector) adopt(ctx context.Context, l Location, prefix string, s *AdoptStats) error {
@@ -180,10 +163,10 @@ func (c *Collector) SweepAll(ctx context.Context) (n int, err error) {
 	for _, id := range c.ids {
 		l := c.locations[id]
 		s, ok := blob.As[blob.Sweeper](l.Engine)
-		if !ok {
+		if !ok || c.opts.NoSweep {
 			continue
 		}
-		swept, err := s.Sweep(ctx, time.Now().Add(-sweepAge), func(ctx context.Context, key string) (bool, error) {
+		swept, err := s.Sweep(ctx, c.opts.Now().Add(-sweepAge), func(ctx context.Context, key string) (bool, error) {
 			return c.opts.Store.UploadAt(ctx, id, key)
 		})
 		n += swept

@@ -119,9 +119,9 @@ func TestTakeOverForks(t *testing.T) {
 	}
 }
 
-// What dead uploads left that is no object goes with the weekly look; of what
-// is in use, also by who took it over, the engine is told.
-func TestAdoptSweepsUploads(t *testing.T) {
+// What dead uploads left that is no object is swept; of what is in use, also by
+// who took it over, the engine is told.
+func TestSweepAll(t *testing.T) {
 	e := &forkEngine{Engine: mem.New()}
 	w := newPutWorld(t, storetest.SQLite, e)
 	live := w.start(w.Store)
@@ -137,16 +137,15 @@ func TestAdoptSweepsUploads(t *testing.T) {
 	sweep := func(age time.Duration, keep bool) int {
 		c := content.NewCollector(content.CollectOptions{Store: w.db, Locations: []content.Location{w.at}, NoSweep: keep,
 			Now: func() time.Time { return time.Now().Add(age) }})
-		s, err := c.AdoptAll(t.Context())
+		n, err := c.SweepAll(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.Discarded
+		return n
 	}
 	if n := sweep(0, false); n != 0 {
 		t.Errorf("%d young uploads are swept", n)
 	}
-	e.Engine = mem.New() // whose objects would count
 	if n := sweep(72*time.Hour, true); n != 0 {
 		t.Errorf("%d are swept though it is switched off", n)
 	}
