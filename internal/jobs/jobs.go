@@ -21,9 +21,16 @@ import (
 	"github.com/gantry-registry/gantry/internal/telemetry"
 )
 
-// Topic is the topic of the bus that wakes runners. Whoever queues a job or
-// writes a row of the journal may wake it after the commit.
-const Topic = "jobs"
+// The topics of the bus that wake runners. Whoever queues a job, or writes a row
+// of the journal, may wake them after the commit (see store.Options.Told).
+const (
+	Topic   = "jobs"
+	Journal = "journal" // those with dispatchers
+)
+
+// breath is the least time between two rounds of a runner that the bus wakes:
+// a stream of pushes costs a few looks a second, not one each.
+const breath = 100 * time.Millisecond
 
 // A Handler does the work of one job. An error is a failed attempt, after
 // which the job is tried again, from its checkpoint; see Permanent and Later.
@@ -134,14 +141,21 @@ func New(ctx context.Context, o Options) (*Runner, error) {
 	loop, stop := context.WithCancel(ctx)
 	r.stop = stop
 	r.work, r.kill = context.WithCancel(ctx)
-	var woken <-chan struct{}
-	if o.Bus != nil {
-		var err error
-		if woken, r.unbus, err = o.Bus.Waiter(Topic); err != nil {
+	var woken [2]<-chan struct{}
+	for i, topic := range []string{Topic, Journal} {
+		if o.Bus == nil || topic == Journal && len(o.Dispatchers) == 0 {
+			continue
+		}
+		c, cancel, err := o.Bus.Waiter(topic)
+		if err != nil {
 			stop()
 			r.kill()
+			r.unbus()
 			return nil, fmt.Errorf("wait for jobs: %w", err)
 		}
+		woken[i] = c
+		before := r.unbus
+		r.unbus = func() { before(); cancel() }
 	}
 	r.loops.Go(func() { r.loop(loop, woken) })
 	return r, nil
@@ -203,7 +217,7 @@ func (r *Runner) queued(jobs ...store.NewJob) {
 	}
 }
 
-func (r *Runner) loop(ctx context.Context, woken <-chan struct{}) {
+func (r *Runner) loop(ctx context.Context, woken [2]<-chan struct{}) {
 	tick := time.NewTicker(r.o.Poll)
 	defer tick.Stop()
 	full := true // look at everything: at first and at each tick
@@ -223,15 +237,32 @@ func (r *Runner) loop(ctx context.Context, woken <-chan struct{}) {
 				r.o.Logger.WarnContext(ctx, "background work", "step", s.name, "error", err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			full = true
-		case <-woken:
+		// Who is woken by the bus takes breath first; a tick, or a job that has
+		// ended, cuts it short.
+		rested, turn := time.Now().Add(breath), (<-chan time.Time)(nil)
+		for again := true; again; {
+			again = false
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				full = true
+				continue
+			case <-woken[0]:
+			case <-woken[1]:
+			case <-turn:
+				turn, rested = nil, time.Time{}
+			case <-r.wake:
+				full = false
+				continue
+			}
 			full = false
-		case <-r.wake:
-			full = false
+			if d := time.Until(rested); d > 0 {
+				again = true
+				if turn == nil {
+					turn = time.After(d)
+				}
+			}
 		}
 	}
 }

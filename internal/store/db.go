@@ -65,6 +65,9 @@ type Options struct {
 	// Grouped, if set, is called with the number of pulls of each group that
 	// LogAccess wrote.
 	Grouped func(rows int)
+	// Told, if set, is called after a commit that added rows to the journal, or
+	// jobs to the queue that are due. It must not block.
+	Told func(journal, jobs bool)
 }
 
 // DB is an open store. Its methods may be called concurrently.
@@ -232,6 +235,8 @@ type tx struct {
 	who   bool            // they may have lost something
 	quiet bool            // nobody waits until other instances know
 	moved []movedTag      // tags that point elsewhere now, or nowhere
+	told  bool            // the journal has more
+	due   bool            // the queue has more that is due
 	// answered: a statement of a read has returned something.
 	answered bool
 }
@@ -332,6 +337,9 @@ func (db *DB) changed(t *tx) {
 	}
 	if r := t.removal(); r != nil {
 		db.Forget(*r)
+	}
+	if (t.told || t.due) && db.opts.Told != nil {
+		db.opts.Told(t.told, t.due)
 	}
 }
 

@@ -31,6 +31,7 @@ func (t *tx) event(ctx context.Context, e Event) error {
 			return fmt.Errorf("journal %s: %w", e.Kind, err)
 		}
 	}
+	t.told = true
 	seq := "NULL"
 	if t.d.serial {
 		seq = "(SELECT COALESCE(MAX(seq), 0) + 1 FROM events)" // the newest row is never trimmed

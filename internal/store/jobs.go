@@ -145,6 +145,7 @@ func (t *tx) enqueue(ctx context.Context, jobs []NewJob) (added int, err error) 
 		if after == 0 {
 			after = t.now.UnixMilli()
 		}
+		t.due = t.due || after <= t.now.UnixMilli()
 		attempts := j.MaxAttempts
 		if attempts <= 0 {
 			attempts = defaultAttempts
