@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -192,6 +193,28 @@ func (n *streamCount) enter(user gantry.AccountID) (leave func(), ok bool) {
 	}, true
 }
 
+// errNoEvents answers where nobody is told of events.
+var errNoEvents = gantry.Errorf(gantry.NotFound, "route", "Live events are switched off on this registry (FEATURE_USER_EVENTS)")
+
+// testEvent sends the user an event, which shows that the way of events works.
+func (s *server) testEvent(c *call) error {
+	if err := s.browser(c); err != nil {
+		return err
+	}
+	switch {
+	case c.session == nil:
+		return errSignIn
+	case s.Web.Bus == nil:
+		return errNoEvents
+	}
+	if err := s.Web.Bus.Publish(c.r.Context(), UserTopic(c.id.Account.ID, "test"), []byte(`{"foo":2}`)); err != nil { // Quay's words
+		return err
+	}
+	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(c.w, "OK") // a client that left is not told
+	return nil
+}
+
 // subscribe streams the events of a user, as server-sent events, until the
 // client leaves, the process stops, or an hour is over: then it comes again,
 // and shows that it still may.
@@ -201,6 +224,9 @@ func (s *server) subscribe(c *call) error {
 	}
 	if c.session == nil {
 		return errSignIn
+	}
+	if s.Web.Bus == nil {
+		return errNoEvents
 	}
 	user := c.id.Account.ID
 	var topics []string
@@ -224,9 +250,6 @@ func (s *server) subscribe(c *call) error {
 	defer leave()
 	got := make(chan []byte, bus.Buffer)
 	for i, topic := range topics {
-		if s.Web.Bus == nil {
-			break
-		}
 		messages, cancel, err := s.Web.Bus.Subscribe(topic)
 		if err != nil {
 			return err
@@ -235,6 +258,9 @@ func (s *server) subscribe(c *call) error {
 		name := strings.SplitN(topics[i], ":", 3)[2]
 		go func() {
 			for m := range messages {
+				if m.Notice {
+					continue // nobody waits for what may be lost
+				}
 				line, err := json.Marshal(map[string]any{"event": name, "data": json.RawMessage(m.Payload)})
 				if err != nil {
 					continue // no JSON: whoever sent it has made an error

@@ -242,6 +242,26 @@ func TestSubscribe(t *testing.T) {
 	if res := open(); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
 		t.Error(res.Status)
 	}
+	if err := local.Publish(t.Context(), UserTopic(ann.ID, "other"), []byte(`{"c":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	local.Missed(UserTopic(ann.ID, "other")) // is no event
+	if got := line(); got != `data: {"data":{"c":1},"event":"other"}` {
+		t.Error(got)
+	}
+	got, cancel, err := local.Subscribe(UserTopic(ann.ID, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	const test = "/realtime/user/test"
+	w.want(401, "GET", test, "", "")
+	if body := w.want(200, "GET", test, "", "", "Cookie", jar); string(body) != "OK" {
+		t.Errorf("%s", body)
+	}
+	if m := <-got; string(m.Payload) != `{"foo":2}` {
+		t.Errorf("%s", m.Payload)
+	}
 	stop.Store(true)
 	if got := line(); got != "end" {
 		t.Error(got)

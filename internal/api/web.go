@@ -33,7 +33,7 @@ type WebOptions struct {
 	// configuration: config and features. Nil = nothing.
 	Boot func() (config, features map[string]any)
 	// Bus carries the events of users, on the topics of UserTopic; nil = there
-	// are none.
+	// are none, as without FEATURE_USER_EVENTS.
 	Bus bus.Bus
 	// Stopping reports that the process ends, and streams with it; nil = never.
 	Stopping func() bool
@@ -70,6 +70,7 @@ var webRoutes = []webRoute{
 	{method: "GET", path: "opensearch.xml", handle: (*server).openSearch},
 	{method: "GET", path: "repository/{repo}/status", handle: (*server).badge},
 	{method: "GET", path: "realtime/user/subscribe", handle: (*server).subscribe},
+	{method: "GET", path: "realtime/user/test", handle: (*server).testEvent},
 	{method: "GET", path: "secscan/_backfill_status", handle: (*server).backfillStatus},
 }
 

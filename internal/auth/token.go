@@ -46,6 +46,10 @@ type Token struct {
 	IssuedAt     time.Time
 	RefreshToken string   // "" unless one was asked for and is allowed
 	Scopes       []string // that were granted, cut down to what is allowed
+
+	User    gantry.AccountID // whose credentials were shown; 0 = nobody's, or a robot's
+	Repo    gantry.RepoName  // of the first scope; zero = none was asked for
+	Actions []string         // that are granted there
 }
 
 const (
@@ -216,6 +220,12 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Token, error) {
 		}
 	}
 	t := Token{ExpiresIn: s.tokenLife(), IssuedAt: now, Scopes: c.scopes()}
+	if id.Actor.Human() {
+		t.User = id.Account.ID
+	}
+	if len(scopes) > 0 {
+		t.Repo, t.Actions = scopes[0].Repo, c.Access[0].Actions
+	}
 	if t.Token, err = s.sign(ctx, c); err != nil {
 		return Token{}, err
 	}

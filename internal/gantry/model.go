@@ -131,6 +131,12 @@ type Actor struct {
 	Agent   string    // User-Agent, cut to 256 bytes, or ""
 }
 
+// Human reports whether a user acts, be it through a token of theirs: not a
+// robot, and not the registry.
+func (a Actor) Human() bool {
+	return a.Account != 0 && (a.Kind == ActorUser || a.Kind == ActorApp || a.Kind == ActorOAuth)
+}
+
 // Millis returns t in Unix milliseconds, the store's unit of time; the zero
 // time is 0.
 func Millis(t time.Time) int64 {

@@ -64,6 +64,7 @@ func (c *call) getManifest() error {
 	if err := c.logPull(ref, m); err != nil {
 		return err
 	}
+	c.tell("pull_repo")
 	c.send(http.StatusOK)
 	_, _ = c.w.Write(m.Body) //nolint:gosec // a manifest, sent under its own type and nosniff; a failure means that the client left
 	return nil
@@ -151,6 +152,7 @@ func (c *call) putManifest() error {
 		h["Warning"] = append(h["Warning"], `299 - "`+quotedText.Replace(w)+`"`)
 	}
 	h["Content-Type"] = headerText
+	c.tell("push_repo")
 	c.sendBody(http.StatusCreated, []byte("OK"))
 	return nil
 }
@@ -248,6 +250,7 @@ func (c *call) deleteManifest() error {
 	if err := c.s.content.DeleteManifest(c.r.Context(), c.repo.ID, ref, c.actor()); err != nil {
 		return err
 	}
+	c.tell("delete_tag")
 	c.empty(http.StatusAccepted)
 	return nil
 }

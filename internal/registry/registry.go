@@ -63,6 +63,11 @@ type Options struct {
 	Limiter *httpd.Limiter     // nil = no limits
 	Metrics *telemetry.Metrics // nil = none
 	Logger  *slog.Logger       // nil = slog.Default()
+	// Tell tells a user of what a client does with their credentials: "login",
+	// "push_start", "pull_start", "push_repo", "pull_repo" or "delete_tag", as
+	// Quay names it, and in which repository, zero for a login. It must not
+	// block. Nil: nobody is told.
+	Tell func(ctx context.Context, user gantry.AccountID, action string, repo gantry.RepoName)
 	// Search answers /v1/search, for "docker search". It checks the
 	// Authorization header itself. Nil: the route is 404.
 	Search func(ctx context.Context, q SearchQuery) (SearchPage, error)
@@ -79,6 +84,7 @@ type Server struct {
 	limiter  *httpd.Limiter
 	metrics  *telemetry.Metrics
 	log      *slog.Logger
+	tell     func(context.Context, gantry.AccountID, string, gantry.RepoName)
 	search   func(context.Context, SearchQuery) (SearchPage, error)
 	settings atomic.Pointer[settings]
 }
@@ -99,7 +105,7 @@ func New(o Options) (*Server, error) {
 	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil {
 		return nil, errors.New("registry: Options.Content, Auth, Pages and Store are required")
 	}
-	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, search: o.Search}
+	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, tell: o.Tell, search: o.Search}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -252,6 +258,13 @@ func (c *call) limit(class httpd.Class, key string) error {
 	}
 	c.s.metrics.Limited(string(class))
 	return &gantry.Error{Code: gantry.Limited, Retry: retry}
+}
+
+// tell tells the user who makes the request of it.
+func (c *call) tell(action string) {
+	if c.s.tell != nil && c.grants != nil && c.grants.Actor.Human() {
+		c.s.tell(c.r.Context(), c.grants.Actor.Account, action, c.name)
+	}
 }
 
 // count feeds the metrics of pulls and pushes, failed ones included.

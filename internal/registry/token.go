@@ -3,6 +3,7 @@ package registry
 import (
 	"mime"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,16 @@ func (c *call) sendToken(req auth.TokenRequest, a tokenAnswer) error {
 	t, err := c.s.auth.Token(c.r.Context(), req)
 	if err != nil {
 		return err
+	}
+	if c.s.tell != nil && t.User != 0 {
+		action := "login"
+		switch {
+		case slices.Contains(t.Actions, "push"):
+			action = "push_start"
+		case slices.Contains(t.Actions, "pull"):
+			action = "pull_start"
+		}
+		c.s.tell(c.r.Context(), t.User, action, t.Repo)
 	}
 	a.Token, a.AccessToken, a.RefreshToken = t.Token, t.Token, t.RefreshToken
 	if a.Type != "" { // what was granted, which may be less than was asked for
