@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/bus"
+	"github.com/gantry-registry/gantry/internal/bus/redis"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -31,6 +33,8 @@ type core struct {
 	tracer  *telemetry.Tracer  // nil: off
 	db      *store.DB
 	keys    *auth.Keys
+	bus     bus.Bus    // of a server
+	redis   *redis.Bus // the same, if it goes over Redis; else nil
 	auth    *auth.Service
 	places  []place
 
@@ -155,13 +159,19 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		}
 		c.tracer = tracer
 		c.later(end)
+		if c.keys, err = openKeys(cfg, c.data); err != nil {
+			return err
+		}
+		if err := c.openBus(cfg); err != nil {
+			return err
+		}
 	}
 	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, RootCAs: cfg.RootCAs()}
 	if so.Now, so.SyncClock, err = c.clock(ctx, o); err != nil {
 		return err
 	}
 	if o.server {
-		so.Observe, so.Grouped = c.observe, c.metrics.Grouped
+		so.Observe, so.Grouped, so.Told = c.observe, c.metrics.Grouped, c.told
 		so.Follow, so.Spool, so.SpoolBytes = true, filepath.Join(c.data, pullSpool), cfg.DB.PullSpoolSize
 	}
 	if c.db, err = store.Open(ctx, so); err != nil {
@@ -197,8 +207,10 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 		return nil
 	}
 	cfg := c.live.Current()
-	if c.keys, err = openKeys(cfg, c.data); err != nil {
-		return err
+	if c.keys == nil {
+		if c.keys, err = openKeys(cfg, c.data); err != nil {
+			return err
+		}
 	}
 	key, kid, err := serviceKey(cfg)
 	if err != nil {

@@ -55,13 +55,13 @@ func (e *edges) configure(cfg *config.Config) error {
 	case !cfg.Features.RateLimits:
 		e.limiter = nil
 	case e.limiter == nil || !slices.Equal(e.exempt, exempt): // else what was counted goes on
-		e.limiter, e.exempt = httpd.NewLimiter(httpd.LimiterOptions{Exempt: exempt}), exempt
+		e.limiter, e.exempt = httpd.NewLimiter(e.s.limits(exempt)), exempt
 	}
 	h.limiter = e.limiter
 	s := e.s
 	if s.roles.Registry {
 		r, err := registry.New(registry.Options{Content: s.content, Auth: s.auth, Pages: s.keys.Pages(), Store: s.db,
-			Settings: registrySettings(cfg), Limiter: h.limiter, Metrics: s.metrics, Logger: s.log})
+			Settings: registrySettings(cfg), Limiter: h.limiter, Metrics: s.metrics, Logger: s.log, Tell: s.userEvents(cfg)})
 		if err != nil {
 			return err
 		}
@@ -242,6 +242,12 @@ func (s *Server) checks() []httpd.Check {
 		}},
 	}
 	list = append(list, s.databaseChecks()...)
+	if s.redis != nil {
+		// Everything happens without Redis, later: it is a matter for
+		// monitoring, as in Quay, and no reason to take an instance out.
+		list = append(list, httpd.Check{Name: "redis", Sets: httpd.HealthInstance, Advisory: true, Run: s.redis.Check},
+			httpd.Check{Name: "redis", Sets: httpd.HealthEndToEnd, Run: s.redis.Check})
+	}
 	for _, p := range s.places {
 		check := func(ctx context.Context) error {
 			if cfg().Server.ReadOnly() {

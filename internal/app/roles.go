@@ -11,28 +11,44 @@ import (
 // them.
 type Roles struct {
 	Registry bool // /v2
-	API      bool // /api/v1
+	API      bool // /api/v1, and the web console, which calls it
 	GC       bool // the collector
 	Jobs     bool // background jobs and their schedules
+	Notify   bool // what is told to people and other machines: mail, notifications
 }
 
-// AllRoles is what a process runs that was told nothing.
-var allRoles = Roles{Registry: true, API: true, GC: true, Jobs: true}
+// parts are the single roles, in the order in which String lists them.
+var parts = []struct {
+	name string
+	of   func(*Roles) *bool
+}{
+	{"registry", func(r *Roles) *bool { return &r.Registry }},
+	{"api", func(r *Roles) *bool { return &r.API }},
+	{"gc", func(r *Roles) *bool { return &r.GC }},
+	{"jobs", func(r *Roles) *bool { return &r.Jobs }},
+	{"notify", func(r *Roles) *bool { return &r.Notify }},
+}
+
+// allRoles is what a process runs that was told nothing.
+var allRoles = workerRoles.or(Roles{Registry: true, API: true})
 
 // workerRoles is what "worker" stands for.
-var workerRoles = Roles{GC: true, Jobs: true}
+var workerRoles = Roles{GC: true, Jobs: true, Notify: true}
 
 // roleNames are the words that ParseRoles takes.
 var roleNames = map[string]Roles{
 	"registry": {Registry: true},
 	"api":      {API: true},
+	"ui":       {API: true},
 	"worker":   workerRoles,
 	"gc":       {GC: true},
 	"jobs":     {Jobs: true},
+	"notify":   {Notify: true},
 }
 
 // ParseRoles reads a list such as "registry,api"; "" gives the zero value.
-// worker is every worker at once; gc and jobs are single ones.
+// worker is every worker at once; gc, jobs and notify are single ones. ui is
+// api under another name: the web console needs both.
 func ParseRoles(list string) (Roles, error) { return parseRoles(list, false) }
 
 // ParseWorkers is ParseRoles for workers alone; "" gives all workers.
@@ -65,12 +81,16 @@ func parseRoles(list string, workers bool) (Roles, error) {
 	return r, nil
 }
 
-func (r Roles) or(o Roles) Roles {
-	return Roles{r.Registry || o.Registry, r.API || o.API, r.GC || o.GC, r.Jobs || o.Jobs}
-}
+func (r Roles) or(o Roles) Roles  { return r.each(o, func(a, b bool) bool { return a || b }) }
+func (r Roles) and(o Roles) Roles { return r.each(o, func(a, b bool) bool { return a && b }) }
+func (r Roles) not(o Roles) Roles { return r.each(o, func(a, b bool) bool { return a && !b }) }
 
-func (r Roles) and(o Roles) Roles {
-	return Roles{r.Registry && o.Registry, r.API && o.API, r.GC && o.GC, r.Jobs && o.Jobs}
+// each joins each part of r with that of o.
+func (r Roles) each(o Roles, join func(a, b bool) bool) (out Roles) {
+	for _, p := range parts {
+		*p.of(&out) = join(*p.of(&r), *p.of(&o))
+	}
+	return out
 }
 
 // edges reports whether clients of the registry are served.
@@ -79,11 +99,8 @@ func (r Roles) edges() bool { return r.Registry || r.API }
 // String lists the roles as ParseRoles reads them.
 func (r Roles) String() string {
 	var names []string
-	for _, p := range []struct {
-		on   bool
-		name string
-	}{{r.Registry, "registry"}, {r.API, "api"}, {r.GC, "gc"}, {r.Jobs, "jobs"}} {
-		if p.on {
+	for _, p := range parts {
+		if *p.of(&r) {
 			names = append(names, p.name)
 		}
 	}
@@ -99,7 +116,7 @@ var quayServices = map[string]Roles{
 	"gcworker": {GC: true}, "namespacegcworker": {GC: true}, "repositorygcworker": {GC: true},
 	"blobuploadcleanupworker": {GC: true},
 	"globalpromstats":         {Jobs: true}, "storagereplication": {Jobs: true}, "queuecleanupworker": {Jobs: true},
-	"quotatotalworker": {Jobs: true}, "notificationworker": {Jobs: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
+	"quotatotalworker": {Jobs: true}, "notificationworker": {Notify: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
 }
 
 // restrict applies QUAY_SERVICES (only; nil = not said) and
@@ -119,7 +136,7 @@ func (r Roles) restrict(only []string, overrides map[string]bool) Roles {
 		} else if one != (Roles{GC: true}) && one != (Roles{Jobs: true}) || name == "gcworker" {
 			// Of the many processes that share one of our workers, one that is
 			// off does not stop the others' work.
-			r = Roles{r.Registry && !one.Registry, r.API && !one.API, r.GC && !one.GC, r.Jobs && !one.Jobs}
+			r = r.not(one)
 		}
 	}
 	return r

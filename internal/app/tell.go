@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
@@ -103,11 +102,9 @@ func (t *teller) kinds() map[string]jobs.Kind {
 // run runs those jobs and follows the journal.
 func (t *teller) run(ctx context.Context) {
 	s := t.s
-	local := bus.New(bus.Options{Dropped: func(n int) { s.metrics.BusDropped.Add(float64(n)) }})
-	defer func() { _ = local.Close() }() // ends subscriptions only
 	s.while(ctx, maintains, func(ctx context.Context) {
 		r, err := jobs.New(ctx, jobs.Options{
-			Store: s.db, Bus: local, Logger: s.log, Metrics: s.metrics, Kinds: t.kinds(), Schedules: tellSchedules(s.live.Current()),
+			Store: s.db, Bus: s.bus, Logger: s.log, Metrics: s.metrics, Kinds: t.kinds(), Schedules: tellSchedules(s.live.Current()),
 			Dispatchers: map[string]jobs.Dispatch{notify.Reader: t.notify.Dispatch},
 			Holder:      tellHolder(s.id), Grace: interruptJobs, Workers: 2 * notify.AtOnce, Poll: s.opts.poll(),
 		})

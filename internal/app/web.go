@@ -26,6 +26,9 @@ func webOptions(c *config.Config) api.WebOptions {
 func (s *Server) plugWeb(o *api.WebOptions, c *config.Config) {
 	o.Version = s.opts.Version
 	o.Stopping = s.gate.Draining
+	if c.Features.UserEvents {
+		o.Bus = s.bus
+	}
 	o.Federation = auth.NewFederation(s.auth, httpd.Outgoing(httpd.OutgoingOptions{RootCAs: c.RootCAs(), Allowed: c.Notify.SSRFAllowedHosts}))
 	o.Assigned, o.KeySubmitted = s.tell.assigned, s.tell.keySubmitted
 	o.Boot = func() (values, features map[string]any) { return front(c) }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -50,9 +49,11 @@ func (s *Server) work(ctx context.Context) {
 	if s.roles.GC {
 		start("collector", s.collects)
 	}
+	if s.roles.Notify {
+		start("telling", s.tell.run)
+	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
-		start("telling", s.tell.run)
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)
@@ -278,15 +279,13 @@ func (s *Server) under(ctx context.Context, l store.Lease, what string, f func(c
 
 // runJobs runs background jobs and queues those that are due.
 func (s *Server) runJobs(ctx context.Context) {
-	local := bus.New(bus.Options{Dropped: func(n int) { s.metrics.BusDropped.Add(float64(n)) }})
-	defer func() { _ = local.Close() }() // ends subscriptions only
 	s.while(ctx, maintains, func(ctx context.Context) {
 		host, err := os.Hostname()
 		if err != nil {
 			host = "unknown"
 		}
 		r, err := jobs.New(ctx, jobs.Options{
-			Store: s.db, Bus: local, Logger: s.log, Metrics: s.metrics, Kinds: s.kinds(), Schedules: schedules(s.live.Current()),
+			Store: s.db, Bus: s.bus, Logger: s.log, Metrics: s.metrics, Kinds: s.kinds(), Schedules: schedules(s.live.Current()),
 			Holder: host[:min(len(host), 20)] + " " + s.id, Grace: interruptJobs,
 		})
 		if err != nil {

@@ -80,8 +80,8 @@ type Bus struct {
 }
 
 const (
-	confirmWait = time.Second // for Redis to confirm a subscription
-	closeWait   = time.Second // for the last messages to leave
+	confirmWait = 250 * time.Millisecond // for Redis to confirm a subscription
+	closeWait   = time.Second            // for the last messages to leave
 	firstPause  = 100 * time.Millisecond
 	lastPause   = 5 * time.Second
 )
