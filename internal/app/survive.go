@@ -44,7 +44,12 @@ func (c *core) clock(ctx context.Context, o coreOptions) (now func() time.Time, 
 
 // shared is the bus that reaches the other instances; nil = there is none, and
 // changes that take away wait for a second where there are others.
-func (s *Server) shared() bus.Bus { return s.opts.bus }
+func (s *Server) shared() bus.Bus {
+	if s.opts.bus == nil && s.redis != nil {
+		return s.redis
+	}
+	return s.opts.bus
+}
 
 // joinFleet says that this instance lives, before it answers anything, and has
 // it do its part among the others.
