@@ -29,8 +29,10 @@ import (
 // The model test plays pushes, deletes and collection against each other, in
 // the steps of docs/design/store.md: every worker has operations that stand
 // still between two of their steps, for hours of the clock, and are gone on
-// with, or killed. Deletes of objects take effect late. Again and again the
-// database and the storage are compared with what was acknowledged.
+// with, or killed. Deletes of objects take effect late. There are two locations:
+// what is pushed to one is copied to the other, each goes away and comes back,
+// and one is emptied now and then. Again and again the database and the storage
+// are compared with what was acknowledged.
 //
 // With one worker a run follows from its seed: GANTRY_MODEL_SEED repeats one.
 // GANTRY_MODEL_STEPS is the number of steps for each database.
@@ -87,22 +89,29 @@ func TestModel(t *testing.T) {
 }
 
 type model struct {
-	t        *testing.T
-	db       *store.DB
-	raw      *sql.DB
-	engine   *blobtest.FaultyEngine
-	inner    *mem.Engine
-	publish  bool
-	location int64
-	ahead    atomic.Int64
-	heldAt   time.Time // when the oldest delete that is held back was asked for, or before
-	repos    []gantry.RepoID
-	blobs    [][]byte
-	workers  []*worker
-	rng      *mrand.Rand // of the coordinator
-	steps    atomic.Uint64
-	mu       sync.Mutex
-	counts   map[string]int
+	t       *testing.T
+	db      *store.DB
+	raw     *sql.DB
+	sites   []*site
+	ahead   atomic.Int64
+	heldAt  time.Time // when the oldest delete that is held back was asked for, or before
+	repos   []gantry.RepoID
+	blobs   [][]byte
+	workers []*worker
+	rng     *mrand.Rand // of the coordinator
+	steps   atomic.Uint64
+	mu      sync.Mutex
+	counts  map[string]int
+}
+
+// A site is a location.
+type site struct {
+	id      int64
+	name    string
+	inner   *mem.Engine
+	engine  *blobtest.FaultyEngine
+	publish bool
+	away    atomic.Bool
 }
 
 func (m *model) now() time.Time {
@@ -125,15 +134,19 @@ func (m *model) tally() string {
 }
 
 func newModel(t *testing.T, dialect string, o mem.Options, seed uint64, workers int) *model {
-	m := &model{t: t, publish: !o.NoPublish, counts: map[string]int{}, rng: mrand.New(mrand.NewPCG(seed, 0))}
+	m := &model{t: t, counts: map[string]int{}, rng: mrand.New(mrand.NewPCG(seed, 0))}
 	o.Now = m.now
-	m.inner = mem.NewWith(o)
-	m.engine = blobtest.Faulty(m.inner, nil)
 	m.db = storetest.Open(t, dialect, store.Options{Now: m.now})
 	m.raw = storetest.SQL(t, m.db)
-	var err error
-	if m.location, err = m.db.EnsureLocation(t.Context(), "default"); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"near", "far"} {
+		x := &site{name: name, inner: mem.NewWith(o), publish: !o.NoPublish}
+		x.engine = blobtest.Faulty(x.inner, nil)
+		var err error
+		if x.id, err = m.db.EnsureLocation(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		m.sites = append(m.sites, x)
+		o.NoPublish = !o.NoPublish // engines are mixed
 	}
 	ns := storetest.Namespace(t, m.db)
 	m.repos = []gantry.RepoID{storetest.RepoIn(t, m.db, ns), storetest.RepoIn(t, m.db, ns), storetest.Repo(t, m.db)}
@@ -170,27 +183,64 @@ func (m *model) play(n uint64) {
 
 // advance moves the clock. A delete takes less than a day: that is assumed.
 func (m *model) advance(d time.Duration) {
-	held := m.engine.HeldDeletes()
+	held := 0
+	for _, x := range m.sites {
+		held += len(x.engine.HeldDeletes())
+	}
 	switch {
-	case len(held) > 0 && m.now().Add(d).Sub(m.heldAt) > 23*time.Hour:
-		m.must(m.engine.ReleaseDeletes(m.t.Context(), len(held)))
+	case held > 0 && m.now().Add(d).Sub(m.heldAt) > 23*time.Hour:
+		for _, x := range m.sites {
+			m.must(x.engine.ReleaseDeletes(m.t.Context(), len(x.engine.HeldDeletes())))
+		}
 		m.heldAt = m.now().Add(d)
-	case len(held) == 0:
+	case held == 0:
 		m.heldAt = m.now().Add(d)
 	}
 	m.ahead.Add(int64(d))
 }
 
-// tidy lets storage answer late, or at once.
+// tidy lets storage answer late, or at once, or not at all.
 func (m *model) tidy() {
-	switch m.rng.IntN(6) {
-	case 0:
-		m.engine.HoldDeletes()
-	case 1:
-		m.must(m.engine.ReleaseDeletes(m.t.Context(), -1))
-	case 2:
-		m.must(m.engine.ReleaseDeletes(m.t.Context(), 1))
+	for _, x := range m.sites {
+		switch m.rng.IntN(6) {
+		case 0:
+			x.engine.HoldDeletes()
+		case 1:
+			m.must(x.engine.ReleaseDeletes(m.t.Context(), -1))
+		case 2:
+			m.must(x.engine.ReleaseDeletes(m.t.Context(), 1))
+		}
+		x.away.Store(m.rng.IntN(5) == 0)
 	}
+}
+
+// goesTo is where an upload goes now, and whence it is copied back; nil when
+// all sites are away.
+func (m *model) goesTo() (to *site, back []int64) {
+	if !m.sites[0].away.Load() {
+		return m.sites[0], nil
+	}
+	if !m.sites[1].away.Load() {
+		return m.sites[1], []int64{m.sites[0].id}
+	}
+	return nil, nil
+}
+
+func (m *model) site(id int64) *site {
+	for _, x := range m.sites {
+		if x.id == id {
+			return x
+		}
+	}
+	m.t.Fatalf("there is no location %d", id)
+	return nil
+}
+
+func (m *model) ids() (all []int64) {
+	for _, x := range m.sites {
+		all = append(all, x.id)
+	}
+	return all
 }
 
 func (m *model) must(err error) {
@@ -221,19 +271,20 @@ func (m *model) check() {
 	for _, f := range flaws {
 		m.t.Errorf("step %d: %d rows break %q, such as %s", m.steps.Load(), f.Count, f.Check, f.Sample)
 	}
-	// Every blob that a repository shows can be read, whole.
-	m.rows(`SELECT DISTINCT b.digest, p.path FROM repo_blobs rb JOIN blobs b ON b.id = rb.blob_id JOIN placements p ON p.blob_id = b.id AND p.state = 'present'`,
+	// Every blob that a repository shows can be read, whole, wherever it is said to be.
+	m.rows(`SELECT DISTINCT b.digest, p.path, p.location_id FROM repo_blobs rb JOIN blobs b ON b.id = rb.blob_id JOIN placements p ON p.blob_id = b.id AND p.state = 'present'`,
 		func(rows *sql.Rows) error {
 			var bin []byte
 			var path string
-			if err := rows.Scan(&bin, &path); err != nil {
+			var location int64
+			if err := rows.Scan(&bin, &path, &location); err != nil {
 				return err
 			}
 			d := gantry.DigestFromBytes(bin)
 			if path == "" {
 				path = d.Key()
 			}
-			if got := m.read(path); gantry.FromBytes(got) != d {
+			if got := m.site(location).read(m, path); gantry.FromBytes(got) != d {
 				m.t.Errorf("step %d: the object %s of blob %s has %d other bytes", m.steps.Load(), path, d, len(got))
 			}
 			return nil
@@ -289,8 +340,8 @@ func (m *model) check() {
 	}
 }
 
-func (m *model) read(key string) []byte {
-	o, err := m.inner.Open(m.t.Context(), key)
+func (x *site) read(m *model, key string) []byte {
+	o, err := x.inner.Open(m.t.Context(), key)
 	if err != nil {
 		return nil
 	}
@@ -319,9 +370,13 @@ func (m *model) quiesce() {
 		clear(w.tags)
 		w.ended = nil
 	}
-	m.must(m.engine.ReleaseDeletes(ctx, -1))
-	c := content.NewCollector(content.CollectOptions{Store: m.db, Retention: modelRetention, Rate: 1_000_000,
-		Locations: []content.Location{{ID: m.location, Name: "default", Engine: m.engine}}})
+	var locations []content.Location
+	for _, x := range m.sites {
+		m.must(x.engine.ReleaseDeletes(ctx, -1))
+		m.must(m.db.SetLocationState(ctx, x.id, store.LocationActive))
+		locations = append(locations, content.Location{ID: x.id, Name: x.name, Engine: x.engine})
+	}
+	c := content.NewCollector(content.CollectOptions{Store: m.db, Retention: modelRetention, Rate: 1_000_000, Locations: locations})
 	for range 8 {
 		m.advance(9 * 24 * time.Hour)
 		if _, err := c.RunOnce(ctx); err != nil {
@@ -336,7 +391,7 @@ func (m *model) quiesce() {
 		}
 	}
 	for _, table := range []string{"tags", "manifests", "manifest_bodies", "manifest_blobs", "manifest_children", "repo_blobs", "ns_blobs",
-		"blobs", "placements", "uploads", "trash", "gc_reviews"} {
+		"blobs", "placements", "uploads", "trash", "gc_reviews", "copies"} {
 		if n := storetest.Get(m.t, m.db, "SELECT COUNT(*) FROM "+table); n != 0 {
 			m.t.Errorf("%d rows of %s are left", n, table)
 		}
@@ -344,8 +399,10 @@ func (m *model) quiesce() {
 	if n := storetest.Get(m.t, m.db, "SELECT SUM(bytes) FROM (SELECT bytes FROM usage_deltas UNION ALL SELECT bytes FROM usage_totals) u"); n != 0 {
 		m.t.Errorf("usage is %d at the end", n)
 	}
-	if keys := blobtest.Keys(m.t, m.inner, "", ""); len(keys) != 0 {
-		m.t.Errorf("%d objects are left, such as %s", len(keys), keys[0])
+	for _, x := range m.sites {
+		if keys := blobtest.Keys(m.t, x.inner, "", ""); len(keys) != 0 {
+			m.t.Errorf("%d objects are left at %s, such as %s", len(keys), x.name, keys[0])
+		}
 	}
 }
 
@@ -408,7 +465,13 @@ func (w *worker) step() {
 }
 
 func (w *worker) begin() op {
-	switch n := w.rng.IntN(100); {
+	switch n := w.rng.IntN(120); {
+	case n >= 118:
+		return w.evacuate
+	case n >= 112:
+		return w.follow
+	case n >= 100:
+		return w.copy
 	case n < 30:
 		return w.push()
 	case n < 40:
@@ -566,6 +629,11 @@ func (w *worker) put(p store.ManifestPut, sure time.Time, unsure bool) op {
 // upload is U1 to U6 for one blob.
 func (w *worker) upload(repo gantry.RepoID, data []byte, promise func(), then op) op {
 	d := gantry.FromBytes(data)
+	to, back := w.goesTo()
+	if to == nil {
+		w.note("no site")
+		return nil
+	}
 	var id [16]byte
 	binary.LittleEndian.PutUint64(id[:], w.rng.Uint64())
 	binary.LittleEndian.PutUint64(id[8:], w.rng.Uint64())
@@ -576,12 +644,12 @@ func (w *worker) upload(repo gantry.RepoID, data []byte, promise func(), then op
 	var commit, planned op
 	path, unplaced := "", false
 	drop := func() op { // U6
-		w.must(w.inner.Delete(w.ctx(), temp))
+		w.must(to.inner.Delete(w.ctx(), temp))
 		return then
 	}
 	planned = func() op { // U3
 		var err error
-		if plan, err = w.db.PlanCommit(w.ctx(), d, w.location); err != nil {
+		if plan, err = w.db.PlanCommit(w.ctx(), d, to.id); err != nil {
 			w.must(err)
 			return nil
 		}
@@ -590,12 +658,12 @@ func (w *worker) upload(repo gantry.RepoID, data []byte, promise func(), then op
 		switch {
 		case plan.Healthy:
 			return commit
-		case plan.Fenced || !w.publish:
+		case plan.Fenced || !to.publish:
 			path = temp
 			return commit
 		}
 		return func() op { // U4
-			if err := w.inner.Publish(w.ctx(), temp, d.Key()); err != nil {
+			if err := to.inner.Publish(w.ctx(), temp, d.Key()); err != nil {
 				if !gantry.Is(err, gantry.NotFound) { // swept
 					w.must(err)
 				}
@@ -609,8 +677,8 @@ func (w *worker) upload(repo gantry.RepoID, data []byte, promise func(), then op
 			w.note("too slow")
 			return nil
 		}
-		c, err := w.db.CommitBlob(w.ctx(), store.BlobCommit{Repo: repo, Digest: d, Size: int64(len(data)), Location: w.location,
-			Path: path, Unplaced: unplaced, Upload: uuid, Version: 1, Lease: modelLease})
+		c, err := w.db.CommitBlob(w.ctx(), store.BlobCommit{Repo: repo, Digest: d, Size: int64(len(data)), Location: to.id,
+			Path: path, Unplaced: unplaced, Upload: uuid, Version: 1, Lease: modelLease, Wanted: back})
 		switch {
 		case errors.Is(err, store.ErrKeyFenced):
 			w.note("fenced")
@@ -634,9 +702,9 @@ func (w *worker) upload(repo gantry.RepoID, data []byte, promise func(), then op
 		return drop
 	}
 	return func() op { // U1, U2
-		_, err := w.db.CreateUpload(w.ctx(), store.Upload{UUID: uuid, Repo: repo, Location: w.location, Path: temp, Algorithm: gantry.SHA256})
+		_, err := w.db.CreateUpload(w.ctx(), store.Upload{UUID: uuid, Repo: repo, Location: to.id, Path: temp, Algorithm: gantry.SHA256})
 		w.must(err)
-		u, err := w.inner.Upload(w.ctx(), temp, 0, nil)
+		u, err := to.inner.Upload(w.ctx(), temp, 0, nil)
 		if err != nil {
 			w.must(err)
 			return nil
@@ -730,7 +798,7 @@ func (w *worker) collect() op {
 
 // trash is G4, with pauses.
 func (w *worker) trash() op {
-	due, err := w.db.TrashDue(w.ctx(), []int64{w.location}, 1+w.rng.IntN(10))
+	due, err := w.db.TrashDue(w.ctx(), w.ids(), 1+w.rng.IntN(10))
 	w.must(err)
 	claimed := w.now()
 	var done []store.Trashed
@@ -743,10 +811,14 @@ func (w *worker) trash() op {
 		}
 		d := due[i]
 		i++
-		if d.Upload {
-			w.must(w.engine.Abort(w.ctx(), d.Path, d.State))
+		x := w.site(d.Location)
+		if x.away.Load() {
+			return next // it is claimed again later
 		}
-		w.must(w.engine.Delete(w.ctx(), d.Path))
+		if d.Upload {
+			w.must(x.engine.Abort(w.ctx(), d.Path, d.State))
+		}
+		w.must(x.engine.Delete(w.ctx(), d.Path))
 		w.note("objects gone")
 		done = append(done, d)
 		return next
@@ -755,7 +827,8 @@ func (w *worker) trash() op {
 }
 
 func (w *worker) relocate() op {
-	all, _, err := w.db.Relocations(w.ctx(), w.location, 0, 100)
+	x := w.sites[w.rng.IntN(len(w.sites))]
+	all, _, err := w.db.Relocations(w.ctx(), x.id, 0, 100)
 	w.must(err)
 	if len(all) == 0 {
 		return nil
@@ -772,10 +845,10 @@ func (w *worker) relocate() op {
 		}
 		return nil
 	}
-	if !w.publish {
+	if !x.publish {
 		return func() op {
-			data := w.read(r.Path)
-			u, err := w.inner.Upload(w.ctx(), r.Digest.Key(), 0, nil)
+			data := x.read(w.model, r.Path)
+			u, err := x.inner.Upload(w.ctx(), r.Digest.Key(), 0, nil)
 			if err != nil || gantry.FromBytes(data) != r.Digest {
 				w.must(err)
 				return nil
@@ -790,7 +863,7 @@ func (w *worker) relocate() op {
 		}
 	}
 	return func() op {
-		if err := w.inner.Publish(w.ctx(), r.Path, r.Digest.Key()); err != nil {
+		if err := x.inner.Publish(w.ctx(), r.Path, r.Digest.Key()); err != nil {
 			if !gantry.Is(err, gantry.NotFound) {
 				w.must(err)
 			}
@@ -801,9 +874,10 @@ func (w *worker) relocate() op {
 }
 
 func (w *worker) adopt() op {
+	x := w.sites[w.rng.IntN(len(w.sites))]
 	var keys []string
 	before := w.now().Add(-24 * time.Hour)
-	for info, err := range w.inner.List(w.ctx(), "", "") {
+	for info, err := range x.inner.List(w.ctx(), "", "") {
 		if err != nil {
 			w.must(err)
 			return nil
@@ -816,7 +890,7 @@ func (w *worker) adopt() op {
 		return nil
 	}
 	return func() op {
-		unknown, err := w.db.UnknownKeys(w.ctx(), w.location, keys)
+		unknown, err := w.db.UnknownKeys(w.ctx(), x.id, keys)
 		w.must(err)
 		if len(unknown) == 0 {
 			return nil
@@ -825,11 +899,11 @@ func (w *worker) adopt() op {
 		return func() op {
 			d, ok := gantry.DigestFromKey(key)
 			if !ok {
-				w.must(w.engine.Delete(w.ctx(), key))
+				w.must(x.engine.Delete(w.ctx(), key))
 				w.note("orphans gone")
 				return nil
 			}
-			data, began := w.read(key), w.now()
+			data, began := x.read(w.model, key), w.now()
 			if gantry.FromBytes(data) != d {
 				return nil // deleted meanwhile
 			}
@@ -837,7 +911,7 @@ func (w *worker) adopt() op {
 				if w.now().Sub(began) >= time.Hour {
 					return nil
 				}
-				ok, err := w.db.Adopt(w.ctx(), w.location, key, d, int64(len(data)))
+				ok, err := w.db.Adopt(w.ctx(), x.id, key, d, int64(len(data)))
 				w.must(err)
 				if ok {
 					w.note("adopted")
@@ -846,4 +920,139 @@ func (w *worker) adopt() op {
 			}
 		}
 	}
+}
+
+// follow makes wanted at all sites what was pushed, or what is missing.
+func (w *worker) follow() op {
+	if w.rng.IntN(3) == 0 {
+		f, err := w.db.WantMissing(w.ctx(), w.ids(), gantry.BlobID(w.rng.IntN(30)), 1+w.rng.IntN(20))
+		w.must(err)
+		w.mu.Lock()
+		w.counts["wanted"] += f.Wanted
+		w.mu.Unlock()
+		return nil
+	}
+	_, err := w.db.Sequence(w.ctx())
+	w.must(err)
+	n, _, err := w.db.WantPushed(w.ctx(), w.ids(), 1+w.rng.IntN(50))
+	w.must(err)
+	w.mu.Lock()
+	w.counts["wanted"] += n
+	w.mu.Unlock()
+	return nil
+}
+
+// copy is REPLICATE, with pauses.
+func (w *worker) copy() op {
+	x := w.sites[w.rng.IntN(len(w.sites))]
+	if x.away.Load() {
+		return nil
+	}
+	claimed, err := w.db.ClaimCopies(w.ctx(), x.id, 20*time.Minute, 0, 1+w.rng.IntN(3))
+	w.must(err)
+	var next op
+	i := 0
+	next = func() op {
+		if i == len(claimed) {
+			return nil
+		}
+		c := claimed[i]
+		i++
+		return w.copyOne(x, c, next)
+	}
+	return next
+}
+
+func (w *worker) copyOne(x *site, c store.Copy, then op) op {
+	fail := func(why string) op {
+		w.must(w.db.FailCopy(w.ctx(), c, time.Minute, why))
+		w.note("copies failed")
+		return then
+	}
+	var data []byte
+	for _, p := range c.Places {
+		from := w.site(p.Location)
+		key := p.Path
+		if key == "" {
+			key = c.Digest.Key()
+		}
+		if b := from.read(w.model, key); !from.away.Load() && gantry.FromBytes(b) == c.Digest {
+			data = b
+			break
+		}
+	}
+	if data == nil {
+		return fail("no source")
+	}
+	temp := fmt.Sprintf("uploads/copy-%x", w.rng.Uint64())
+	return func() op {
+		if x.away.Load() {
+			return fail("away")
+		}
+		began := w.now()
+		u, err := x.inner.Upload(w.ctx(), temp, 0, nil)
+		if err != nil {
+			w.must(err)
+			return nil
+		}
+		_, err = u.Write(data)
+		w.must(errors.Join(err, u.Complete(w.ctx()), u.Close()))
+		path := temp
+		var commit op
+		commit = func() op {
+			if took := w.now().Sub(began); path == "" && took >= time.Hour || took >= 12*time.Hour {
+				return fail("too slow")
+			}
+			done, err := w.db.CopyDone(w.ctx(), c, path)
+			if errors.Is(err, store.ErrKeyFenced) && path == "" {
+				w.note("copies fenced")
+				path = temp
+				return commit
+			}
+			w.must(err)
+			if done {
+				w.note("copied")
+			}
+			if path == "" || !done {
+				w.must(x.inner.Delete(w.ctx(), temp))
+			}
+			return then
+		}
+		if c.Fenced || !x.publish {
+			return commit
+		}
+		return func() op {
+			if err := x.inner.Publish(w.ctx(), temp, c.Digest.Key()); err != nil {
+				if !gantry.Is(err, gantry.NotFound) { // swept
+					w.must(err)
+				}
+				return fail("swept")
+			}
+			path = ""
+			return commit
+		}
+	}
+}
+
+// evacuate takes from the far site what the near one has, with pauses, and
+// lets it take objects again at the end.
+func (w *worker) evacuate() op {
+	near, far := w.sites[0], w.sites[1]
+	w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationDraining))
+	after := gantry.BlobID(0)
+	var next op
+	next = func() op {
+		out, err := w.db.Evacuate(w.ctx(), store.Evacuation{Location: far.id, Targets: []int64{near.id}}, after, 1+w.rng.IntN(10))
+		w.must(err)
+		w.mu.Lock()
+		w.counts["evacuated"] += out.Left
+		w.mu.Unlock()
+		if out.Last == after {
+			w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationActive))
+			return nil
+		}
+		after = out.Last
+		return next
+	}
+	return next
 }

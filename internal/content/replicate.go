@@ -284,6 +284,8 @@ func (r *Replicator) copy(ctx context.Context, l Location, c store.Copy) (done b
 	if err != nil {
 		return false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, commitWithin)
+	defer cancel()
 	done, err = r.o.Store.CopyDone(ctx, c, path)
 	if errors.Is(err, store.ErrKeyFenced) && path == "" {
 		// The key went into the trash meanwhile. The bytes are at temp too.

@@ -130,7 +130,12 @@ var edgeChecks = []struct{ name, from string }{
 	{"a blob that a repository holds has a healthy placement", `SELECT rb.repo_id, rb.blob_id FROM repo_blobs rb WHERE
 		NOT EXISTS (SELECT 1 FROM placements p WHERE p.blob_id = rb.blob_id AND p.state IN ('present', 'suspect'))`},
 	{"a placement's blob is there", `SELECT p.blob_id, p.location_id FROM placements p WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = p.blob_id)`},
-	{fencedKeys, `SELECT p.blob_id, p.location_id FROM placements p JOIN trash x ON x.location_id = p.location_id AND x.path = p.path WHERE p.path <> ''`},
+	{"a copy that is to be made has its blob's wanted placement", `SELECT c.blob_id, c.location_id FROM copies c WHERE
+		NOT EXISTS (SELECT 1 FROM placements p WHERE p.blob_id = c.blob_id AND p.location_id = c.location_id)`},
+	{"a wanted placement is to be copied", `SELECT p.blob_id, p.location_id FROM placements p WHERE p.state = 'wanted' AND
+		NOT EXISTS (SELECT 1 FROM copies c WHERE c.blob_id = p.blob_id AND c.location_id = p.location_id)`},
+	{fencedKeys, `SELECT p.blob_id, p.location_id FROM placements p JOIN trash x ON x.location_id = p.location_id AND x.path = p.path
+		WHERE p.path <> '' AND p.state <> 'wanted'`},
 	{"the usage of a repository is the size of its linked blobs", `SELECT r.id, r.ns_id FROM repositories r WHERE
 		COALESCE((SELECT SUM(rb.size) FROM repo_blobs rb WHERE rb.repo_id = r.id AND rb.linked > 0), 0) <>
 		COALESCE((SELECT SUM(d.bytes) FROM usage_deltas d WHERE d.ns_id = r.ns_id AND d.repo_id = r.id), 0) +
@@ -141,6 +146,7 @@ var edgeChecks = []struct{ name, from string }{
 		COALESCE((SELECT SUM(u.bytes) FROM usage_totals u WHERE u.ns_id = a.id AND u.repo_id = 0), 0)`},
 }
 
+// fencedKeys leaves out what is only wanted: CopyDone looks at the trash.
 const fencedKeys = "no placement's key is in the trash"
 
 // fencedCanonical is the check of fencedKeys for canonical keys, which SQL
@@ -172,7 +178,7 @@ func (t *tx) fencedCanonical(ctx context.Context) (f Flaw, err error) {
 				f.Count++
 				f.Sample = fmt.Sprintf("%d, %d", id, location)
 				return err
-			}, `SELECT p.blob_id FROM placements p JOIN blobs b ON b.id = p.blob_id WHERE p.location_id = ? AND p.path = '' AND b.digest IN `+in, args...); err != nil {
+			}, `SELECT p.blob_id FROM placements p JOIN blobs b ON b.id = p.blob_id WHERE p.location_id = ? AND p.path = '' AND p.state <> 'wanted' AND b.digest IN `+in, args...); err != nil {
 				return f, err
 			}
 		}
