@@ -217,6 +217,16 @@ func (k *Keys) Seal(column, row, plain string) (string, error) {
 	return sealedPrefix + fk.id + "$" + base64.StdEncoding.EncodeToString(sealed), nil
 }
 
+// DatabaseKeyIDs returns the ids of the DATABASE_SECRET_KEYs that Open knows,
+// as they stand in what they sealed.
+func (k *Keys) DatabaseKeyIDs() []string {
+	ids := make([]string, 0, len(k.database))
+	for _, fk := range k.database {
+		ids = append(ids, fk.id)
+	}
+	return ids
+}
+
 // The forms of a sealed field.
 const (
 	sealedPrefix = "g1$"

@@ -16,7 +16,8 @@ import (
 
 // NewPgBouncer starts pgbouncer in transaction mode in front of the PostgreSQL
 // whose socket is in the folder, until the test ends, and returns its address,
-// as host:port. Every user is let in, to every database. settings are lines of
+// as host:port. Everybody is let in, as postgres, to every
+// database. settings are lines of
 // its [pgbouncer] section, over those that are there.
 func NewPgBouncer(t testing.TB, socketDir string, port int, settings ...string) (addr string) {
 	t.Helper()
@@ -51,7 +52,7 @@ func StartPgBouncer(socketDir string, port int, settings ...string) (addr string
 		return "", nil, err
 	}
 	lines := append([]string{
-		"[databases]", fmt.Sprintf("* = host=%s port=%d", socketDir, port),
+		"[databases]", fmt.Sprintf("* = host=%s port=%d user=postgres", socketDir, port),
 		"[pgbouncer]", "listen_addr = 127.0.0.1", "listen_port = " + strconv.Itoa(listen), "unix_socket_dir =", "auth_type = any",
 		"pool_mode = transaction", "default_pool_size = 10", "max_client_conn = 500", "server_reset_query_always = 0",
 	}, settings...)

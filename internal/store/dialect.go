@@ -111,7 +111,7 @@ var dialects = map[string]*dialect{
 				// too many connections; an idle transaction.
 				return strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") || e.Code == "53300" || e.Code == "25P03"
 			}
-			return netLost(err) || pgconn.SafeToRetry(err) // such as a connection that broke between two statements
+			return netLost(err) || errors.Is(err, pgconn.ErrConnClosed)
 		},
 		demoted: func(err error) bool { return pgCode(err) == "25006" },
 		full:    func(err error) bool { return pgCode(err) == "53100" },

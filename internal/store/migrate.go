@@ -26,6 +26,13 @@ var migrationFiles embed.FS
 // may call it at once: one works, the others wait. A schema that is more than
 // one version newer than this program's newest is refused; see CheckSchema.
 func (db *DB) Migrate(ctx context.Context) error {
+	if err := db.migrate(ctx); err != nil {
+		return err
+	}
+	return db.notACopy(ctx)
+}
+
+func (db *DB) migrate(ctx context.Context) error {
 	unlock, err := db.migrationLock(ctx)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -65,7 +72,7 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	if has == 0 || has < newest-1 {
 		return fmt.Errorf("check schema: the database has version %d and this program needs %d: migrate it first", has, max(newest-1, 1))
 	}
-	return nil
+	return db.notACopy(ctx)
 }
 
 func tooNew(ctx context.Context, p *goose.Provider) error {
@@ -241,7 +248,7 @@ func (db *DB) migrationLock(ctx context.Context) (unlock func(), err error) {
 		}
 	}()
 	if db.d.name == "postgres" {
-		t, err := pool.BeginTx(ctx, nil)
+		t, err := pool.BeginTx(context.WithoutCancel(ctx), nil) // which ends in unlock, not with ctx
 		if err != nil {
 			return nil, err
 		}

@@ -47,6 +47,7 @@ func (u *uri) mysql(roots *x509.CertPool, l limits) (*mysql.Config, error) {
 	cfg.ClientFoundRows = true
 	cfg.Timeout = d.connect
 	cfg.DialFunc = d.DialContext
+	cfg.Logger = &mysql.NopLogger{} // what it would say is in the errors, too
 	if l.statement > 0 {
 		cfg.ReadTimeout, cfg.WriteTimeout = l.statement+slack, l.statement+slack
 	}

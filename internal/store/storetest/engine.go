@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func newSQLite() *engine {
 func newPostgres() *engine {
 	e := &engine{}
 	var admin *sql.DB
-	var dir string
+	var dir, pooler string
 	address := func(database string) string {
 		return "postgresql://postgres@/" + database + "?host=" + url.QueryEscape(dir)
 	}
@@ -97,7 +98,11 @@ func newPostgres() *engine {
 		if _, err := admin.ExecContext(context.Background(), "CREATE DATABASE gantry_template TEMPLATE template0"); err != nil {
 			return err
 		}
-		return migrate(address("gantry_template"))
+		if err := migrate(address("gantry_template")); err != nil || os.Getenv(ThroughPgBouncer) == "" {
+			return err
+		}
+		pooler, _, err = servertest.StartPgBouncer(dir, 5432)
+		return err
 	}
 	e.create = func(_ func() string, migrated bool) (string, func(context.Context) error, error) {
 		e.mu.Lock()
@@ -109,7 +114,11 @@ func newPostgres() *engine {
 		if _, err := admin.ExecContext(context.Background(), "CREATE DATABASE "+n+" TEMPLATE "+from); err != nil {
 			return "", nil, err
 		}
-		return address(n), func(ctx context.Context) error {
+		uri := address(n)
+		if pooler != "" {
+			uri = "postgresql://postgres@" + pooler + "/" + n + "?transaction_pooling=true"
+		}
+		return uri, func(ctx context.Context) error {
 			_, err := admin.ExecContext(ctx, "DROP DATABASE "+n+" WITH (FORCE)")
 			return err
 		}, nil
@@ -191,7 +200,7 @@ func raw(address string) (*sql.DB, error) {
 	case "sqlite":
 		return sql.Open("sqlite", "file:"+(&url.URL{Path: strings.TrimPrefix(address, "sqlite:///")}).EscapedPath()+"?_pragma=busy_timeout(10000)")
 	case "postgresql":
-		return sql.Open("pgx", address)
+		return sql.Open("pgx", strings.Replace(address, "transaction_pooling=true", "default_query_exec_mode=exec", 1))
 	case "mysql+pymysql":
 		cfg := mysql.NewConfig()
 		cfg.User, cfg.Net, cfg.Addr = u.User.Username(), "unix", u.Query().Get("unix_socket")

@@ -31,6 +31,10 @@ const (
 	MariaDB  = "mariadb"
 )
 
+// ThroughPgBouncer names an environment variable: where it is set, tests of
+// this process reach PostgreSQL through pgbouncer in transaction mode.
+const ThroughPgBouncer = "GANTRY_TEST_PGBOUNCER"
+
 // Dialects returns the databases that Each runs on.
 func Dialects() []string { return []string{SQLite, Postgres, MariaDB} }
 
