@@ -45,9 +45,13 @@ func TestMain(m *testing.M) {
 // killServer serves the data folder, hours ahead of the real clock, until it
 // is killed. Once it is told to, its storage fails now and then.
 func killServer(data string) error {
-	ahead, err := time.ParseDuration(os.Getenv("GANTRY_KILL_AHEAD"))
-	if err != nil {
-		return err
+	var now func() time.Time // nil: the usual one
+	if text := os.Getenv("GANTRY_KILL_AHEAD"); text != "" {
+		ahead, err := time.ParseDuration(text)
+		if err != nil {
+			return err
+		}
+		now = func() time.Time { return time.Now().Add(ahead) }
 	}
 	faulty := make(chan struct{})
 	faults := func(op blobfs.Op, _ string) error {
@@ -66,7 +70,7 @@ func killServer(data string) error {
 	}
 	s, err := Start(context.Background(), Options{Data: data, Listen: "127.0.0.1:0", Metrics: Off, Environ: os.Environ(),
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})),
-		now:    func() time.Time { return time.Now().Add(ahead) },
+		now:    now,
 		faults: faults})
 	if err != nil {
 		return err
@@ -148,14 +152,7 @@ func (w *killWorld) start(killAfter time.Duration) *life {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	l := &life{cmd: cmd, stdin: stdin, out: bufio.NewScanner(out)}
+	l := w.run(cmd, stdin)
 	if killAfter > 0 {
 		time.AfterFunc(killAfter, func() { _ = cmd.Process.Kill() }) // it has ended, at worst
 	}
@@ -173,6 +170,34 @@ func (w *killWorld) start(killAfter time.Duration) *life {
 	if killAfter == 0 {
 		w.t.Fatal("the server does not start")
 	}
+	return nil
+}
+
+// run starts a process.
+func (w *killWorld) run(cmd *exec.Cmd, stdin io.WriteCloser) *life {
+	w.t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return &life{cmd: cmd, stdin: stdin, out: bufio.NewScanner(out)}
+}
+
+// begin starts a process and waits until it is ready.
+func (w *killWorld) begin(cmd *exec.Cmd, stdin io.WriteCloser) *life {
+	w.t.Helper()
+	l := w.run(cmd, stdin)
+	if l.out.Scan() {
+		if addr, ok := strings.CutPrefix(l.out.Text(), "ready "); ok {
+			l.base = "http://" + addr
+			return l
+		}
+	}
+	l.kill()
+	w.t.Fatal("the server does not start")
 	return nil
 }
 

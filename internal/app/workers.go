@@ -82,6 +82,7 @@ func (s *Server) beats(ctx context.Context) {
 			s.log.WarnContext(ctx, "heartbeat", "error", err)
 		}
 		alive = true
+		s.auth.LearnKeys(ctx) // of who has come
 	})
 	if alive {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -179,7 +179,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if err := s.startSigning(ctx); err != nil {
 		return nil, err
 	}
-	s.learnKeys(ctx)
+	s.LearnKeys(ctx)
 	return s, nil
 }
 
@@ -219,7 +219,7 @@ func (s *Service) Tick(ctx context.Context) {
 	if err := s.renew(ctx); err != nil {
 		s.log.ErrorContext(ctx, "renew the signing key", "error", err)
 	}
-	s.learnKeys(ctx)
+	s.LearnKeys(ctx)
 	s.saveUsed(ctx, false)
 	s.freshRanks(ctx)
 	s.saveTokensUsed(ctx, false)

@@ -119,9 +119,10 @@ func (s *Service) startMemories() {
 	s.memory.keys.Store(&map[string]knownKey{})
 }
 
-// learnKeys reads the keys of all instances, so that a token that one of them
-// issued is known here when the database is away.
-func (s *Service) learnKeys(ctx context.Context) {
+// LearnKeys reads the keys of all instances, so that a token that one of them
+// issued is known here when the database is away. Tick does it each minute; an
+// instance that starts between two calls is not known yet.
+func (s *Service) LearnKeys(ctx context.Context) {
 	if s.store.Exclusive() || s.opts.NoTokens {
 		return
 	}
@@ -142,7 +143,7 @@ func (s *Service) learnKeys(ctx context.Context) {
 	s.memory.keys.Store(&keys)
 }
 
-// rememberKey adds a key to those that learnKeys read.
+// rememberKey adds a key to those that LearnKeys read.
 func (s *Service) rememberKey(kid string, k knownKey) {
 	for {
 		old := s.memory.keys.Load()
