@@ -185,11 +185,11 @@ func openSide(ctx context.Context, o Options) (s *side, err error) {
 	return s, nil
 }
 
-// Copy copies one database into another, which must be empty, or hold a copy
+// CopyDatabase copies one database into another, which must be empty, or hold a copy
 // that was interrupted, and then compares both. The schema of the source must
 // be this program's; the target gets it. Ids stay, and new ones go on where
 // the source was.
-func Copy(ctx context.Context, o CopyOptions) (c Copied, err error) {
+func CopyDatabase(ctx context.Context, o CopyOptions) (c Copied, err error) {
 	if o.Progress == nil {
 		o.Progress = func(CopiedTable) {}
 	}

@@ -46,7 +46,7 @@ func TestCopy(t *testing.T) {
 		target := storetest.EmptyURI(t, to)
 		what := fmt.Sprintf("step %d, to %s", i, to)
 		o := store.CopyOptions{From: store.Options{URI: from}, To: store.Options{URI: target}}
-		c, err := store.Copy(ctx, o)
+		c, err := store.CopyDatabase(ctx, o)
 		if err != nil || !c.Equal || c.Restart || len(c.Tables) < 30 {
 			t.Fatalf("%s: %+v, %v", what, c, err)
 		}
@@ -58,11 +58,11 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%s: the id %d is given again, after %d", what, id, last)
 		}
 		last = storetest.Get(t, copied, `SELECT MAX(id) FROM accounts`)
-		if _, err := store.Copy(ctx, o); err == nil || !strings.Contains(err.Error(), "not empty") {
+		if _, err := store.CopyDatabase(ctx, o); err == nil || !strings.Contains(err.Error(), "not empty") {
 			t.Errorf("%s: into a database with content: %v", what, err)
 		}
 		o.CheckOnly = true
-		if c, err := store.Copy(ctx, o); err != nil || c.Equal {
+		if c, err := store.CopyDatabase(ctx, o); err != nil || c.Equal {
 			t.Errorf("%s: a row was added, and the check finds both equal: %v", what, err)
 		}
 		from = target
@@ -78,7 +78,7 @@ func TestCopy(t *testing.T) {
 				stop()
 			}
 		}}
-		if _, err := store.Copy(half, o); !errors.Is(err, context.Canceled) {
+		if _, err := store.CopyDatabase(half, o); !errors.Is(err, context.Canceled) {
 			t.Errorf("interrupted, to %s: %v", to, err)
 		}
 		served := storetest.Open(t, to, store.Options{URI: target})
@@ -87,11 +87,11 @@ func TestCopy(t *testing.T) {
 				t.Errorf("%s of half a copy on %s: %v", name, to, err)
 			}
 		}
-		if _, err := store.Copy(ctx, store.CopyOptions{From: store.Options{URI: target}, To: store.Options{URI: storetest.EmptyURI(t, storetest.SQLite)}}); err == nil {
+		if _, err := store.CopyDatabase(ctx, store.CopyOptions{From: store.Options{URI: target}, To: store.Options{URI: storetest.EmptyURI(t, storetest.SQLite)}}); err == nil {
 			t.Errorf("half a copy on %s is copied", to)
 		}
 		o.Progress = nil
-		if c, err := store.Copy(ctx, o); err != nil || !c.Equal || !c.Restart {
+		if c, err := store.CopyDatabase(ctx, o); err != nil || !c.Equal || !c.Restart {
 			t.Errorf("again, to %s: %+v, %v", to, c, err)
 		}
 		if err := served.CheckSchema(ctx); err != nil {
