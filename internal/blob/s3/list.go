@@ -144,15 +144,17 @@ func (e *Engine) uploads(ctx context.Context, prefix string) iter.Seq2[begun, er
 			if !aws.ToBool(page.IsTruncated) {
 				return
 			}
+			// By the key alone: an upload that is aborted meanwhile is no marker any
+			// more. Of several uploads of one key some may wait for the next time.
 			marker, err := decode(aws.ToString(page.NextKeyMarker), page.EncodingType)
-			if err == nil && marker == aws.ToString(in.KeyMarker) && aws.ToString(page.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker) {
+			if err == nil && marker <= aws.ToString(in.KeyMarker) {
 				err = errors.New("the service does not say how its listing goes on")
 			}
 			if err != nil {
 				yield(begun{}, e.failed(ctx, "list uploads", prefix, err))
 				return
 			}
-			in.KeyMarker, in.UploadIdMarker = aws.String(marker), page.NextUploadIdMarker
+			in.KeyMarker = aws.String(marker)
 		}
 	}
 }

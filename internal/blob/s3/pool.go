@@ -29,9 +29,9 @@ const (
 	// idlePart is how long a part may have got no byte before its memory is
 	// given to those who wait: slow clients hold up nobody.
 	idlePart = time.Second
-	// stuckAfter is how long nothing may move before one of those who wait
-	// gives up the little that it holds.
-	stuckAfter = time.Second
+	// stuckAfter is how long nothing may move before some of those who wait
+	// give up the little that they hold.
+	stuckAfter = 500 * time.Millisecond
 )
 
 // memory is the pool of this process.
@@ -40,9 +40,12 @@ var memory = newPool(poolSize / blockSize)
 // errPark tells who waits for room to put away what it holds and wait on.
 var errPark = fmt.Errorf("park")
 
-// A pool is memory for parts, in blocks. Who waits is served in order.
+// A pool is memory for parts, in blocks. Who waits is served in order: first
+// those who have begun a part, for it is parts that end which free memory, then
+// those who begin one. A quarter is kept for the former.
 type pool struct {
 	total  int
+	kept   int       // blocks that nobody begins a part with
 	blocks sync.Pool // of *[blockSize]byte
 
 	mu     sync.Mutex
@@ -62,11 +65,11 @@ type waiter struct {
 	ready chan struct{} // closed when it has its blocks
 	park  chan struct{} // closed when it shall park
 	asked bool
-	holds bool // it holds blocks that can be parked
+	begun bool // it has begun the part: it holds blocks, or has parked them
 }
 
 func newPool(blocks int) *pool {
-	p := &pool{total: blocks, free: blocks, least: blocks, users: map[*upload]struct{}{}}
+	p := &pool{total: blocks, kept: blocks / 4, free: blocks, least: blocks, users: map[*upload]struct{}{}}
 	p.blocks.New = func() any { return new([blockSize]byte) }
 	return p
 }
@@ -90,14 +93,15 @@ func (p *pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, 
 	if n > p.total {
 		return nil, fmt.Errorf("a part of %d blocks is larger than the pool", n)
 	}
+	w := &waiter{u: u, n: n, since: time.Now(), ready: make(chan struct{}), park: make(chan struct{}), begun: len(u.cur.blocks) > 0 || u.parked != nil}
 	p.mu.Lock()
-	if len(p.queue) == 0 && p.free >= n {
+	if len(p.queue) == 0 && p.fits(w) {
 		p.grant(n)
 		p.mu.Unlock()
 		return p.make(n), nil
 	}
-	w := &waiter{u: u, n: n, since: time.Now(), ready: make(chan struct{}), park: make(chan struct{}), holds: len(u.cur.blocks) > 0}
 	p.queue = append(p.queue, w)
+	p.serve()
 	if !p.tended {
 		p.tended = true
 		go p.tend()
@@ -160,12 +164,32 @@ func (p *pool) grant(n int) {
 	p.moved = time.Now()
 }
 
+// fits reports whether there is room for w; mu is held. Where all is free, any
+// part may begin.
+func (p *pool) fits(w *waiter) bool {
+	if w.begun || p.free == p.total {
+		return w.n <= p.free
+	}
+	return w.n <= p.free-p.kept
+}
+
+// next returns the index of the one who is served next, or -1; mu is held.
+func (p *pool) next() int {
+	for i, w := range p.queue {
+		if w.begun {
+			return i
+		}
+	}
+	return len(p.queue[:min(len(p.queue), 1)]) - 1
+}
+
 // serve gives those who wait what is free, in order; mu is held.
 func (p *pool) serve() {
-	for len(p.queue) > 0 && p.queue[0].n <= p.free {
-		p.grant(p.queue[0].n)
-		close(p.queue[0].ready)
-		p.queue = p.queue[1:]
+	for i := p.next(); i >= 0 && p.fits(p.queue[i]); i = p.next() {
+		w := p.queue[i]
+		p.grant(w.n)
+		close(w.ready)
+		p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
 	}
 }
 
@@ -190,18 +214,21 @@ func (p *pool) tend() {
 				idlest, since = u, idle
 			}
 		}
-		stuck := idlest == nil && time.Since(p.moved) > stuckAfter && time.Since(p.queue[0].since) > stuckAfter
-		for i := len(p.queue) - 1; stuck && i >= 0; i-- {
+		first := p.queue[p.next()]
+		need := first.n - p.free
+		if idlest != nil || time.Since(p.moved) < stuckAfter || time.Since(first.since) < stuckAfter {
+			need = 0
+		}
+		for i := len(p.queue) - 1; need > 0 && i >= 0; i-- {
 			w := p.queue[i]
-			if i == 0 && len(p.queue) > 1 || !w.holds {
-				continue // the first one shall come out of it
+			held := len(w.u.cur.blocks) // it waits, and does not change it
+			if w == first || w.asked || held == 0 {
+				continue
 			}
-			if !w.asked {
-				w.asked = true
-				p.parks++
-				close(w.park)
-				break
-			}
+			w.asked = true
+			need -= held
+			p.parks++
+			close(w.park)
 		}
 		p.mu.Unlock()
 		if idlest != nil && idlest.parkIdle() {

@@ -134,7 +134,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.MaxCopy <= 0 || o.MaxCopy > copyLimit {
 		o.MaxCopy = copyLimit
 	}
-	o.MaxCopy = max(o.MaxCopy, minPart)
+	o.MaxCopy = max(o.MaxCopy, 2*minPart) // halves of it are large enough
 	if o.MaxObject <= 0 {
 		o.MaxObject = 20 << 30
 	}

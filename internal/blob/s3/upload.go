@@ -61,10 +61,13 @@ type upload struct {
 	parked  *tail      // the bytes of that part, where they are not in memory; cur is empty then
 	tails   []tail     // all that this session made or took over, the newest last
 	stored  *tail      // of the last Sync, if nothing was written since
-	vouched bool       // a Sync has succeeded, here or before
-	seq     int
-	err     error // what every further call answers
-	closed  bool
+	vouched struct {
+		id    string // the multipart upload that the last Sync vouches for
+		tails int    // how many of tails it, and those before it, need
+	}
+	seq    int
+	err    error // what every further call answers
+	closed bool
 
 	slots chan struct{} // one for each part on its way
 	gone  sync.WaitGroup
@@ -129,7 +132,7 @@ func (u *upload) resume(ctx context.Context, offset int64, s state) error {
 		u.parked, u.stored = s.Tail, s.Tail
 		u.tails = append(u.tails, *s.Tail)
 	}
-	u.vouched = true
+	u.vouched.id, u.vouched.tails = u.id, len(u.tails)
 	return nil
 }
 
@@ -505,7 +508,7 @@ func (u *upload) sync(ctx context.Context) ([]byte, error) {
 			s.Old = append(s.Old, t.Name)
 		}
 	}
-	u.vouched = true
+	u.vouched.id, u.vouched.tails = u.id, len(u.tails)
 	return s.marshal()
 }
 
@@ -637,12 +640,12 @@ func (u *upload) Close() error {
 	u.gone.Wait()
 	u.e.pool.give(u.cur.blocks)
 	u.cur = buffer{}
-	if completed || u.vouched {
+	if completed {
 		return nil
 	}
-	// Nobody can go on with it.
-	u.e.removeTails(u.key, u.tails...)
-	if u.id != "" {
+	// What came after the last Sync nobody can go on with.
+	u.e.removeTails(u.key, u.tails[min(u.vouched.tails, len(u.tails)):]...)
+	if u.id != u.vouched.id {
 		u.e.later(func(ctx context.Context) {
 			if err := u.e.abortUpload(ctx, u.key, u.id); err != nil {
 				u.e.log.WarnContext(ctx, "abort an upload", "location", u.e.o.Location, "key", u.key, "error", err) // Sweep finds it
