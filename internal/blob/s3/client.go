@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
@@ -88,10 +89,6 @@ func newTransport(o Options) *transport {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
-
-// WithTransportOptions is what the SDK asks for where AWS_CA_BUNDLE is set. The
-// authorities are those of Options.RootCAs alone.
-func (t *transport) WithTransportOptions(...func(*http.Transport)) aws.HTTPClient { return t }
 
 type waitKey struct{}
 
@@ -193,7 +190,12 @@ func newClient(ctx context.Context, o Options, t *transport) (*s3.Client, error)
 		creds = credentials.NewStaticCredentialsProvider(o.Credentials.AccessKey, o.Credentials.SecretKey, o.Credentials.SessionToken)
 	}
 	if creds == nil || o.Credentials.RoleARN != "" {
-		load := []func(*config.LoadOptions) error{config.WithHTTPClient(t), config.WithRetryer(newRetryer)}
+		// Token services are asked by the SDK's own client, which also follows
+		// AWS_CA_BUNDLE.
+		client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+		})
+		load := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithRetryer(newRetryer)}
 		if region != "" {
 			load = append(load, config.WithRegion(region))
 		}

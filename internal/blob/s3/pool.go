@@ -29,6 +29,8 @@ const (
 	// idlePart is how long a part may have got no byte before its memory is
 	// given to those who wait: slow clients hold up nobody.
 	idlePart = time.Second
+	// spareFor is how long free memory is kept after the last upload.
+	spareFor = 30 * time.Second
 	// stuckAfter is how long nothing may move before some of those who wait
 	// give up the little that they hold.
 	stuckAfter = 500 * time.Millisecond
@@ -44,9 +46,11 @@ var errPark = fmt.Errorf("park")
 // those who have begun a part, for it is parts that end which free memory, then
 // those who begin one. A quarter is kept for the former.
 type pool struct {
-	total  int
-	kept   int       // blocks that nobody begins a part with
-	blocks sync.Pool // of *[blockSize]byte
+	total int
+	kept  int // blocks that nobody begins a part with
+
+	spares sync.Mutex
+	spare  []*[blockSize]byte // free ones that are still in memory
 
 	mu     sync.Mutex
 	free   int
@@ -70,7 +74,6 @@ type waiter struct {
 
 func newPool(blocks int) *pool {
 	p := &pool{total: blocks, kept: blocks / 4, free: blocks, least: blocks, users: map[*upload]struct{}{}}
-	p.blocks.New = func() any { return new([blockSize]byte) }
 	return p
 }
 
@@ -85,6 +88,21 @@ func (p *pool) leave(u *upload) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.users, u)
+	if len(p.users) == 0 {
+		time.AfterFunc(spareFor, p.shrink)
+	}
+}
+
+// shrink gives free memory back where there are no uploads.
+func (p *pool) shrink() {
+	p.mu.Lock()
+	used := len(p.users) > 0
+	p.mu.Unlock()
+	if !used {
+		p.spares.Lock()
+		p.spare = nil
+		p.spares.Unlock()
+	}
 }
 
 // take returns n blocks. It waits for them until ctx is done or roomWithin has
@@ -136,8 +154,14 @@ func (p *pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, 
 
 func (p *pool) make(n int) []*[blockSize]byte {
 	blocks := make([]*[blockSize]byte, n)
+	p.spares.Lock()
+	defer p.spares.Unlock()
 	for i := range blocks {
-		blocks[i] = p.blocks.Get().(*[blockSize]byte)
+		if last := len(p.spare) - 1; last >= 0 {
+			blocks[i], p.spare = p.spare[last], p.spare[:last]
+		} else {
+			blocks[i] = new([blockSize]byte)
+		}
 	}
 	return blocks
 }
@@ -147,9 +171,9 @@ func (p *pool) give(blocks []*[blockSize]byte) {
 	if len(blocks) == 0 {
 		return
 	}
-	for _, b := range blocks {
-		p.blocks.Put(b)
-	}
+	p.spares.Lock()
+	p.spare = append(p.spare, blocks...)
+	p.spares.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free += len(blocks)

@@ -30,7 +30,7 @@ import (
 
 const (
 	// sending is how many parts of one upload are on their way at a time.
-	sending = 4
+	sending = 5
 	// uploadMark is the metadata that tells whose an object is.
 	uploadMark = "gantry-upload"
 )
@@ -182,6 +182,7 @@ func tailKey(key, name string) string { return tailsFolder + "/" + key + "/" + n
 // enter begins a call; leave ends it. mu is held in between.
 func (u *upload) enter() error {
 	u.mu.Lock()
+	u.parkable.Store(false) // who waits for memory is parked by take
 	if u.err == nil {
 		u.sent.Lock()
 		u.err = u.sent.err
