@@ -36,8 +36,6 @@ const (
 	assembleWithin = 10 * time.Minute
 	// tries is how often a request is sent that may be repeated: all of ours.
 	tries = 4
-	// backoff is the longest pause between two tries; the pauses have jitter.
-	backoff = 3 * time.Second
 	// earlyRefresh is how long before their end temporary credentials are
 	// replaced: a URL signed with them works to its own end.
 	earlyRefresh = 15 * time.Minute
@@ -45,6 +43,10 @@ const (
 	// service's.
 	skewFrom = 30 * time.Second
 )
+
+// backoff is the longest pause between two tries; the pauses have jitter. Tests
+// make it short.
+var backoff = 3 * time.Second
 
 // errSlow is the failure of a request for which nothing moves any more.
 var errSlow error = slowError{}

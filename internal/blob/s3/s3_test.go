@@ -3,13 +3,17 @@ package s3
 import (
 	"crypto/x509"
 	"testing"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/blob/blobtest"
 	"github.com/gantry-registry/gantry/internal/servertest"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+func TestMain(m *testing.M) {
+	backoff = 20 * time.Millisecond
+	servertest.Main(m)
+}
 
 // testFields are S3Storage's.
 var testFields = Fields{Bucket: "s3_bucket", AccessKey: "s3_access_key", SecretKey: "s3_secret_key", Region: "s3_region", Endpoint: "host"}
