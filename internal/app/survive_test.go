@@ -152,7 +152,7 @@ func TestSurvival(t *testing.T) {
 			pull := func(what, auth, repo string) {
 				t.Helper()
 				if r := a.pull(auth, repo, images[repo]); r.status != 200 {
-					t.Errorf("%s, %s: %d %s", name, what, r.status, r.body)
+					t.Errorf("%s, %s: %d %s\n%s", name, what, r.status, r.body, a.log)
 				}
 				pulls++
 			}

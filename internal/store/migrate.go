@@ -49,7 +49,10 @@ func (db *DB) migrate(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return nil
+	if db.watch == nil {
+		return nil
+	}
+	return db.lookForRemovals(ctx)
 }
 
 // CheckSchema is for a process that does not migrate. It returns an error

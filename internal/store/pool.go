@@ -154,10 +154,11 @@ func (db *DB) openServer(ctx context.Context, u *uri) error {
 		return errors.Join(err, p.Close())
 	}
 	db.startWatch(watched)
-	if !db.opts.SyncClock {
-		return nil
+	err = db.lookForRemovals(ctx)
+	if err == nil && db.opts.SyncClock {
+		err = db.setClock(ctx)
 	}
-	if err := db.setClock(ctx); err != nil {
+	if err != nil {
 		return errors.Join(err, db.watch.close(), p.Close())
 	}
 	return nil

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -54,6 +56,8 @@ type lasting struct {
 	who   generation
 	all   generation
 	seed  maphash.Seed
+
+	table atomic.Bool // there is the table; not before its migration
 
 	mu       sync.Mutex
 	followed bool               // at least one look was taken
@@ -152,7 +156,7 @@ func (t *tx) removal() *Removal {
 
 // note writes the removal for the other instances.
 func (t *tx) note(ctx context.Context, r *Removal) error {
-	if t.d.serial || r == nil {
+	if t.d.serial || r == nil || !t.db.lasting.table.Load() {
 		return nil
 	}
 	ids := r.Repos
@@ -172,6 +176,11 @@ func (t *tx) note(ctx context.Context, r *Removal) error {
 
 // follow reads what was taken away of late, by all instances.
 func (db *DB) follow(ctx context.Context) error {
+	if !db.lasting.table.Load() {
+		if err := db.lookForRemovals(ctx); err != nil || !db.lasting.table.Load() {
+			return err
+		}
+	}
 	began := time.Now()
 	from := db.now().Add(-followBack).UnixMilli()
 	rows, err := db.watch.pool.QueryContext(ctx, db.d.bind(fmt.Sprintf(
@@ -234,6 +243,22 @@ func (db *DB) follow(ctx context.Context) error {
 	}
 	l.seen, l.spans, l.followed, l.last = seen, spans, true, began
 	return nil
+}
+
+// lookForRemovals finds out whether the schema has the table: this program also
+// serves the schema before it.
+func (db *DB) lookForRemovals(ctx context.Context) error {
+	rows, err := db.watch.pool.QueryContext(ctx, `SELECT id FROM removals WHERE id = 0`)
+	if err == nil {
+		for rows.Next() { //nolint:revive // there is none
+		}
+		err = errors.Join(rows.Err(), rows.Close())
+	}
+	if err == nil || answers(err) {
+		db.lasting.table.Store(err == nil)
+		return nil
+	}
+	return fmt.Errorf("look for the table of removals: %w", err)
 }
 
 // trimRemovals deletes rows that everybody has read.
