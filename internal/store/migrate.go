@@ -72,8 +72,14 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("check schema: %w", err)
 	}
-	if has == 0 || has < newest-1 {
-		return fmt.Errorf("check schema: the database has version %d and this program needs %d: migrate it first", has, max(newest-1, 1))
+	before := int64(1) // the version before the newest: numbers may be left out
+	for _, s := range p.ListSources() {
+		if s.Version < newest {
+			before = max(before, s.Version)
+		}
+	}
+	if has < before {
+		return fmt.Errorf("check schema: the database has version %d and this program needs %d: migrate it first", has, before)
 	}
 	return db.notACopy(ctx)
 }
