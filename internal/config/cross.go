@@ -264,7 +264,7 @@ func (l *loader) crossLocation(loc Location) {
 		}
 	case "AzureStorage":
 		if loc.String("azure_account_key") == "" && loc.String("sas_token") == "" {
-			l.wrong(Warning, at, "has neither azure_account_key nor sas_token; the identity of the machine is used")
+			l.wrong(Error, at, "has neither azure_account_key nor sas_token: write one of them")
 		}
 	case "SwiftStorage":
 		opts, _ := loc.Params["os_options"].(map[string]any)

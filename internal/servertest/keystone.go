@@ -14,7 +14,7 @@ import (
 // The account of a Keystone.
 const (
 	KeystoneUser     = "gantry"
-	KeystonePassword = "keystone-secret" //nolint:gosec // of tests
+	KeystonePassword = "keystone-secret"
 )
 
 // A Keystone is a stand-in for the two calls of Keystone's API that give

@@ -114,7 +114,7 @@ func startSwift() (*SwiftServer, error) {
 	}
 	dir := filepath.Join(top, "swift")
 	for _, d := range []string{dir, dir + "/node", dir + "/node/d1", dir + "/cache"} {
-		if err := os.Mkdir(d, 0o755); err != nil { //nolint:gosec // the account reads it
+		if err := os.Mkdir(d, 0o755); err != nil {
 			return nil, err
 		}
 		if err := account.Own(d); err != nil {
@@ -128,7 +128,7 @@ func startSwift() (*SwiftServer, error) {
 		}
 	}
 	for name, text := range swiftFiles(dir, ports) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // the account reads it
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 	}

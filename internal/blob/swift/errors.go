@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/ncw/swift/v2"
 
@@ -67,12 +68,21 @@ func (e *Engine) missing(ctx context.Context, doing string, err error) error {
 	return blob.NoObject(e.failed(doing, err))
 }
 
+// seenFor is how long a container that was there is taken to be there still.
+const seenFor = time.Minute
+
 // containerThere returns err, of an object that is not there, if it is the
 // container that is not; Swift answers both in the same way.
 func (e *Engine) containerThere(ctx context.Context, err error) error {
-	_, _, there := e.do(ctx, request{method: http.MethodHead})
+	if time.Since(time.Unix(e.seen.Load(), 0)) < seenFor {
+		return nil
+	}
+	_, there := e.do(ctx, request{method: http.MethodHead})
 	if isStatus(there, http.StatusNotFound) {
 		return &noContainer{err}
+	}
+	if there == nil {
+		e.seen.Store(time.Now().Unix())
 	}
 	return there
 }

@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -83,6 +84,7 @@ type Engine struct {
 	base      string // before keys
 	conn      *swift.Connection
 	transport *http.Transport
+	seen      atomic.Int64 // when the container was last looked for and there, in Unix seconds
 }
 
 var (
@@ -185,25 +187,37 @@ type request struct {
 	stream bool          // the body of the answer is the caller's, and ctx its only bound
 }
 
-// do sends a request, again where it failed in passing. Without stream the
-// answer's body, of at most 16 MiB, is returned in whole.
-func (e *Engine) do(ctx context.Context, r request) (*http.Response, []byte, error) {
+// An answer is a response, and its body: the whole text of it, or a stream.
+type answer struct {
+	status int
+	header http.Header
+	size   int64 // of the body, as the head says; -1 = it does not
+	text   []byte
+	stream io.ReadCloser
+}
+
+// do sends a request, again where it failed in passing. Without r.stream the
+// answer's text has at most 16 MiB.
+func (e *Engine) do(ctx context.Context, r request) (answer, error) {
 	for try := 0; ; try++ {
-		resp, body, err := e.once(ctx, r)
-		if err == nil || ctx.Err() != nil || try >= e.o.RetryCount || !e.passing(err) {
-			if ctx.Err() != nil && err != nil {
-				err = ctx.Err()
-			}
-			return resp, body, err
+		a, err := e.once(ctx, r)
+		if err == nil {
+			return a, nil
+		}
+		if ctx.Err() != nil {
+			return answer{}, ctx.Err()
+		}
+		if try >= e.o.RetryCount || !e.passing(err) {
+			return answer{}, err
 		}
 		wait := min(100*time.Millisecond<<min(try, 6), 5*time.Second)
-		if err := sleep(ctx, wait/2+mathrand.N(wait)); err != nil {
-			return nil, nil, err
+		if err := sleep(ctx, wait/2+mathrand.N(wait)); err != nil { //nolint:gosec // spreads repetitions
+			return answer{}, err
 		}
 	}
 }
 
-func (e *Engine) once(ctx context.Context, r request) (*http.Response, []byte, error) {
+func (e *Engine) once(ctx context.Context, r request) (answer, error) {
 	cancel := context.CancelFunc(func() {})
 	if !r.stream {
 		ctx, cancel = context.WithTimeout(ctx, cmp.Or(r.each, smallTime))
@@ -211,7 +225,7 @@ func (e *Engine) once(ctx context.Context, r request) (*http.Response, []byte, e
 	defer cancel()
 	at, err := e.storageURL(ctx)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	opts := swift.RequestOpts{
 		Container: e.o.Container, ObjectName: r.object, Operation: r.method, Parameters: r.query, Headers: swift.Headers{},
@@ -224,22 +238,27 @@ func (e *Engine) once(ctx context.Context, r request) (*http.Response, []byte, e
 	}
 	if r.body != nil {
 		if _, err := r.body.Seek(0, io.SeekStart); err != nil {
-			return nil, nil, err
+			return answer{}, err
 		}
 		opts.Body = r.body
 		opts.Headers["Content-Length"] = strconv.FormatInt(r.size, 10)
 	}
 	resp, _, err := e.conn.Call(ctx, at, opts)
-	if err != nil || r.stream {
-		return resp, nil, err
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, size: resp.ContentLength}
+	if r.stream {
+		a.stream = resp.Body
+		return a, nil
 	}
 	defer func() { _ = resp.Body.Close() }() // read below
 	const most = 16 << 20
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
-	if err == nil && len(body) > most {
+	a.text, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
+	if err == nil && len(a.text) > most {
 		err = errors.New("the answer is larger than 16 MiB")
 	}
-	return resp, body, err
+	return a, err
 }
 
 // storageURL signs in where that was not done yet.
@@ -279,7 +298,7 @@ const (
 )
 
 func (e *Engine) head(ctx context.Context, object string) (head, error) {
-	resp, _, err := e.do(ctx, request{method: http.MethodHead, object: object})
+	a, err := e.do(ctx, request{method: http.MethodHead, object: object})
 	if isStatus(err, http.StatusNotFound) {
 		return head{}, e.missing(ctx, "look for an object", err)
 	}
@@ -287,10 +306,10 @@ func (e *Engine) head(ctx context.Context, object string) (head, error) {
 		return head{}, e.failed("look for an object", err)
 	}
 	h := head{
-		size: resp.ContentLength, etag: strings.Trim(resp.Header.Get("Etag"), `"`),
-		large: strings.EqualFold(resp.Header.Get("X-Static-Large-Object"), "true"), upload: resp.Header.Get(uploadHeader), key: resp.Header.Get(keyHeader),
+		size: a.size, etag: strings.Trim(a.header.Get("Etag"), `"`),
+		large: strings.EqualFold(a.header.Get("X-Static-Large-Object"), "true"), upload: a.header.Get(uploadHeader), key: a.header.Get(keyHeader),
 	}
-	if h.modified, err = http.ParseTime(resp.Header.Get("Last-Modified")); err != nil || h.size < 0 || h.etag == "" {
+	if h.modified, err = http.ParseTime(a.header.Get("Last-Modified")); err != nil || h.size < 0 || h.etag == "" {
 		return h, errors.New("look for an object: the answer has no length, ETag or time")
 	}
 	return h, nil
@@ -307,7 +326,7 @@ func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
 		return nil, err
 	}
 	return wire.NewObject(ctx, h.size, func(ctx context.Context, offset, n int64) (io.ReadCloser, error) {
-		resp, _, err := e.do(ctx, request{method: http.MethodGet, object: e.base + key, stream: true, header: swift.Headers{
+		a, err := e.do(ctx, request{method: http.MethodGet, object: e.base + key, stream: true, header: swift.Headers{
 			"Range": fmt.Sprintf("bytes=%d-%d", offset, offset+n-1), "If-Match": `"` + h.etag + `"`,
 		}})
 		if isStatus(err, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable) {
@@ -316,11 +335,11 @@ func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
 		if err != nil {
 			return nil, e.failed("read an object", err)
 		}
-		whole := resp.StatusCode == http.StatusOK && offset == 0 && n == h.size // nobody cuts what is asked for whole
-		if resp.StatusCode != http.StatusPartialContent && !whole || resp.ContentLength >= 0 && resp.ContentLength != n {
-			return nil, errors.Join(fmt.Errorf("read an object: the service sends %d bytes with status %d for %d", resp.ContentLength, resp.StatusCode, n), resp.Body.Close())
+		whole := a.status == http.StatusOK && offset == 0 && n == h.size // nobody cuts what is asked for whole
+		if a.status != http.StatusPartialContent && !whole || a.size >= 0 && a.size != n {
+			return nil, errors.Join(fmt.Errorf("read an object: the service sends %d bytes with status %d for %d", a.size, a.status, n), a.stream.Close())
 		}
-		return resp.Body, nil
+		return a.stream, nil
 	}, func(err error) bool { return gantry.Is(err, gantry.NotFound) }), nil
 }
 
@@ -356,7 +375,7 @@ func (e *Engine) remove(ctx context.Context, object string) error {
 
 // drop removes one object of Swift's, and nothing that it refers to.
 func (e *Engine) drop(ctx context.Context, object string) error {
-	_, _, err := e.do(ctx, request{method: http.MethodDelete, object: object})
+	_, err := e.do(ctx, request{method: http.MethodDelete, object: object})
 	if isStatus(err, http.StatusNotFound) {
 		err = e.containerThere(ctx, err)
 	}
@@ -429,12 +448,12 @@ func (e *Engine) listed(ctx context.Context, prefix, after string) iter.Seq2[ent
 			if marker != "" {
 				q.Set("marker", marker)
 			}
-			_, body, err := e.do(ctx, request{method: http.MethodGet, query: q})
+			a, err := e.do(ctx, request{method: http.MethodGet, query: q})
 			var page []entry
 			if err != nil {
 				err = e.failed("list objects", err)
-			} else if len(body) > 0 {
-				if page, err = parseListing(body); err != nil {
+			} else if len(a.text) > 0 {
+				if page, err = parseListing(a.text); err != nil {
 					err = fmt.Errorf("list objects: %w", err)
 				}
 			}
@@ -496,7 +515,7 @@ func (e *Engine) Check(ctx context.Context) error {
 		return err
 	}
 	name := e.base + blob.ReservedPrefix + "verify-" + strings.ToLower(rand.Text())
-	_, _, err := e.do(ctx, request{method: http.MethodPut, object: name, body: bytes.NewReader([]byte("gantry")), size: 6})
+	_, err := e.do(ctx, request{method: http.MethodPut, object: name, body: bytes.NewReader([]byte("gantry")), size: 6})
 	if err != nil {
 		return e.failed("write a test object", err)
 	}

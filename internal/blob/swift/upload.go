@@ -163,7 +163,7 @@ func (u *upload) store(ctx context.Context, n int, body *wire.Body) error {
 
 // put stores a segment; key says whose upload it belongs to.
 func (e *Engine) put(ctx context.Context, object, key string, body *wire.Body) error {
-	_, _, err := e.do(ctx, request{
+	_, err := e.do(ctx, request{
 		method: http.MethodPut, object: object, body: body, size: body.Size(), each: partTime,
 		header: swift.Headers{keyHeader: url.QueryEscape(key), "Content-Type": "application/octet-stream"},
 	})
@@ -285,7 +285,7 @@ func (e *Engine) putManifest(ctx context.Context, object string, all []segment, 
 		return err
 	}
 	header["Content-Type"] = "application/octet-stream"
-	_, _, err = e.do(ctx, request{
+	_, err = e.do(ctx, request{
 		method: http.MethodPut, object: object, query: url.Values{"multipart-manifest": {"put"}}, header: header,
 		body: bytes.NewReader(text), size: int64(len(text)), each: partTime,
 	})
@@ -333,7 +333,7 @@ func (u *upload) complete(ctx context.Context) error {
 	var err error
 	size := u.from.Offset + u.size
 	if body != nil { // all of it in one request
-		_, _, err = u.e.do(ctx, request{method: http.MethodPut, object: object, header: header, body: body, size: body.Size(), each: partTime})
+		_, err = u.e.do(ctx, request{method: http.MethodPut, object: object, header: header, body: body, size: body.Size(), each: partTime})
 	} else {
 		all := u.e.list(append(u.from.Runs[:len(u.from.Runs):len(u.from.Runs)], run{ID: u.id, Count: u.parts.Next()}))
 		if all, err = u.e.nest(ctx, u.key, all); err == nil {
@@ -427,7 +427,7 @@ func (e *Engine) copySegments(ctx context.Context, all []segment, key string) ([
 		return nil, errors.Join(err, e.dropSegments(ctx, made))
 	}
 	err := e.leaves(ctx, all, 0, func(object string) error {
-		_, _, err := e.do(ctx, request{
+		_, err := e.do(ctx, request{
 			method: http.MethodPut, object: e.object(id, n), each: partTime,
 			header: swift.Headers{"X-Copy-From": copySource(e.o.Container, object), "X-Fresh-Metadata": "true", keyHeader: url.QueryEscape(key), "Content-Length": "0"},
 		})
@@ -494,7 +494,7 @@ func (e *Engine) Copy(ctx context.Context, from, to string) error {
 		return err
 	}
 	if !h.large {
-		_, _, err := e.do(ctx, request{method: http.MethodPut, object: e.base + to, each: partTime, header: swift.Headers{
+		_, err := e.do(ctx, request{method: http.MethodPut, object: e.base + to, each: partTime, header: swift.Headers{
 			"X-Copy-From": copySource(e.o.Container, e.base+from), "Content-Length": "0",
 		}})
 		if isStatus(err, http.StatusNotFound) {
@@ -529,14 +529,14 @@ func (e *Engine) Copy(ctx context.Context, from, to string) error {
 
 // manifest returns the segments of a large object.
 func (e *Engine) manifest(ctx context.Context, object string) ([]segment, error) {
-	_, body, err := e.do(ctx, request{method: http.MethodGet, object: object, query: url.Values{"multipart-manifest": {"get"}}})
+	a, err := e.do(ctx, request{method: http.MethodGet, object: object, query: url.Values{"multipart-manifest": {"get"}}})
 	if isStatus(err, http.StatusNotFound) {
 		return nil, e.missing(ctx, "read a manifest", err)
 	}
 	if err != nil {
 		return nil, e.failed("read a manifest", err)
 	}
-	return parseManifest(body, e.o.Container)
+	return parseManifest(a.text, e.o.Container)
 }
 
 // parseManifest reads Swift's form of a manifest. Segments in other containers
