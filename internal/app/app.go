@@ -54,6 +54,9 @@ type Options struct {
 	// DrainTimeout is how long running requests have after a stop was asked
 	// for; 0 = 25 s.
 	DrainTimeout time.Duration
+	// DrainDelay is how long a server that was asked to stop goes on as before,
+	// but for its health check, so that balancers see that; 0 = not at all.
+	DrainDelay time.Duration
 	// Poll is how often the folder of the configuration is looked at;
 	// 0 = config.DefaultPoll.
 	Poll time.Duration
@@ -170,7 +173,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) (err error) {
 	s.front, err = httpd.New(httpd.Options{
 		Addr: cmp.Or(s.opts.Listen, DefaultListen), Network: network(cfg), Handler: s.edges.outer(cfg), TLS: tlsOptions(cfg), H2C: true,
 		Logger: s.log, Gate: s.gate, ProxyProtocol: cfg.Features.ProxyProtocol, TrustedProxies: trustedProxies(cfg),
-		DrainTimeout: s.opts.DrainTimeout, MaxConns: maxClients(openFiles()),
+		DrainTimeout: s.opts.DrainTimeout, DrainDelay: s.opts.DrainDelay, MaxConns: maxClients(openFiles()),
 	})
 	if err != nil {
 		return err
