@@ -106,10 +106,10 @@ func (c *cli) root() *cobra.Command {
 other OCI artifact, and speaks the API of Red Hat Quay.
 
 "gantry serve" runs it, without any configuration, on files in one folder. The
-commands config, db, gc, robot, storage, user and verify look after the registry of a
-data folder; they may be used while the server runs. The commands login, org,
-team, prototype, robot, repo, tag, quota and log work through the API of a
-server that runs anywhere.`,
+commands config, db, gc, robot, storage, user and verify look after the
+registry of a data folder; they may be used while the server runs. The commands
+login, org, team, prototype, robot, repo, tag, quota and log work through the
+API of a server that runs anywhere.`,
 		Example: `  gantry serve
   gantry user create ada
   podman login --tls-verify=false -u ada localhost:8080`,

@@ -114,7 +114,7 @@ func (c *cli) storageVerify() *cobra.Command {
 	rate := ""
 	cmd := &cobra.Command{
 		Use:   "verify [LOCATION]",
-		Short: "Read the objects of one or all locations and compare them with their digests",
+		Short: "Compare the objects of a location with their digests",
 		Long: `Read every object of a storage location, or of all, and compare it with its
 digest. What is damaged or missing is not served any more; with --repair it is
 brought back from another location at once. The exit code is 1 when something
