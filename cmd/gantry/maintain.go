@@ -35,60 +35,6 @@ is 1 when there is an error.`,
 		"  gantry config validate --config /etc/gantry", validate)
 }
 
-func (c *cli) db() *cobra.Command {
-	status := &cobra.Command{
-		Use:   "status",
-		Short: "Show where the schema of the database is",
-		Long: `List the steps of the schema and which of them the database has. The exit code
-is 1 when some are missing: "gantry db migrate" makes them.`,
-		Example: "  gantry db status --config /etc/gantry",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.admin().SchemaStatus(cmd.Context())
-			return c.schema(s, err)
-		},
-	}
-	migrate := &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the schema of the database up to this program's",
-		Long: `Bring the schema of the database up to this program's; a database that is empty
-gets all of it. "gantry serve" does the same at its start. It may be
-interrupted and repeated, and several may do it at once.`,
-		Example: "  gantry db migrate --config /etc/gantry",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.admin().Migrate(cmd.Context())
-			return c.schema(s, err)
-		},
-	}
-	return group("db", "Look after the database", "Show the schema of the database, and bring it up to date.",
-		"  gantry db status\n  gantry db migrate --config /etc/gantry", c.where(status), c.where(migrate))
-}
-
-func (c *cli) schema(s app.Schema, err error) error {
-	if err != nil {
-		return err
-	}
-	err = c.answer(s, func(w io.Writer) {
-		for _, m := range s.Steps {
-			state := "missing"
-			if m.Applied {
-				state = "applied"
-			}
-			line(w, "%d\t%s\t%s", m.Version, m.Name, state)
-		}
-		if s.Current {
-			line(w, "The %s database is up to date.", s.Dialect)
-		} else {
-			line(w, "The %s database is behind: gantry db migrate brings it up.", s.Dialect)
-		}
-	})
-	if err == nil && !s.Current {
-		err = errFailed
-	}
-	return err
-}
-
 func (c *cli) gc() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",

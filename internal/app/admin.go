@@ -86,6 +86,8 @@ type Schema struct {
 	Dialect string            `json:"dialect"`
 	Current bool              `json:"current"` // nothing is left to do
 	Steps   []store.Migration `json:"steps"`
+	// Findings are what SchemaStatus looked at beside the steps.
+	Findings []store.Finding `json:"findings,omitempty"`
 }
 
 // An Admin does what the commands beside serve do: in the running server of
@@ -175,11 +177,6 @@ func (a *Admin) Verify(ctx context.Context, r VerifyRequest) (Verified, error) {
 	return run[Verified](ctx, a, "verify", r)
 }
 
-// SchemaStatus says where the schema of the database is.
-func (a *Admin) SchemaStatus(ctx context.Context) (Schema, error) {
-	return run[Schema](ctx, a, "db.status", nil)
-}
-
 // Migrate brings the schema of the database up to this program's.
 func (a *Admin) Migrate(ctx context.Context) (Schema, error) {
 	return run[Schema](ctx, a, "db.migrate", nil)
@@ -229,7 +226,7 @@ func operations() map[string]operation {
 		"storage.start":     {writes: true, do: op(startStorage)},
 		"storage.job":       {do: op(storageJobOf)},
 		"storage.namespace": {writes: true, do: op(namespaceStorage)},
-		"db.status":         {bare: true, do: op(schema)},
+		"db.status":         {bare: true, do: op(databaseStatus)},
 		"db.migrate":        {writes: true, makes: true, bare: true, do: op(migrate)},
 	}
 }
@@ -505,7 +502,7 @@ func verify(ctx context.Context, c *core, in VerifyRequest) (any, error) {
 	return out, err
 }
 
-func schema(ctx context.Context, c *core, _ nothing) (any, error) {
+func schemaOf(ctx context.Context, c *core) (Schema, error) {
 	steps, err := c.db.Migrations(ctx)
 	out := Schema{Dialect: c.db.Dialect(), Current: true, Steps: steps}
 	for _, s := range steps {
@@ -518,7 +515,7 @@ func migrate(ctx context.Context, c *core, _ nothing) (any, error) {
 	if err := c.db.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	return schema(ctx, c, nothing{})
+	return schemaOf(ctx, c)
 }
 
 // run runs an operation in the running server of the data folder, or here.

@@ -175,7 +175,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		so.Follow, so.Spool, so.SpoolBytes = true, filepath.Join(c.data, pullSpool), cfg.DB.PullSpoolSize
 	}
 	if c.db, err = store.Open(ctx, so); err != nil {
-		return fmt.Errorf("database: %w", err)
+		return &databaseError{err}
 	}
 	c.later(func(context.Context) error { return c.db.Close() })
 	if o.bare {
