@@ -108,10 +108,11 @@ func TestS3Away(t *testing.T) {
 		t.Errorf("push while the bucket is away: %d %v %s", r.status, r.header, r.body)
 	}
 	p.Heal()
-	until(t, "the bucket is back", func() bool { return s.pushed("ada/app") })
+	until(t, "the bucket is back", func() bool { return s.takes("ada/app") })
 }
 
-func (s *site) pushed(repo string) bool {
+// takes reports whether a push is taken.
+func (s *site) takes(repo string) bool {
 	auth, _ := s.bearer("ada", password, "repository:"+repo+":pull,push")
 	return s.push(auth, repo, "v1", newImage(repo)).status == 201
 }

@@ -36,10 +36,10 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// away checks that an error tells a client to come back.
-func away(t *testing.T, err error) {
+// refused checks that an error tells a client to come back.
+func refused(t *testing.T, err error) {
 	t.Helper()
-	if e, ok := errors.AsType[*gantry.Error](err); !ok || e.Code != gantry.Unavailable || e.Object != "database" || e.Retry <= 0 {
+	if !away(err) {
 		t.Errorf("%v, wanted one that is away for a while", err)
 	}
 }
@@ -63,10 +63,10 @@ func writers(t *testing.T, db *store.DB) (acked func() int, stop func() []string
 					names = append(names, name)
 					mu.Unlock()
 				} else if ctx.Err() == nil {
-					away(t, err)
+					refused(t, err)
 				}
 				if _, err := db.Account(ctx, "nobody"); err != nil && !gantry.Is(err, gantry.NotFound) && ctx.Err() == nil {
-					away(t, err)
+					refused(t, err)
 				}
 				time.Sleep(2 * time.Millisecond)
 			}
@@ -163,7 +163,7 @@ func TestTrouble(t *testing.T) {
 	for _, code := range []string{"53100", "53300", "57014", "57P01", "25006", "08006", "40001"} {
 		retried := db.Retries()
 		err := run(`DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '` + code + `'; END $$`)
-		away(t, err)
+		refused(t, err)
 		if e, ok := errors.AsType[*gantry.Error](err); ok && (e.Reason == gantry.DiskFull) != (code == "53100") {
 			t.Errorf("%s: %v", code, err)
 		}
@@ -171,7 +171,7 @@ func TestTrouble(t *testing.T) {
 			t.Errorf("%s: tried again: %v", code, again)
 		}
 	}
-	t.Run("a long statement", func(t *testing.T) { away(t, run(`SELECT pg_sleep(60)`)) })
+	t.Run("a long statement", func(t *testing.T) { refused(t, run(`SELECT pg_sleep(60)`)) })
 	t.Run("no free connection", func(t *testing.T) {
 		hold := make(chan struct{})
 		var wg sync.WaitGroup
@@ -184,7 +184,7 @@ func TestTrouble(t *testing.T) {
 		<-held
 		<-held
 		_, err := db.Account(t.Context(), "x")
-		away(t, err)
+		refused(t, err)
 		if waited, refused := db.Waits(); waited == 0 || refused != 1 {
 			t.Errorf("waited %d, refused %d", waited, refused)
 		}
@@ -198,7 +198,7 @@ func TestTrouble(t *testing.T) {
 			_, err := one.Account(t.Context(), "x") // a second one
 			return err
 		})
-		away(t, err)
+		refused(t, err)
 	})
 	t.Run("a demoted primary", func(t *testing.T) {
 		_, closed := db.Connections()
@@ -206,7 +206,7 @@ func TestTrouble(t *testing.T) {
 		until(t, "read-only", func() bool {
 			err := put(t.Context(), db, fmt.Sprint("d", time.Now().UnixNano()))
 			if err != nil {
-				away(t, err)
+				refused(t, err)
 			}
 			return err != nil
 		})
@@ -220,7 +220,7 @@ func TestTrouble(t *testing.T) {
 		proxy.Stall()
 		began := time.Now()
 		err := put(t.Context(), db, "p")
-		away(t, err)
+		refused(t, err)
 		if took := time.Since(began); took > 2*time.Minute {
 			t.Errorf("it took %v", took)
 		}
