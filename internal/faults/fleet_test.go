@@ -38,6 +38,9 @@ type fleet struct {
 	dir       string         // of the configuration
 	config    map[string]any // config.yaml
 	instances []*instance
+	first     struct { // the first account, a superuser
+		AccessToken string `json:"access_token"`
+	}
 }
 
 // An instance is one process of the server.
@@ -95,6 +98,8 @@ func (f *fleet) begin() {
 	body := fmt.Sprintf(`{"username":%q,"password":%q,"email":"ada@example.com","access_token":true}`, user, password)
 	if a, err := cl.do("POST", "/api/v1/user/initialize", []byte(body), "Content-Type", "application/json"); err != nil || a.status != 200 {
 		t.Fatalf("the first account: %d %s %v", a.status, a.body, err)
+	} else if err := json.Unmarshal(a.body, &f.first); err != nil {
+		t.Fatal(err)
 	}
 }
 

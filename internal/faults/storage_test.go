@@ -1,0 +1,216 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/servertest"
+	"github.com/gantry-registry/gantry/internal/store/storetest"
+)
+
+// A site is a storage location: a bucket, and the proxies on the way to it.
+type site struct {
+	name string
+	http *servertest.HTTPProxy // before the bucket
+	tcp  *servertest.Proxy     // before that; the registry knows this one
+}
+
+// sites makes n locations on one S3 server, and the fields of the
+// configuration that name them. All replicate to all.
+func sites(t *testing.T, n int) (all []*site, config map[string]any) {
+	t.Helper()
+	server := servertest.S3(t)
+	engines := map[string]any{}
+	var names []string
+	for i := range n {
+		s := &site{name: []string{"us", "eu", "ap"}[i]}
+		s.http = servertest.NewHTTPProxy(t, strings.TrimPrefix(server.URL(), "http://"))
+		s.tcp = servertest.NewProxy(t, s.http.Addr())
+		engines[s.name] = []any{"S3Storage", map[string]any{"endpoint_url": "http://" + s.tcp.Addr(), "s3_bucket": server.Bucket(t),
+			"s3_access_key": server.AccessKey, "s3_secret_key": server.SecretKey, "s3_region": servertest.Region, "storage_path": "/registry"}}
+		all, names = append(all, s), append(names, s.name)
+	}
+	config = map[string]any{"DISTRIBUTED_STORAGE_CONFIG": engines, "DISTRIBUTED_STORAGE_PREFERENCE": names, "FEATURE_PROXY_STORAGE": true,
+		"DB_URI": storetest.EmptyURI(t, storetest.Postgres)}
+	if n > 1 {
+		config["DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS"], config["FEATURE_STORAGE_REPLICATION"] = names, true
+	}
+	return all, config
+}
+
+// answer has the location answer everything with a status, as S3 does.
+func (s *site) answer(status int, code string) {
+	s.http.Hook(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the client reads the answer
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>on command</Message></Error>", code)
+	})
+}
+
+// full refuses what is written.
+func (s *site) full() {
+	s.http.Hook(func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodPut || r.Method == http.MethodPost && !r.URL.Query().Has("delete") {
+			_, _ = io.Copy(io.Discard, r.Body) // so that the client reads the answer
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusInsufficientStorage)
+			_, _ = io.WriteString(w, "<Error><Code>InsufficientStorage</Code><Message>on command</Message></Error>")
+			return
+		}
+		server.ServeHTTP(w, r)
+	})
+}
+
+// lie changes a byte of every object that is read.
+func (s *site) lie() {
+	s.http.Hook(func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/sha256/") && !strings.Contains(r.URL.Path, "/uploads/") {
+			server.ServeHTTP(w, r)
+			return
+		}
+		rec := httptest.NewRecorder()
+		server.ServeHTTP(rec, r)
+		b := rec.Body.Bytes()
+		if len(b) > 0 && rec.Code < 300 && !bytes.HasPrefix(b, []byte("<?xml")) {
+			b[len(b)/2] ^= 1
+		}
+		for k, v := range rec.Header() {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(b)
+	})
+}
+
+func (s *site) heal() {
+	s.http.Hook(nil)
+	s.tcp.Heal()
+}
+
+// backlog asks the API how much each location waits for.
+func (s *stage) backlog() (blobs int64) {
+	cl := s.fleet.client(new(tally))
+	a, err := cl.do("GET", "/api/v1/superuser/storage", nil, "Authorization", "Bearer "+s.fleet.first.AccessToken)
+	if err != nil || a.status != 200 {
+		s.t.Errorf("the ledger: %d %s %v", a.status, a.body, err)
+		return -1
+	}
+	var v struct {
+		Locations []struct {
+			Lag int64 `json:"lag_blobs"`
+		}
+	}
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		s.t.Error(err)
+		return -1
+	}
+	for _, l := range v.Locations {
+		blobs += l.Lag
+	}
+	return blobs
+}
+
+// caughtUp waits until every location has everything.
+func (s *stage) caughtUp() {
+	s.t.Helper()
+	began := time.Now()
+	was := s.backlog()
+	s.until("every location has everything", func() bool { return s.backlog() == 0 })
+	s.note("a backlog of %d blobs was caught up in %.1f s", was, time.Since(began).Seconds())
+}
+
+// oneLocation is a scenario of three locations of which the nearest fails.
+func oneLocation(name, what string, short bool, fail func(*site)) scenario {
+	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 3)
+		f := newFleet(t, 2, config)
+		// Wrong bytes are known at the end of a read, which breaks off then.
+		s.noPullErrors = name != "LocationLies"
+		s.play(f, 4, func() {
+			fail(all[0])
+			time.Sleep(long(20 * time.Second))
+			all[0].heal()
+		})
+		s.caughtUp()
+		// The others have all of it.
+		all[0].tcp.Cut()
+		if lost := s.crowd.verify(); len(lost) > 0 {
+			t.Errorf("%d images are not at the other locations, such as %s", len(lost), lost[0])
+		}
+		all[0].heal()
+	}}
+}
+
+func init() {
+	scenarios = append(scenarios,
+		oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, func(s *site) { s.tcp.Cut() }),
+		oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, func(s *site) { s.tcp.Stall() }),
+		oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, func(s *site) { s.tcp.Slow(1 << 10) }),
+		oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, func(s *site) { s.answer(500, "InternalError") }),
+		oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, func(s *site) { s.lie() }),
+		oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, func(s *site) { s.full() }),
+		scenario{name: "OnlyLocationAway", what: "the only storage location is away", run: func(t *testing.T, s *stage) {
+			all, config := sites(t, 1)
+			f := newFleet(t, 2, config)
+			s.maxGivenUp = 4 // each client's image, when it is away for long
+			s.play(f, 4, func() {
+				all[0].tcp.Cut()
+				time.Sleep(long(2 * time.Minute))
+				all[0].heal()
+			})
+		}},
+		scenario{name: "Backlog", what: "one of two locations is away while much is pushed (an hour's work of a team), and comes back", run: func(t *testing.T, s *stage) {
+			all, config := sites(t, 2)
+			f := newFleet(t, 2, config)
+			s.noPullErrors = true
+			s.play(f, 6, func() {
+				all[1].tcp.Cut()
+				time.Sleep(long(2 * time.Minute))
+				all[1].heal()
+			})
+			s.caughtUp()
+			all[0].tcp.Cut()
+			if lost := s.crowd.verify(); len(lost) > 0 {
+				t.Errorf("%d images are not at the location that was away, such as %s", len(lost), lost[0])
+			}
+			all[0].heal()
+		}},
+		scenario{name: "FarLocation", what: "two regions 100 ms apart: the pull comes from the near one", run: func(t *testing.T, s *stage) {
+			all, config := sites(t, 2)
+			f := prepareFleet(t, 2, config)
+			f.instances[0].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=us eu"}
+			f.instances[1].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=eu us"}
+			f.begin()
+			s.play(f, 2, func() {})
+			s.caughtUp()
+			all[0].tcp.Delay(50 * time.Millisecond) // us is far from the second instance, which we ask
+			us, eu := all[0].http.Requests(), all[1].http.Requests()
+			cl := f.client(new(tally))
+			cl.bases = cl.bases[1:]
+			cl.at = 0
+			began := time.Now()
+			n := 0
+			for _, i := range s.crowd.pushed[:min(20, len(s.crowd.pushed))] {
+				if err := cl.pull(i, func() bool { return true }); err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+			far, near := all[0].http.Requests()-us, all[1].http.Requests()-eu
+			s.note("%d pulls beside it took %.0f ms each: %d requests went to the near location, %d to the far one (probes)",
+				n, time.Since(began).Seconds()*1000/float64(max(n, 1)), near, far)
+			if near < int64(n) || far > near/4 {
+				t.Errorf("the near location had %d requests, the far one %d", near, far)
+			}
+			all[0].heal()
+		}},
+	)
+}
