@@ -63,7 +63,7 @@ from half of one. Secrets stay sealed, so the new configuration needs the same
 DATABASE_SECRET_KEY and SECRET_KEY; those of a registry without configuration
 are in keys/ of its data folder. Stored blobs are not copied: the new server
 needs the same storage.`,
-		Example: "  gantry db copy --to-config /etc/gantry\n  gantry db copy --data /var/lib/gantry --to postgresql://gantry:secret@db.example.com/gantry\n  gantry db copy --config /etc/gantry --to-config /etc/gantry-new --check",
+		Example: "  gantry db copy --to-config /etc/gantry\n  gantry db copy --data /var/lib/gantry --to postgresql://gantry@db.example.com/gantry\n  gantry db copy --config /etc/gantry --to-config /etc/gantry-new --check",
 		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&r.From, "from", "", "`address` of the source, as DB_URI; that of --config or --data unless told")

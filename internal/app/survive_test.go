@@ -409,8 +409,8 @@ func TestWrongClocks(t *testing.T) {
 		}
 		i := early.pushed("ada/app")
 		for _, way := range [][2]*site{{early, late}, {late, early}} {
-			auth, r := way[0].bearer("ada", password, "repository:ada/app:pull")
-			if r = way[1].pull(auth, "ada/app", i); r.status != 200 {
+			auth, _ := way[0].bearer("ada", password, "repository:ada/app:pull")
+			if r := way[1].pull(auth, "ada/app", i); r.status != 200 {
 				t.Errorf("a token of the other: %d %s", r.status, r.body)
 			}
 			if r := way[1].pull(auth, "ada/app", i); r.status != 200 {

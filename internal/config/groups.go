@@ -57,10 +57,10 @@ type DB struct {
 
 // Redis holds the optional Redis servers.
 type Redis struct {
-	BuildLogs     RedisServer    `config:"BUILDLOGS_REDIS"`
-	UserEvents    RedisServer    `config:"USER_EVENTS_REDIS"`
-	PullMetrics   RedisServer    `config:"PULL_METRICS_REDIS"`
-	FlushInterval time.Duration  `config:"REDIS_FLUSH_INTERVAL_SECONDS"`
+	BuildLogs     RedisServer   `config:"BUILDLOGS_REDIS"`
+	UserEvents    RedisServer   `config:"USER_EVENTS_REDIS"`
+	PullMetrics   RedisServer   `config:"PULL_METRICS_REDIS"`
+	FlushInterval time.Duration `config:"REDIS_FLUSH_INTERVAL_SECONDS"`
 }
 
 // Storage says where bytes are kept.

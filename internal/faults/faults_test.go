@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -41,9 +42,8 @@ type stage struct {
 	notes []string // further figures for the table
 
 	// What the scenario allows its clients to see.
-	maxGivenUp    int64
-	noPullErrors  bool // not one read may fail, though it could be sent again
-	recoverWithin time.Duration
+	maxGivenUp   int64
+	noPullErrors bool // not one read may fail, though it could be sent again
 }
 
 // play starts the load on a fleet; fail is what is done to it, and undone.
@@ -141,7 +141,7 @@ func (s *stage) row(sc scenario) string {
 // all of them.
 func TestFaults(t *testing.T) {
 	var rows []string
-	for _, sc := range scenarios {
+	for _, sc := range slices.Concat(processes, networks, stores) {
 		if !sc.short && !whole() {
 			continue
 		}
@@ -211,9 +211,10 @@ func behind(t *testing.T, uri string) (*servertest.Proxy, string) {
 	return p, strings.Replace(at, "@localhost/", "@"+p.Addr()+"/", 1)
 }
 
-var scenarios = []scenario{
+// processes are instances and databases that fail.
+var processes = []scenario{
 	{name: "InstanceKilled", what: "one of two instances is killed (SIGKILL) and started again, several times", short: true, run: func(t *testing.T, s *stage) {
-		f := newFleet(t, 2, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		kills := 2
 		if whole() {
 			kills = 10
@@ -230,7 +231,7 @@ var scenarios = []scenario{
 		s.note("%d kills", kills)
 	}},
 	{name: "RollingRestart", what: "two instances are stopped (SIGTERM) and started again, one after the other", short: true, run: func(t *testing.T, s *stage) {
-		f := newFleet(t, 2, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.MariaDB), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.MariaDB), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			for _, in := range f.instances {
 				if err := in.proc.Signal(os.Interrupt); err != nil {
@@ -244,7 +245,7 @@ var scenarios = []scenario{
 	}},
 	{name: "DatabaseCut", what: "PostgreSQL: every connection breaks, and new ones are refused", short: true, run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Cut()
 			time.Sleep(long(15 * time.Second))
@@ -253,7 +254,7 @@ var scenarios = []scenario{
 	}},
 	{name: "DatabasePartition", what: "PostgreSQL: a partition of 30 s; packets vanish", run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Stall()
 			time.Sleep(long(30 * time.Second))
@@ -262,7 +263,7 @@ var scenarios = []scenario{
 	}},
 	{name: "MariaDBCut", what: "MariaDB: every connection breaks, and new ones are refused", run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.MariaDB))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Cut()
 			time.Sleep(long(15 * time.Second))

@@ -55,15 +55,15 @@ type instance struct {
 	logs      []string // files, one of each life
 }
 
-// newFleet starts n instances on a configuration. The first account is made.
-func newFleet(t *testing.T, n int, config map[string]any) *fleet {
+// newFleet starts two instances on a configuration. The first account is made.
+func newFleet(t *testing.T, config map[string]any) *fleet {
 	t.Helper()
-	f := prepareFleet(t, n, config)
+	f := prepareFleet(t, 2, config)
 	f.begin()
 	return f
 }
 
-// prepareFleet is newFleet without the start.
+// prepareFleet makes n instances without starting them.
 func prepareFleet(t *testing.T, n int, config map[string]any) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), config: map[string]any{

@@ -131,7 +131,7 @@ func (s *stage) caughtUp() {
 func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 3)
-		f := newFleet(t, 2, config)
+		f := newFleet(t, config)
 		// Wrong bytes are known at the end of a read, which breaks off then.
 		s.noPullErrors = name != "LocationLies"
 		s.play(f, 4, func() {
@@ -149,68 +149,67 @@ func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 	}}
 }
 
-func init() {
-	scenarios = append(scenarios,
-		oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, func(s *site) { s.tcp.Cut() }),
-		oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, func(s *site) { s.tcp.Stall() }),
-		oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, func(s *site) { s.tcp.Slow(1 << 10) }),
-		oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, func(s *site) { s.answer(500, "InternalError") }),
-		oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, func(s *site) { s.lie() }),
-		oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, func(s *site) { s.full() }),
-		scenario{name: "OnlyLocationAway", what: "the only storage location is away", run: func(t *testing.T, s *stage) {
-			all, config := sites(t, 1)
-			f := newFleet(t, 2, config)
-			s.maxGivenUp = 4 // each client's image, when it is away for long
-			s.play(f, 4, func() {
-				all[0].tcp.Cut()
-				time.Sleep(long(2 * time.Minute))
-				all[0].heal()
-			})
-		}},
-		scenario{name: "Backlog", what: "one of two locations is away while much is pushed (an hour's work of a team), and comes back", run: func(t *testing.T, s *stage) {
-			all, config := sites(t, 2)
-			f := newFleet(t, 2, config)
-			s.noPullErrors = true
-			s.play(f, 6, func() {
-				all[1].tcp.Cut()
-				time.Sleep(long(2 * time.Minute))
-				all[1].heal()
-			})
-			s.caughtUp()
+// stores are storage locations that fail.
+var stores = []scenario{
+	oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, func(s *site) { s.tcp.Cut() }),
+	oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, func(s *site) { s.tcp.Stall() }),
+	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, func(s *site) { s.tcp.Slow(1 << 10) }),
+	oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, func(s *site) { s.answer(500, "InternalError") }),
+	oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, func(s *site) { s.lie() }),
+	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, func(s *site) { s.full() }),
+	{name: "OnlyLocationAway", what: "the only storage location is away", run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 1)
+		f := newFleet(t, config)
+		s.maxGivenUp = 4 // each client's image, when it is away for long
+		s.play(f, 4, func() {
 			all[0].tcp.Cut()
-			if lost := s.crowd.verify(); len(lost) > 0 {
-				t.Errorf("%d images are not at the location that was away, such as %s", len(lost), lost[0])
-			}
+			time.Sleep(long(2 * time.Minute))
 			all[0].heal()
-		}},
-		scenario{name: "FarLocation", what: "two regions 100 ms apart: the pull comes from the near one", run: func(t *testing.T, s *stage) {
-			all, config := sites(t, 2)
-			f := prepareFleet(t, 2, config)
-			f.instances[0].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=us eu"}
-			f.instances[1].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=eu us"}
-			f.begin()
-			s.play(f, 2, func() {})
-			s.caughtUp()
-			all[0].tcp.Delay(50 * time.Millisecond) // us is far from the second instance, which we ask
-			us, eu := all[0].http.Requests(), all[1].http.Requests()
-			cl := f.client(new(tally))
-			cl.bases = cl.bases[1:]
-			cl.at = 0
-			began := time.Now()
-			n := 0
-			for _, i := range s.crowd.pushed[:min(20, len(s.crowd.pushed))] {
-				if err := cl.pull(i, func() bool { return true }); err != nil {
-					t.Error(err)
-				}
-				n++
+		})
+	}},
+	{name: "Backlog", what: "one of two locations is away while much is pushed (an hour's work of a team), and comes back", run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 2)
+		f := newFleet(t, config)
+		s.noPullErrors = true
+		s.play(f, 6, func() {
+			all[1].tcp.Cut()
+			time.Sleep(long(2 * time.Minute))
+			all[1].heal()
+		})
+		s.caughtUp()
+		all[0].tcp.Cut()
+		if lost := s.crowd.verify(); len(lost) > 0 {
+			t.Errorf("%d images are not at the location that was away, such as %s", len(lost), lost[0])
+		}
+		all[0].heal()
+	}},
+	{name: "FarLocation", what: "two regions 100 ms apart: the pull comes from the near one", run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 2)
+		f := prepareFleet(t, 2, config)
+		f.instances[0].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=us eu"}
+		f.instances[1].env = []string{"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=eu us"}
+		f.begin()
+		s.play(f, 2, func() {})
+		s.caughtUp()
+		all[0].tcp.Delay(50 * time.Millisecond) // us is far from the second instance, which we ask
+		us, eu := all[0].http.Requests(), all[1].http.Requests()
+		cl := f.client(new(tally))
+		cl.bases = cl.bases[1:]
+		cl.at = 0
+		began := time.Now()
+		n := 0
+		for _, i := range s.crowd.pushed[:min(20, len(s.crowd.pushed))] {
+			if err := cl.pull(i, func() bool { return true }); err != nil {
+				t.Error(err)
 			}
-			far, near := all[0].http.Requests()-us, all[1].http.Requests()-eu
-			s.note("%d pulls beside it took %.0f ms each: %d requests went to the near location, %d to the far one (probes)",
-				n, time.Since(began).Seconds()*1000/float64(max(n, 1)), near, far)
-			if near < int64(n) || far > near/4 {
-				t.Errorf("the near location had %d requests, the far one %d", near, far)
-			}
-			all[0].heal()
-		}},
-	)
+			n++
+		}
+		far, near := all[0].http.Requests()-us, all[1].http.Requests()-eu
+		s.note("%d pulls beside it took %.0f ms each: %d requests went to the near location, %d to the far one (probes)",
+			n, time.Since(began).Seconds()*1000/float64(max(n, 1)), near, far)
+		if near < int64(n) || far > near/4 {
+			t.Errorf("the near location had %d requests, the far one %d", near, far)
+		}
+		all[0].heal()
+	}},
 }

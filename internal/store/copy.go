@@ -569,17 +569,17 @@ func (s *side) passSequence(ctx context.Context, snapshot *sql.Conn, to *side, t
 	n := strconv.FormatInt(next, 10)
 	switch to.d.name {
 	case "postgres":
-		_, err = to.pool.ExecContext(ctx, "SELECT setval(pg_get_serial_sequence('"+t.name+"', 'id'), "+n+", false)")
+		_, err = to.pool.ExecContext(ctx, "SELECT setval(pg_get_serial_sequence('"+t.name+"', 'id'), "+n+", false)") //nolint:gosec // the names are the schema's
 	case "mysql":
 		_, err = to.pool.ExecContext(ctx, "ALTER TABLE "+t.name+" AUTO_INCREMENT = "+n)
 	default:
 		last := strconv.FormatInt(next-1, 10)
 		var r sql.Result
-		if r, err = to.pool.ExecContext(ctx, "UPDATE sqlite_sequence SET seq = "+last+" WHERE name = '"+t.name+"'"); err != nil {
+		if r, err = to.pool.ExecContext(ctx, "UPDATE sqlite_sequence SET seq = "+last+" WHERE name = '"+t.name+"'"); err != nil { //nolint:gosec // the names are the schema's
 			return err
 		}
 		if changed, e := r.RowsAffected(); e == nil && changed == 0 {
-			_, err = to.pool.ExecContext(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES ('"+t.name+"', "+last+")")
+			_, err = to.pool.ExecContext(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES ('"+t.name+"', "+last+")") //nolint:gosec // the names are the schema's
 		}
 	}
 	return err
@@ -638,7 +638,7 @@ func SealedWith(ctx context.Context, o Options, n int) (ids []string, err error)
 			if c.kind != "text" || c.name != "secret" && c.name != "config" {
 				continue
 			}
-			rows, err := s.pool.QueryContext(ctx, "SELECT "+c.name+" FROM "+t.name+" WHERE "+c.name+" LIKE 'g1$%' LIMIT "+strconv.Itoa(n))
+			rows, err := s.pool.QueryContext(ctx, "SELECT "+c.name+" FROM "+t.name+" WHERE "+c.name+" LIKE 'g1$%' LIMIT "+strconv.Itoa(n)) //nolint:gosec // the names are the schema's
 			if err != nil {
 				return nil, err
 			}
