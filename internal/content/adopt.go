@@ -187,7 +187,7 @@ func (c *Collector) RelocateAll(ctx context.Context) (s AdoptStats, err error) {
 		if up, _ := l.Health.up(true); !up {
 			continue // another day
 		}
-		for after := gantry.BlobID(0); ; {
+		for after := ""; ; {
 			all, last, err := c.opts.Store.Relocations(ctx, id, after, reviewBatch)
 			if err != nil {
 				return s, err

@@ -828,7 +828,7 @@ func (w *worker) trash() op {
 
 func (w *worker) relocate() op {
 	x := w.sites[w.rng.IntN(len(w.sites))]
-	all, _, err := w.db.Relocations(w.ctx(), x.id, 0, 100)
+	all, _, err := w.db.Relocations(w.ctx(), x.id, "", 100)
 	w.must(err)
 	if len(all) == 0 {
 		return nil

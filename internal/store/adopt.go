@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -106,8 +107,20 @@ func (db *DB) Discard(ctx context.Context, location int64, d gantry.Digest) (don
 }
 
 // UnknownKeys returns which of up to 500 keys of a location no upload, no
-// placement and no trash row names.
+// placement and no trash row names. MariaDB does not look for as many at once
+// by an index, so it is 128 at a time.
 func (db *DB) UnknownKeys(ctx context.Context, location int64, keys []string) (unknown []string, err error) {
+	for chunk := range slices.Chunk(keys, 128) {
+		some, err := db.unknownKeys(ctx, location, chunk)
+		if err != nil {
+			return nil, err
+		}
+		unknown = append(unknown, some...)
+	}
+	return unknown, nil
+}
+
+func (db *DB) unknownKeys(ctx context.Context, location int64, keys []string) (unknown []string, err error) {
 	err = db.read(ctx, "look keys up", func(ctx context.Context, t *tx) error {
 		known := map[string]bool{}
 		var uploads []string

@@ -443,8 +443,8 @@ func TestRelocate(t *testing.T) {
 		d := randomDigest()
 		_, err := w.CommitBlob(ctx, store.BlobCommit{Repo: w.repo, Digest: d, Size: 1, Location: w.location, Path: "uploads/a", Lease: time.Hour})
 		w.must(err)
-		all, last, err := w.Relocations(ctx, w.location, 0, 10)
-		if len(all) != 1 || last != all[0].Blob || err != nil {
+		all, last, err := w.Relocations(ctx, w.location, "", 10)
+		if len(all) != 1 || last != all[0].Path || err != nil {
 			t.Fatal(all, last, err)
 		}
 		if ok, err := w.Discard(ctx, w.location, d); !ok || err != nil {
@@ -453,7 +453,7 @@ func TestRelocate(t *testing.T) {
 		if ok, err := w.Relocate(ctx, all[0]); ok || err != nil {
 			t.Fatalf("relocated to a key in the trash: %v, %v", ok, err)
 		}
-		if all, _, err := w.Relocations(ctx, w.location, 0, 10); len(all) != 0 || err != nil {
+		if all, _, err := w.Relocations(ctx, w.location, "", 10); len(all) != 0 || err != nil {
 			t.Fatal(all, err)
 		}
 		storetest.Exec(t, w.DB, "DELETE FROM trash")

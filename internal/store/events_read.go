@@ -93,7 +93,7 @@ func (t *tx) sequence(ctx context.Context) (int, error) {
 	}
 	if t.d.name == "postgres" {
 		_, err = t.exec(ctx, `UPDATE events SET seq = ? + v.n FROM unnest(CAST(? AS BIGINT[])) WITH ORDINALITY AS v(id, n)
-			WHERE events.id = v.id`, last, ids)
+			WHERE events.id = v.id AND events.id = ANY (CAST(? AS BIGINT[]))`, last, ids, ids)
 	} else {
 		var b strings.Builder
 		var args []any

@@ -219,9 +219,27 @@ func reviewPairs(reviews []Review) []pair {
 	return slices.Compact(all)
 }
 
-// pairs returns "((a = ? AND b = ?) OR …)", padded as list is: each database
-// looks the key up once for each pair, which is not so for row values.
-func pairs(a, b string, of []pair) (where string, args []any) {
+// pairs is the condition that two columns are one of these keys, padded as
+// list is, with its arguments. Each database looks the key up once for each
+// pair, which is not so for row values. Where all have the same first half it
+// is not ORs, from which planners take that half out, to read all rows that
+// have it; nor, for PostgreSQL, anything else that shows the half.
+func (t *tx) pairs(a, b string, of []pair) (where string, args []any) {
+	if t.d.name == "postgres" {
+		first, second := make([]int64, 0, len(of)), make([]int64, 0, len(of))
+		for _, p := range of {
+			first, second = append(first, p.first), append(second, p.second)
+		}
+		return "(" + a + ", " + b + ") IN (SELECT * FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[])))", []any{first, second}
+	}
+	if !slices.ContainsFunc(of, func(p pair) bool { return p.first != of[0].first }) {
+		second := make([]int64, 0, len(of))
+		for _, p := range of {
+			second = append(second, p.second)
+		}
+		in, args := list(second, []any{of[0].first})
+		return "(" + a + " = ? AND " + b + " IN " + in + ")", args
+	}
 	n := 1
 	for n < len(of) {
 		n *= 2
@@ -437,7 +455,7 @@ type repoBlobRow struct {
 
 // collectRepoBlobs is the first half of G2. keys are sorted.
 func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review, c *Collected) error {
-	where, args := pairs("rb.repo_id", "rb.blob_id", keys)
+	where, args := t.pairs("rb.repo_id", "rb.blob_id", keys)
 	if !t.d.serial {
 		if err := t.each(ctx, func(*sql.Rows) error { return nil },
 			`SELECT rb.repo_id FROM repo_blobs rb WHERE `+where+` ORDER BY rb.repo_id, rb.blob_id`+t.d.excl, args...); err != nil {
@@ -497,7 +515,7 @@ func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review
 		}
 	}
 	if len(unlink) > 0 {
-		where, args := pairs("repo_id", "blob_id", unlink)
+		where, args := t.pairs("repo_id", "blob_id", unlink)
 		if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = 0 WHERE `+where, args...); err != nil {
 			return err
 		}
@@ -510,7 +528,7 @@ func (t *tx) collectRepoBlobs(ctx context.Context, keys []pair, reviews []Review
 		}
 	}
 	if len(gone) > 0 {
-		where, args := pairs("repo_id", "blob_id", gone)
+		where, args := t.pairs("repo_id", "blob_id", gone)
 		n, err := t.exec(ctx, `DELETE FROM repo_blobs WHERE `+where, args...)
 		if err != nil {
 			return err
@@ -565,7 +583,7 @@ func (t *tx) pushing(ctx context.Context, of []repoBlobRow) (map[int64]int64, er
 
 // collectNSBlobs is the second half of G2. keys are sorted.
 func (t *tx) collectNSBlobs(ctx context.Context, keys []pair, reviews []Review, c *Collected) error {
-	where, args := pairs("nb.ns_id", "nb.blob_id", keys)
+	where, args := t.pairs("nb.ns_id", "nb.blob_id", keys)
 	if !t.d.serial {
 		if err := t.each(ctx, func(*sql.Rows) error { return nil },
 			`SELECT nb.ns_id FROM ns_blobs nb WHERE `+where+` ORDER BY nb.ns_id, nb.blob_id`+t.d.excl, args...); err != nil {
@@ -591,7 +609,7 @@ func (t *tx) collectNSBlobs(ctx context.Context, keys []pair, reviews []Review, 
 	if len(gone) == 0 {
 		return nil
 	}
-	where, args = pairs("ns_id", "blob_id", gone)
+	where, args = t.pairs("ns_id", "blob_id", gone)
 	n, err := t.exec(ctx, `DELETE FROM ns_blobs WHERE `+where, args...)
 	if err != nil {
 		return err

@@ -489,39 +489,67 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		for i, d := range chunk {
 			bin[i] = d.Bytes()
 		}
-		in, args := list(bin, []any{m, p.Repo})
-		if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = ? WHERE repo_id = ? AND linked = 0 AND hidden_ms = 0
-			AND blob_id IN (SELECT id FROM blobs WHERE digest IN `+in+`)`, args...); err != nil {
-			return 0, err
-		}
-		held := make(map[gantry.Digest]gantry.BlobID, len(chunk))
+		// The ids first: what joins blobs with what the repository holds is
+		// planned, sooner or later, as a walk over all that it holds.
+		in, digests := list(bin, nil)
+		known := make(map[gantry.BlobID]gantry.Digest, len(chunk))
+		sizes := make(map[gantry.BlobID]int64, len(chunk))
 		var ids []gantry.BlobID
 		if err := t.each(ctx, func(rows *sql.Rows) error {
-			var (
-				u      used
-				digest []byte
-				linked int64
-			)
-			if err := rows.Scan(&u.id, &digest, &u.size, &linked); err != nil {
-				return err
-			}
-			held[gantry.DigestFromBytes(digest)] = u.id
-			ids = append(ids, u.id)
-			if linked == int64(m) {
-				fresh = append(fresh, u)
-				total += u.size
-			}
-			return nil
-		}, `SELECT b.id, b.digest, b.size, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
-			WHERE rb.hidden_ms = 0 AND rb.linked <> 0 AND b.digest IN `+in+` ORDER BY b.id`+t.d.share, args[1:]...); err != nil {
+			var id gantry.BlobID
+			var digest []byte
+			var size int64
+			err := rows.Scan(&id, &digest, &size)
+			known[id], sizes[id], ids = gantry.DigestFromBytes(digest), size, append(ids, id)
+			return err
+		}, `SELECT id, digest, size FROM blobs WHERE digest IN `+in, digests...); err != nil {
 			return 0, err
 		}
+		slices.Sort(ids)
+		keys := make([]pair, 0, len(ids))
+		for _, id := range ids {
+			keys = append(keys, pair{int64(p.Repo), int64(id)})
+		}
+		where, args := t.pairs("repo_id", "blob_id", keys)
+		if len(keys) > 0 {
+			if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = ? WHERE linked + 0 = 0 AND hidden_ms = 0 AND `+where, append([]any{m}, args...)...); err != nil {
+				return 0, err
+			}
+		}
+		held := make(map[gantry.Digest]bool, len(chunk))
+		take := func(rows *sql.Rows) error {
+			var id gantry.BlobID
+			var linked int64
+			if err := rows.Scan(&id, &linked); err != nil {
+				return err
+			}
+			held[known[id]] = true
+			ids = append(ids, id)
+			if linked == int64(m) {
+				fresh = append(fresh, used{id, sizes[id]})
+				total += sizes[id]
+			}
+			return nil
+		}
+		if len(keys) > 0 {
+			q := `SELECT blob_id, linked FROM repo_blobs WHERE hidden_ms = 0 AND linked <> 0 AND ` + where + ` ORDER BY blob_id`
+			if t.d.name == "mysql" { // MariaDB else reads all that an average repository holds, which a large one is not
+				var in string
+				in, args = list(ids, []any{p.Repo})
+				q = `SELECT STRAIGHT_JOIN rb.blob_id, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
+					WHERE b.id IN ` + in + ` AND rb.hidden_ms = 0 AND rb.linked <> 0 ORDER BY b.id`
+			}
+			ids = ids[:0]
+			if err := t.each(ctx, take, q+t.d.share, args...); err != nil {
+				return 0, err
+			}
+		}
 		if len(ids) < len(chunk) {
-			if err := t.unlinkedMeanwhile(ctx, p.Repo, in, args[2:]); err != nil {
+			if err := t.unlinkedMeanwhile(ctx, p.Repo, in, digests); err != nil {
 				return 0, err
 			}
 			for _, d := range chunk {
-				if _, ok := held[d]; !ok {
+				if !held[d] {
 					return 0, &gantry.Error{Code: gantry.Invalid, Object: "manifest", Reason: gantry.UnknownBlob,
 						Detail: "the repository does not hold the blob " + string(d) + "; push it before the manifest that names it"}
 				}
@@ -588,8 +616,8 @@ func (t *tx) unlinkedMeanwhile(ctx context.Context, repo gantry.RepoID, in strin
 		return nil
 	}
 	var n int
-	err := t.queryRow(ctx, `SELECT COUNT(*) FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
-		WHERE rb.hidden_ms = 0 AND rb.linked = 0 AND b.digest IN `+in, append([]any{repo}, digests...)...).Scan(&n)
+	err := t.queryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN rb.hidden_ms = 0 AND rb.linked = 0 THEN 1 ELSE 0 END), 0)
+		FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id WHERE b.digest IN `+in, append([]any{repo}, digests...)...).Scan(&n)
 	if err == nil && n > 0 {
 		err = errRaced
 	}

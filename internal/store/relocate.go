@@ -19,10 +19,10 @@ type Relocation struct {
 	Path     string // where it is
 }
 
-// Relocations returns up to n blobs of a location, with ids greater than
-// after, that are not at their canonical key and could be: it is not in the
-// trash. last is where to go on; it is after itself at the end.
-func (db *DB) Relocations(ctx context.Context, location int64, after gantry.BlobID, n int) (all []Relocation, last gantry.BlobID, err error) {
+// Relocations returns up to n blobs of a location, at keys greater than after,
+// that are not at their canonical key and could be: it is not in the trash.
+// last is the key after which to go on; it is after itself at the end.
+func (db *DB) Relocations(ctx context.Context, location int64, after string, n int) (all []Relocation, last string, err error) {
 	err = db.read(ctx, "find relocations", func(ctx context.Context, t *tx) error {
 		all, last = nil, after
 		if err := t.each(ctx, func(rows *sql.Rows) error {
@@ -31,10 +31,10 @@ func (db *DB) Relocations(ctx context.Context, location int64, after gantry.Blob
 			err := rows.Scan(&r.Blob, &d, &r.Size, &r.Path)
 			r.Digest = gantry.DigestFromBytes(d)
 			all = append(all, r)
-			last = r.Blob
+			last = r.Path
 			return err
 		}, `SELECT p.blob_id, b.digest, b.size, p.path FROM placements p JOIN blobs b ON b.id = p.blob_id
-			WHERE p.location_id = ? AND p.path > '' AND p.state = 'present' AND p.blob_id > ? ORDER BY p.blob_id LIMIT ?`,
+			WHERE p.location_id = ? AND p.path > ? AND p.state = 'present' ORDER BY p.path LIMIT ?`,
 			location, after, min(n, maxCollectRows)); err != nil || len(all) == 0 {
 			return err
 		}

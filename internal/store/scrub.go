@@ -88,7 +88,8 @@ func (db *DB) BlobPlaces(ctx context.Context, id gantry.BlobID) (places []Place,
 	return places, err
 }
 
-// BlobHolders returns the names of up to n repositories that hold a blob.
+// BlobHolders returns the names of up to n repositories that hold a blob, of
+// the first ten times as many.
 func (db *DB) BlobHolders(ctx context.Context, id gantry.BlobID, n int) (names []gantry.RepoName, err error) {
 	err = db.read(ctx, "holders of a blob", func(ctx context.Context, t *tx) error {
 		names = []gantry.RepoName{}
@@ -97,8 +98,8 @@ func (db *DB) BlobHolders(ctx context.Context, id gantry.BlobID, n int) (names [
 			err := rows.Scan(&name.Namespace, &name.Name)
 			names = append(names, name)
 			return err
-		}, `SELECT a.name, r.name FROM repo_blobs rb JOIN repositories r ON r.id = rb.repo_id JOIN accounts a ON a.id = r.ns_id
-			WHERE rb.blob_id = ? AND r.deleted_ms = 0 ORDER BY rb.repo_id LIMIT ?`, id, n)
+		}, `SELECT a.name, r.name FROM (SELECT repo_id FROM repo_blobs WHERE blob_id = ? ORDER BY repo_id LIMIT `+limit(10*n)+`) f
+			JOIN repositories r ON r.id = f.repo_id JOIN accounts a ON a.id = r.ns_id WHERE r.deleted_ms = 0 ORDER BY f.repo_id LIMIT ?`, id, n)
 	})
 	return names, err
 }

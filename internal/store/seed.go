@@ -28,6 +28,14 @@ type SeedOptions struct {
 	Teams                int // of each organization, beside its owners
 	Logs                 int // entries: a third of changes, the rest pulls
 
+	// Images bounds the manifests of each repository but the first, which has
+	// at most 1,000; there are no more than tags. 0 = 2. Otherwise every tenth
+	// of them refers to the one before it.
+	Images int
+	// Layers bounds the layers of a manifest. 0 = 3, which others share.
+	// Otherwise every second one is the manifest's own.
+	Layers int
+
 	// Progress, if set, is told now and then how many of how many rows of a
 	// table are written.
 	Progress func(table string, done, total int)
@@ -45,6 +53,7 @@ type Seeded struct {
 	Repositories int    `json:"repositories"`
 	Manifests    int    `json:"manifests"`
 	Blobs        int    `json:"blobs"`
+	Links        int    `json:"blob_links"` // of manifests to their blobs
 	Tags         int    `json:"tags"`
 	Events       int    `json:"events"`
 	Pulls        int    `json:"pulls"`
@@ -60,7 +69,7 @@ const maxSeed = 1_000_000_000
 // interrupted leaves a part: start over with an empty database. It is
 // gantry.Conflict where there is something already, unless that is allowed.
 func (db *DB) Seed(ctx context.Context, o SeedOptions) (Seeded, error) {
-	for _, n := range []int{o.Organizations, o.Users, o.Repositories, o.Tags, o.Teams, o.Logs} {
+	for _, n := range []int{o.Organizations, o.Users, o.Repositories, o.Tags, o.Teams, o.Logs, o.Images, o.Layers} {
 		if n < 0 || n > maxSeed {
 			return Seeded{}, gantry.Errorf(gantry.Invalid, "seed", "each number is from 0 to %d", maxSeed)
 		}
@@ -242,10 +251,12 @@ func (s *seeder) tagsOf(repo int) int {
 	return n
 }
 
-// A seededLayer is a blob that images share.
+// A seededLayer is a blob of an image, or a manifest; other images have it too
+// if it is shared.
 type seededLayer struct {
 	id, size int64
 	digest   gantry.Digest
+	shared   bool
 }
 
 // seededRepo is where the rows of repositories go.
@@ -315,19 +326,27 @@ func (s *seeder) repository(ctx context.Context, r *seededRepo, i int) error {
 	}
 	tags := s.tagsOf(i)
 	most := 2
-	if i == 0 {
+	switch {
+	case i == 0:
 		most = 1000
+	case s.o.Images > 0:
+		most = s.o.Images
 	}
 	images := min(tags, most)
 	first := s.manifest + 1 + int64(s.made.Manifests)
 	held := map[int64]bool{}
 	var usage int64
-	for range images {
-		n, err := s.image(ctx, r, id, ns, held)
+	var last *seededLayer // the image before
+	for k := range images {
+		subject := last
+		if s.o.Images == 0 || k%10 != 9 {
+			subject = nil
+		}
+		n, made, err := s.image(ctx, r, id, ns, held, subject)
 		if err != nil {
 			return err
 		}
-		usage += n
+		usage, last = usage+n, &made
 	}
 	if usage > 0 {
 		if err := r.totals.add(ctx, ns, id, usage); err != nil {
@@ -351,9 +370,10 @@ func (s *seeder) repository(ctx context.Context, r *seededRepo, i int) error {
 }
 
 // image makes a manifest of a repository with a configuration of its own and
-// one to three layers that others share. held are the blobs of the repository.
-// It returns by how much the repository has grown.
-func (s *seeder) image(ctx context.Context, r *seededRepo, repo, ns int64, held map[int64]bool) (grown int64, err error) {
+// some layers. held are the blobs of the repository; subject is what the
+// manifest refers to, or nil. It returns by how much the repository has grown,
+// and the manifest.
+func (s *seeder) image(ctx context.Context, r *seededRepo, repo, ns int64, held map[int64]bool, subject *seededLayer) (grown int64, made seededLayer, err error) {
 	id := s.manifest + 1 + int64(s.made.Manifests)
 	s.made.Manifests++
 	blob := func(what string, n int, size int64) (seededLayer, error) {
@@ -366,16 +386,29 @@ func (s *seeder) image(ctx context.Context, r *seededRepo, repo, ns int64, held 
 	}
 	config, err := blob("config", s.made.Manifests, 1000+s.rng.Int64N(9000))
 	if err != nil {
-		return 0, err
+		return 0, made, err
 	}
 	all := []seededLayer{config}
-	for range 1 + s.rng.IntN(3) {
+	most := 3
+	if s.o.Layers > 0 {
+		most = s.o.Layers
+	}
+	for k := range 1 + s.rng.IntN(most) {
+		if s.o.Layers > 0 && k%2 == 1 {
+			l, err := blob("own layer", s.made.Manifests*1000+k, 1+s.rng.Int64N(20<<20))
+			if err != nil {
+				return 0, made, err
+			}
+			all = append(all, l)
+			continue
+		}
 		n := s.rng.IntN(max(10, s.o.Repositories/10))
 		l, ok := r.layers[n]
 		if !ok {
 			if l, err = blob("layer", n, 1+s.rng.Int64N(100<<20)); err != nil {
-				return 0, err
+				return 0, made, err
 			}
+			l.shared = true
 			r.layers[n] = l
 		}
 		if !slices.Contains(all, l) {
@@ -385,12 +418,13 @@ func (s *seeder) image(ctx context.Context, r *seededRepo, repo, ns int64, held 
 	var layers []string
 	var layersSize int64
 	for i, l := range all {
+		s.made.Links++
 		if i > 0 {
 			layers = append(layers, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":%q,"size":%d}`, l.digest, l.size))
 			layersSize += l.size
 		}
 		if err := r.uses.add(ctx, id, l.id, repo); err != nil {
-			return 0, err
+			return 0, made, err
 		}
 		if held[l.id] {
 			continue
@@ -398,27 +432,32 @@ func (s *seeder) image(ctx context.Context, r *seededRepo, repo, ns int64, held 
 		held[l.id] = true
 		grown += l.size
 		if err := r.held.add(ctx, repo, l.id, ns, l.size, id, int64(0), int64(0)); err != nil {
-			return 0, err
+			return 0, made, err
 		}
 		if key := [2]int64{ns, l.id}; !r.inOrg[key] {
-			if i > 0 { // a configuration is nobody else's
+			if l.shared {
 				r.inOrg[key] = true
 			}
 			r.usage[ns] += l.size
 			if err := r.counted.add(ctx, ns, l.id, l.size, id); err != nil {
-				return 0, err
+				return 0, made, err
 			}
 		}
 	}
 	const configType = "application/vnd.oci.image.config.v1+json"
-	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[%s]}`,
-		configType, config.digest, config.size, strings.Join(layers, ","))
-	digest := digestOf(body)
-	if err := r.manifests.add(ctx, id, repo, digest.Bytes(), "application/vnd.oci.image.manifest.v1+json", configType, configType, nil, int64(len(body)), layersSize,
-		s.ago(365), int64(0), int64(0), 0); err != nil {
-		return 0, err
+	refers, subjectDigest := "", any(nil)
+	if subject != nil {
+		refers = fmt.Sprintf(`,"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":%d}`, subject.digest, subject.size)
+		subjectDigest = subject.digest.Bytes()
 	}
-	return grown, r.bodies.add(ctx, id, body)
+	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[%s]%s}`,
+		configType, config.digest, config.size, strings.Join(layers, ","), refers)
+	digest := digestOf(body)
+	if err := r.manifests.add(ctx, id, repo, digest.Bytes(), "application/vnd.oci.image.manifest.v1+json", configType, configType, subjectDigest, int64(len(body)), layersSize,
+		s.ago(365), int64(0), int64(0), 0); err != nil {
+		return 0, made, err
+	}
+	return grown, seededLayer{id: id, size: int64(len(body)), digest: digest}, r.bodies.add(ctx, id, body)
 }
 
 func digestOf(b []byte) gantry.Digest {

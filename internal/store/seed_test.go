@@ -66,16 +66,20 @@ func TestSeed(t *testing.T) {
 		if _, err := db.Seed(ctx, o); !gantry.Is(err, gantry.Conflict) {
 			t.Errorf("the same names: %v", err)
 		}
-		o.Prefix = "more"
+		o.Prefix, o.Images, o.Layers = "more", 10, 5
 		if _, err := db.Seed(ctx, o); err != nil {
 			t.Errorf("beside what is there: %v", err)
 		}
 		if n := storetest.Get(t, db, `SELECT COUNT(*) FROM tags WHERE live = 1`); n != 6000 {
 			t.Errorf("%d tags", n)
 		}
+		if n := storetest.Get(t, db, `SELECT COUNT(*) FROM manifests m JOIN manifests s ON s.repo_id = m.repo_id AND s.digest = m.subject`); n < 250 {
+			t.Errorf("%d manifests refer to another one", n)
+		}
 		sound(t, db)
 		for _, bad := range []store.SeedOptions{{Prefix: "x y", Organizations: 1, Users: 1}, {Prefix: "other"}, {Prefix: "other", Organizations: 1, Users: 1, Tags: 1},
-			{Prefix: "other", Organizations: 1, Users: 1, Repositories: -1}} {
+			{Prefix: "other", Organizations: 1, Users: 1, Repositories: -1},
+			{Prefix: "other", Organizations: 1, Users: 1, Layers: -1}} {
 			bad.Existing = true
 			if _, err := db.Seed(ctx, bad); !gantry.Is(err, gantry.Invalid) {
 				t.Errorf("%+v: %v", bad, err)
