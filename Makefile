@@ -98,6 +98,15 @@ bench: deps build ## measure Gantry beside two other registries (BENCH='-short')
 bench-api: deps ## measure the lists of the API on a large registry (SCALE=1 takes half an hour); writes docs/benchmarks-api.md
 	GANTRY_BENCH_SCALE=$(SCALE) GANTRY_BENCH_DOCS=$(CURDIR)/docs/benchmarks-api.md $(GO) test ./internal/app -run '^$$' -bench '^BenchmarkManagementAPI$$' -benchtime 1x -timeout 0
 
+.PHONY: bench-fleet
+bench-fleet: deps build ## measure 1, 2 and 4 instances behind HAProxy (as root); writes docs/benchmarks-fleet.md
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_FLEET_DOCS=$(CURDIR)/docs/benchmarks-fleet.md $(GO) test ./internal/faults -run '^$$' -bench '^BenchmarkFleet$$' -benchtime 1x -timeout 0
+
+.PHONY: scale
+scale: deps build ## eleven million blob links on PostgreSQL, and a thousand clients that pull (an hour, 15 GB of TMPDIR); writes docs/scaling.md
+	GANTRY_CATALOGUE=large GANTRY_CATALOGUE_DOCS=$(CURDIR)/docs/scaling.md GANTRY_TEST_DIR=$(or $(TMPDIR),/var/tmp) $(GO) test -count=1 -timeout 0 -v -run '^TestCatalogue$$' ./internal/store
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_FAULTS=1 GANTRY_STORM_DOCS=$(CURDIR)/docs/scaling.md $(GO) test -count=1 -timeout 0 -v -run '^TestPullStorm$$' ./internal/faults
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME=20s
 	@./scripts/fuzz $(FUZZTIME)

@@ -185,7 +185,7 @@ func writeTable(path string, rows []string) error {
 }
 
 // files is storage in a folder that all instances share.
-func files(t *testing.T) map[string]any {
+func files(t testing.TB) map[string]any {
 	return map[string]any{"shared": []any{"LocalStorage", map[string]any{"storage_path": t.TempDir()}}}
 }
 
@@ -214,7 +214,7 @@ func behind(t *testing.T, uri string) (*servertest.Proxy, string) {
 // processes are instances and databases that fail.
 var processes = []scenario{
 	{name: "InstanceKilled", what: "one of two instances is killed (SIGKILL) and started again, several times", short: true, run: func(t *testing.T, s *stage) {
-		f := newFleet(t, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, 2, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		kills := 2
 		if whole() {
 			kills = 10
@@ -231,7 +231,7 @@ var processes = []scenario{
 		s.note("%d kills", kills)
 	}},
 	{name: "RollingRestart", what: "two instances are stopped (SIGTERM) and started again, one after the other", short: true, run: func(t *testing.T, s *stage) {
-		f := newFleet(t, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.MariaDB), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, 2, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.MariaDB), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			for _, in := range f.instances {
 				if err := in.proc.Signal(os.Interrupt); err != nil {
@@ -245,7 +245,7 @@ var processes = []scenario{
 	}},
 	{name: "DatabaseCut", what: "PostgreSQL: every connection breaks, and new ones are refused", short: true, run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Cut()
 			time.Sleep(long(15 * time.Second))
@@ -254,7 +254,7 @@ var processes = []scenario{
 	}},
 	{name: "DatabasePartition", what: "PostgreSQL: a partition of 30 s; packets vanish", run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Stall()
 			time.Sleep(long(30 * time.Second))
@@ -263,7 +263,7 @@ var processes = []scenario{
 	}},
 	{name: "MariaDBCut", what: "MariaDB: every connection breaks, and new ones are refused", run: func(t *testing.T, s *stage) {
 		p, uri := behind(t, storetest.EmptyURI(t, storetest.MariaDB))
-		f := newFleet(t, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			p.Cut()
 			time.Sleep(long(15 * time.Second))

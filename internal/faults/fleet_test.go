@@ -34,7 +34,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 // A fleet is instances on one database and storage.
 type fleet struct {
-	t         *testing.T
+	t         testing.TB
 	dir       string         // of the configuration
 	config    map[string]any // config.yaml
 	instances []*instance
@@ -55,16 +55,16 @@ type instance struct {
 	logs      []string // files, one of each life
 }
 
-// newFleet starts two instances on a configuration. The first account is made.
-func newFleet(t *testing.T, config map[string]any) *fleet {
+// newFleet starts n instances on a configuration. The first account is made.
+func newFleet(t testing.TB, n int, config map[string]any) *fleet {
 	t.Helper()
-	f := prepareFleet(t, 2, config)
+	f := prepareFleet(t, n, config)
 	f.begin()
 	return f
 }
 
-// prepareFleet makes n instances without starting them.
-func prepareFleet(t *testing.T, n int, config map[string]any) *fleet {
+// prepareFleet is newFleet without the start.
+func prepareFleet(t testing.TB, n int, config map[string]any) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), config: map[string]any{
 		"SECRET_KEY": strings.Repeat("s", 32), "DATABASE_SECRET_KEY": strings.Repeat("d", 32),

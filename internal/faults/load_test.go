@@ -51,18 +51,25 @@ type image struct {
 func (i *image) ref() string { return i.repo + ":" + i.tag }
 
 func newImage(r *rand.Rand, repo, tag string, shared []byte) *image {
-	random := func(n int) []byte {
-		b := make([]byte, n)
-		for j := range b {
-			b[j] = byte(r.Uint32())
-		}
-		return b
-	}
 	config := fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","ref":%q}`, repo+":"+tag)
-	i := &image{repo: repo, tag: tag, blobs: [][]byte{config, random(1 + r.IntN(64<<10)), random(1 + r.IntN(512<<10))}}
-	if r.IntN(2) == 0 {
+	i := &image{repo: repo, tag: tag, blobs: [][]byte{config, randomBytes(r, 1+r.IntN(64<<10)), randomBytes(r, 1+r.IntN(512<<10))}}
+	if r.IntN(2) == 0 && shared != nil {
 		i.blobs = append(i.blobs, shared)
 	}
+	i.describe()
+	return i
+}
+
+func randomBytes(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for j := range b {
+		b[j] = byte(r.Uint32())
+	}
+	return b
+}
+
+// describe makes the manifest: the first blob is the configuration.
+func (i *image) describe() {
 	type descriptor struct {
 		MediaType string `json:"mediaType"`
 		Digest    string `json:"digest"`
@@ -73,9 +80,8 @@ func newImage(r *rand.Rand, repo, tag string, shared []byte) *image {
 		layers = append(layers, descriptor{layerType, digestOf(b), len(b)})
 	}
 	i.manifest, _ = json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType, "layers": layers, //nolint:errchkjson // plain values
-		"config": descriptor{configType, digestOf(config), len(config)}})
+		"config": descriptor{configType, digestOf(i.blobs[0]), len(i.blobs[0])}})
 	i.digest = digestOf(i.manifest)
-	return i
 }
 
 // A tally is what the clients have seen.

@@ -131,7 +131,7 @@ func (s *stage) caughtUp() {
 func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 3)
-		f := newFleet(t, config)
+		f := newFleet(t, 2, config)
 		// Wrong bytes are known at the end of a read, which breaks off then.
 		s.noPullErrors = name != "LocationLies"
 		s.play(f, 4, func() {
@@ -159,7 +159,7 @@ var stores = []scenario{
 	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, func(s *site) { s.full() }),
 	{name: "OnlyLocationAway", what: "the only storage location is away", run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 1)
-		f := newFleet(t, config)
+		f := newFleet(t, 2, config)
 		s.maxGivenUp = 4 // each client's image, when it is away for long
 		s.play(f, 4, func() {
 			all[0].tcp.Cut()
@@ -169,7 +169,7 @@ var stores = []scenario{
 	}},
 	{name: "Backlog", what: "one of two locations is away while much is pushed (an hour's work of a team), and comes back", run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 2)
-		f := newFleet(t, config)
+		f := newFleet(t, 2, config)
 		s.noPullErrors = true
 		s.play(f, 6, func() {
 			all[1].tcp.Cut()

@@ -66,19 +66,18 @@ type catalogue struct {
 
 // A place is an image of some repository, chosen at random.
 type place struct {
-	repo      gantry.RepoID
-	name      gantry.RepoName
-	ns        gantry.AccountID
-	account   gantry.AccountID // may read the repository
-	login     string           // its name
-	manifest  gantry.Digest
-	manifests int64 // its id
-	tag       string
-	blobs     []gantry.Digest
-	ids       []gantry.BlobID
-	other     gantry.RepoID // another repository
-	mirror    string        // a tag of the same manifest or another
-	actor     gantry.Actor
+	repo     gantry.RepoID
+	name     gantry.RepoName
+	ns       gantry.AccountID
+	account  gantry.AccountID // may read the repository
+	login    string           // its name
+	manifest gantry.Digest
+	id       int64 // of the manifest
+	tag      string
+	blobs    []gantry.Digest
+	ids      []gantry.BlobID
+	other    gantry.RepoID // another repository
+	actor    gantry.Actor
 }
 
 // newCatalogue seeds the database.
@@ -172,11 +171,11 @@ func (c *catalogue) look(pool *sql.DB, n int) {
 		if len(c.places) < 2 { // in the largest repository
 			id = 1 + r.Int64N(200)
 		}
-		p := &place{manifests: id, other: gantry.RepoID(1 + r.IntN(c.made.Repositories))}
+		p := &place{id: id, other: gantry.RepoID(1 + r.IntN(c.made.Repositories))}
 		var digest []byte
 		err := pool.QueryRowContext(c.ctx, bind(`SELECT m.repo_id, m.digest, r.ns_id, r.name, a.name, t.name, u.id, u.name FROM manifests m JOIN repositories r ON r.id = m.repo_id
 			JOIN accounts a ON a.id = r.ns_id JOIN permissions p ON p.repo_id = r.id AND p.account_id IS NOT NULL JOIN accounts u ON u.id = p.account_id
-			JOIN tags t ON t.manifest_id = m.id AND t.live = 1 AND t.end_ms IS NULL WHERE m.id = ? LIMIT 1`), p.manifests).Scan(
+			JOIN tags t ON t.manifest_id = m.id AND t.live = 1 AND t.end_ms IS NULL WHERE m.id = ? LIMIT 1`), p.id).Scan(
 			&p.repo, &digest, &p.ns, &p.name.Name, &p.name.Namespace, &p.tag, &p.account, &p.login)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue // its tag ends some day
@@ -184,16 +183,26 @@ func (c *catalogue) look(pool *sql.DB, n int) {
 		must(err)
 		p.manifest = gantry.DigestFromBytes(digest)
 		p.actor = gantry.Actor{Account: p.account, Name: p.login, Kind: gantry.ActorUser, IP: "10.0.0.1", Agent: "test"}
-		rows, err := pool.QueryContext(c.ctx, bind(`SELECT b.id, b.digest FROM manifest_blobs x JOIN blobs b ON b.id = x.blob_id WHERE x.manifest_id = ? ORDER BY b.id`), p.manifests)
-		must(err)
-		for rows.Next() {
-			var id gantry.BlobID
-			must(rows.Scan(&id, &digest))
-			p.ids, p.blobs = append(p.ids, id), append(p.blobs, gantry.DigestFromBytes(digest))
-		}
-		must(errors.Join(rows.Err(), rows.Close()))
+		must(p.readBlobs(c.ctx, pool, bind(`SELECT b.id, b.digest FROM manifest_blobs x JOIN blobs b ON b.id = x.blob_id WHERE x.manifest_id = ? ORDER BY b.id`)))
 		c.places = append(c.places, p)
 	}
+}
+
+func (p *place) readBlobs(ctx context.Context, pool *sql.DB, query string) error {
+	rows, err := pool.QueryContext(ctx, query, p.id)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // only read
+	for rows.Next() {
+		var id gantry.BlobID
+		var digest []byte
+		if err := rows.Scan(&id, &digest); err != nil {
+			return err
+		}
+		p.ids, p.blobs = append(p.ids, id), append(p.blobs, gantry.DigestFromBytes(digest))
+	}
+	return rows.Err()
 }
 
 // fresh is a digest that nothing has yet.
@@ -400,7 +409,7 @@ func operations() []operation {
 			_, err := c.db.FoldUsage(c.ctx, page)
 			return err
 		}},
-		{"storage", "100 placements to verify", 5 * page, func(c *catalogue, _ *place) error {
+		{"storage", "100 placements to verify", 10 * page, func(c *catalogue, _ *place) error {
 			list, err := c.db.PlacementsToVerify(c.ctx, c.location, c.db.Now().Add(-48*time.Hour), page)
 			return some(len(list), err)
 		}},
@@ -436,7 +445,7 @@ func operations() []operation {
 			_, err := c.db.BlobHolders(c.ctx, p.ids[0], 10)
 			return err
 		}},
-		{"journal", "number new events", 2000, func(c *catalogue, _ *place) error {
+		{"journal", "number new events", 4000, func(c *catalogue, _ *place) error {
 			_, err := c.db.Sequence(c.ctx)
 			return err
 		}},
@@ -457,7 +466,7 @@ func operations() []operation {
 			return err
 		}},
 		{"jobs", "queue a job", 20, func(c *catalogue, p *place) error {
-			_, err := c.db.Enqueue(c.ctx, store.NewJob{Kind: "notify", Dedupe: fmt.Sprint("place-", p.manifests), Payload: map[string]int{"n": 1}})
+			_, err := c.db.Enqueue(c.ctx, store.NewJob{Kind: "notify", Dedupe: fmt.Sprint("place-", p.id), Payload: map[string]int{"n": 1}})
 			return err
 		}},
 		{"jobs", "claim a job, save and end it", 300, func(c *catalogue, _ *place) error {

@@ -901,7 +901,7 @@ func (t *tx) dropUploads(ctx context.Context, where string, arg any) (int64, err
 		}
 		ids, objects = append(ids, id), append(objects, o)
 		return err
-	}, `SELECT uuid, location_id, path, engine_state FROM uploads WHERE `+where+` ORDER BY uuid LIMIT `+big(maxCollectRows)+t.d.excl, arg); err != nil || len(ids) == 0 {
+	}, `SELECT uuid, location_id, path, engine_state FROM uploads WHERE `+where+` ORDER BY touched_ms, uuid LIMIT `+big(maxCollectRows)+t.d.excl, arg); err != nil || len(ids) == 0 {
 		return 0, err
 	}
 	in, args := list(ids, nil)
