@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -489,60 +490,27 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		for i, d := range chunk {
 			bin[i] = d.Bytes()
 		}
-		// The ids first: what joins blobs with what the repository holds is
-		// planned, sooner or later, as a walk over all that it holds.
 		in, digests := list(bin, nil)
-		known := make(map[gantry.BlobID]gantry.Digest, len(chunk))
-		sizes := make(map[gantry.BlobID]int64, len(chunk))
-		var ids []gantry.BlobID
-		if err := t.each(ctx, func(rows *sql.Rows) error {
-			var id gantry.BlobID
-			var digest []byte
-			var size int64
-			err := rows.Scan(&id, &digest, &size)
-			known[id], sizes[id], ids = gantry.DigestFromBytes(digest), size, append(ids, id)
-			return err
-		}, `SELECT id, digest, size FROM blobs WHERE digest IN `+in, digests...); err != nil {
-			return 0, err
-		}
-		slices.Sort(ids)
-		keys := make([]pair, 0, len(ids))
-		for _, id := range ids {
-			keys = append(keys, pair{int64(p.Repo), int64(id)})
-		}
-		where, args := t.pairs("repo_id", "blob_id", keys)
-		if len(keys) > 0 {
-			if _, err := t.exec(ctx, `UPDATE repo_blobs SET linked = ? WHERE linked + 0 = 0 AND hidden_ms = 0 AND `+where, append([]any{m}, args...)...); err != nil {
-				return 0, err
-			}
-		}
 		held := make(map[gantry.Digest]bool, len(chunk))
-		take := func(rows *sql.Rows) error {
-			var id gantry.BlobID
-			var linked int64
-			if err := rows.Scan(&id, &linked); err != nil {
+		var ids []gantry.BlobID
+		if err := t.takeBlobs(ctx, p.Repo, m, in, digests, func(rows *sql.Rows) error {
+			var (
+				u      used
+				digest []byte
+				linked int64
+			)
+			if err := rows.Scan(&u.id, &digest, &u.size, &linked); err != nil {
 				return err
 			}
-			held[known[id]] = true
-			ids = append(ids, id)
+			held[gantry.DigestFromBytes(digest)] = true
+			ids = append(ids, u.id)
 			if linked == int64(m) {
-				fresh = append(fresh, used{id, sizes[id]})
-				total += sizes[id]
+				fresh = append(fresh, u)
+				total += u.size
 			}
 			return nil
-		}
-		if len(keys) > 0 {
-			q := `SELECT blob_id, linked FROM repo_blobs WHERE hidden_ms = 0 AND linked <> 0 AND ` + where + ` ORDER BY blob_id`
-			if t.d.name == "mysql" { // MariaDB else reads all that an average repository holds, which a large one is not
-				var in string
-				in, args = list(ids, []any{p.Repo})
-				q = `SELECT STRAIGHT_JOIN rb.blob_id, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
-					WHERE b.id IN ` + in + ` AND rb.hidden_ms = 0 AND rb.linked <> 0 ORDER BY b.id`
-			}
-			ids = ids[:0]
-			if err := t.each(ctx, take, q+t.d.share, args...); err != nil {
-				return 0, err
-			}
+		}); err != nil {
+			return 0, err
 		}
 		if len(ids) < len(chunk) {
 			if err := t.unlinkedMeanwhile(ctx, p.Repo, in, digests); err != nil {
@@ -606,6 +574,41 @@ func (t *tx) linkBlobs(ctx context.Context, p *ManifestPut, r target, m gantry.M
 		}
 	}
 	return gained, nil
+}
+
+// takeBlobs links to the manifest m those of the blobs with the digests in that
+// the repository holds and no manifest uses, then locks for sharing all of them
+// that it holds and gives their id, digest, size and link. Each database looks
+// up one key for each blob: planned for a repository of average size, a join
+// of the digests with all that it holds would read all of a large one.
+func (t *tx) takeBlobs(ctx context.Context, repo gantry.RepoID, m gantry.ManifestID, in string, digests []any, each func(*sql.Rows) error) error {
+	args := append([]any{repo}, digests...)
+	update := `UPDATE repo_blobs SET linked = ? WHERE linked + 0 = 0 AND hidden_ms = 0 AND repo_id = ? AND blob_id IN (SELECT id FROM blobs WHERE digest IN ` + in + `)`
+	pick := `SELECT b.id, b.digest, b.size, rb.linked FROM blobs b JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.id
+		WHERE rb.hidden_ms = 0 AND rb.linked <> 0 AND b.digest IN ` + in + ` ORDER BY b.id`
+	switch t.d.name {
+	case "mysql": // which joins in the order of a STRAIGHT_JOIN
+		update = `UPDATE blobs b STRAIGHT_JOIN repo_blobs rb SET rb.linked = ? WHERE rb.repo_id = ? AND rb.blob_id = b.id AND rb.linked + 0 = 0 AND rb.hidden_ms = 0 AND b.digest IN ` + in
+		pick = strings.Replace(pick, "SELECT", "SELECT STRAIGHT_JOIN", 1)
+	case "postgres": // see pairs
+		ids, err := t.ids(ctx, `SELECT id FROM blobs WHERE digest IN `+in+` ORDER BY id`, digests...)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		keys := make([]pair, 0, len(ids))
+		for _, id := range ids {
+			keys = append(keys, pair{int64(repo), id})
+		}
+		var where string
+		where, args = t.pairs("rb.repo_id", "rb.blob_id", keys)
+		update = `UPDATE repo_blobs rb SET linked = ? WHERE rb.linked + 0 = 0 AND rb.hidden_ms = 0 AND ` + where
+		pick = `SELECT b.id, b.digest, b.size, rb.linked FROM repo_blobs rb JOIN blobs b ON b.id = rb.blob_id
+			WHERE rb.hidden_ms = 0 AND rb.linked <> 0 AND ` + where + ` ORDER BY b.id`
+	}
+	if _, err := t.exec(ctx, update, append([]any{m}, args...)...); err != nil {
+		return err
+	}
+	return t.each(ctx, each, pick+t.d.share, args...)
 }
 
 // unlinkedMeanwhile returns errRaced if the repository holds one of the blobs
