@@ -251,7 +251,9 @@ func operations() []operation {
 			_, err := c.db.Repository(c.ctx, p.name)
 			return err
 		}},
-		{"pull", "manifest by tag", 10, func(c *catalogue, p *place) error {
+		// PostgreSQL takes tags_history for as good as tags_live, and reads all
+		// spans of the tag that collection has not taken yet.
+		{"pull", "manifest by tag", 100, func(c *catalogue, p *place) error {
 			_, _, err := c.db.ManifestByTag(c.ctx, p.repo, p.tag)
 			return err
 		}},
