@@ -43,6 +43,7 @@ type stage struct {
 
 	// What the scenario allows its clients to see.
 	maxGivenUp   int64
+	noRetries    bool // not one request may have to be sent again
 	noPullErrors bool // not one read may fail, though it could be sent again
 }
 
@@ -125,6 +126,9 @@ func (s *stage) judge() {
 	if n := y.pullErrors.Load(); s.noPullErrors && n > 0 {
 		t.Errorf("%d reads failed", n)
 	}
+	if n := y.retries.Load(); s.noRetries && n > 0 {
+		t.Errorf("%d requests had to be sent again", n)
+	}
 	if bad := s.answers(); bad != "" {
 		t.Errorf("answers that nobody should get:\n%s", bad)
 	}
@@ -141,7 +145,7 @@ func (s *stage) row(sc scenario) string {
 // all of them.
 func TestFaults(t *testing.T) {
 	var rows []string
-	for _, sc := range slices.Concat(processes, networks, stores) {
+	for _, sc := range slices.Concat(processes, servers, networks, stores) {
 		if !sc.short && !whole() {
 			continue
 		}
