@@ -235,7 +235,7 @@ metrics on the address of --metrics, and stops as "gantry serve" does.`,
 	}
 	c.where(cmd)
 	var only string
-	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc, jobs and notify; all of them unless told")
+	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc, jobs, notify and replicate; all of them unless told")
 	c.metrics(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if c.opts.Roles, err = app.ParseWorkers(only); err != nil {

@@ -10,11 +10,12 @@ import (
 // Roles are the parts that a process runs. The zero value stands for all of
 // them.
 type Roles struct {
-	Registry bool // /v2
-	API      bool // /api/v1, and the web console, which calls it
-	GC       bool // the collector
-	Jobs     bool // background jobs and their schedules
-	Notify   bool // what is told to people and other machines: mail, notifications
+	Registry  bool // /v2
+	API       bool // /api/v1, and the web console, which calls it
+	GC        bool // the collector
+	Jobs      bool // background jobs and their schedules
+	Notify    bool // what is told to people and other machines: mail, notifications
+	Replicate bool // copies between storage locations
 }
 
 // parts are the single roles, in the order in which String lists them.
@@ -27,27 +28,29 @@ var parts = []struct {
 	{"gc", func(r *Roles) *bool { return &r.GC }},
 	{"jobs", func(r *Roles) *bool { return &r.Jobs }},
 	{"notify", func(r *Roles) *bool { return &r.Notify }},
+	{"replicate", func(r *Roles) *bool { return &r.Replicate }},
 }
 
 // allRoles is what a process runs that was told nothing.
 var allRoles = workerRoles.or(Roles{Registry: true, API: true})
 
 // workerRoles is what "worker" stands for.
-var workerRoles = Roles{GC: true, Jobs: true, Notify: true}
+var workerRoles = Roles{GC: true, Jobs: true, Notify: true, Replicate: true}
 
 // roleNames are the words that ParseRoles takes.
 var roleNames = map[string]Roles{
-	"registry": {Registry: true},
-	"api":      {API: true},
-	"ui":       {API: true},
-	"worker":   workerRoles,
-	"gc":       {GC: true},
-	"jobs":     {Jobs: true},
-	"notify":   {Notify: true},
+	"registry":  {Registry: true},
+	"api":       {API: true},
+	"ui":        {API: true},
+	"worker":    workerRoles,
+	"gc":        {GC: true},
+	"jobs":      {Jobs: true},
+	"notify":    {Notify: true},
+	"replicate": {Replicate: true},
 }
 
 // ParseRoles reads a list such as "registry,api"; "" gives the zero value.
-// worker is every worker at once; gc, jobs and notify are single ones. ui is
+// worker is every worker at once; gc, jobs, notify and replicate are single ones. ui is
 // api under another name: the web console needs both.
 func ParseRoles(list string) (Roles, error) { return parseRoles(list, false) }
 
@@ -115,7 +118,7 @@ var quayServices = map[string]Roles{
 	"web": {API: true}, "gunicorn-web": {API: true}, "gunicorn_web": {API: true},
 	"gcworker": {GC: true}, "namespacegcworker": {GC: true}, "repositorygcworker": {GC: true},
 	"blobuploadcleanupworker": {GC: true},
-	"globalpromstats":         {Jobs: true}, "storagereplication": {Jobs: true}, "queuecleanupworker": {Jobs: true},
+	"globalpromstats":         {Jobs: true}, "storagereplication": {Replicate: true}, "queuecleanupworker": {Jobs: true},
 	"quotatotalworker": {Jobs: true}, "notificationworker": {Notify: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
 }
 

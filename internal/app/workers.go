@@ -52,13 +52,15 @@ func (s *Server) work(ctx context.Context) {
 	if s.roles.Notify {
 		start("telling", s.tell.run)
 	}
+	if s.roles.Replicate {
+		start("replication", s.replicates)
+		start("replication lag", s.lags)
+	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)
-		start("replication", s.replicates)
-		start("replication lag", s.lags)
 		start("audit stream", s.streams)
 	}
 }
