@@ -241,6 +241,7 @@ func (c *core) poolStats() telemetry.DBStats {
 	st.Opened, st.Closed = c.db.Connections()
 	st.ClockBehind = c.db.ClockOffset().Seconds()
 	st.Spooled, st.SpoolRefused = c.db.Spooled()
+	st.Waits, st.Busy = c.db.Waits()
 	if c.db.Away().IsZero() {
 		st.Up = 1
 	}

@@ -1,22 +1,17 @@
 package app
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/bus/redis"
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -52,74 +47,29 @@ func databaseStatus(ctx context.Context, c *core, _ nothing) (any, error) {
 	out.Findings = c.db.Examine(ctx)
 	cfg := c.live.Current()
 	done := map[string]bool{}
-	for field, r := range map[string]config.RedisServer{"USER_EVENTS_REDIS": cfg.Redis.UserEvents, "BUILDLOGS_REDIS": cfg.Redis.BuildLogs} {
-		addr := net.JoinHostPort(r.Host, strconv.Itoa(cmp.Or(r.Port, 6379)))
-		if r.Host == "" || done[addr] {
+	for _, one := range []struct {
+		field string
+		r     config.RedisServer
+	}{{"USER_EVENTS_REDIS", cfg.Redis.UserEvents}, {"BUILDLOGS_REDIS", cfg.Redis.BuildLogs}} {
+		if !one.r.On() {
 			continue
 		}
-		done[addr] = true
-		f := store.Finding{Check: "Redis", State: store.FindingOK, Saw: addr + " answers"}
-		if err := pingRedis(ctx, addr, r, cfg.RootCAs()); err != nil {
-			f.State, f.Saw, f.Do = store.FindingWarn, err.Error(), "see that "+field+" is right; without Redis everything works, later"
+		o, err := redisOptions(one.r, cfg.RootCAs())
+		where := strings.Join(o.Addrs, ", ")
+		if err == nil {
+			if done[where] {
+				continue
+			}
+			done[where] = true
+			err = redis.Ping(ctx, o)
+		}
+		f := store.Finding{Check: "Redis", State: store.FindingOK, Saw: where + " answers"}
+		if err != nil {
+			f.State, f.Saw, f.Do = store.FindingWarn, err.Error(), "see that "+one.field+" is right; without Redis everything works, later"
 		}
 		out.Findings = append(out.Findings, f)
 	}
 	return out, nil
-}
-
-// pingRedis asks a Redis whether it is there, and lets us in.
-func pingRedis(ctx context.Context, addr string, r config.RedisServer, roots *x509.CertPool) (err error) {
-	ctx, end := context.WithTimeout(ctx, cmp.Or(r.ConnectTimeout, 5*time.Second))
-	defer end()
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close() }() // everything was answered, or nothing is worth it
-	deadline, _ := ctx.Deadline()
-	if err := c.SetDeadline(deadline); err != nil {
-		return err
-	}
-	if r.TLS {
-		o := &tls.Config{ServerName: r.Host, RootCAs: roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: r.CertReqs == "none" || !r.CheckHostname} //nolint:gosec // as it is configured; nothing secret but the password is sent
-		if r.CAFile != "" {
-			text, err := readSmall(r.CAFile)
-			if err != nil {
-				return err
-			}
-			o.RootCAs = x509.NewCertPool()
-			o.RootCAs.AppendCertsFromPEM(text)
-		}
-		c = tls.Client(c, o)
-	}
-	in := bufio.NewReaderSize(c, 1024)
-	ask := func(words ...string) error {
-		text := fmt.Sprintf("*%d\r\n", len(words))
-		for _, w := range words {
-			text += fmt.Sprintf("$%d\r\n%s\r\n", len(w), w)
-		}
-		if _, err := c.Write([]byte(text)); err != nil {
-			return err
-		}
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if said := strings.TrimSpace(string(line)); !strings.HasPrefix(said, "+") {
-			return fmt.Errorf("%s answers %.200q", addr, said)
-		}
-		return nil
-	}
-	if r.Password != "" {
-		words := []string{"AUTH", r.Password}
-		if r.Username != "" {
-			words = []string{"AUTH", r.Username, r.Password}
-		}
-		if err := ask(words...); err != nil {
-			return err
-		}
-	}
-	return ask("PING")
 }
 
 // A CopiedTable is how far CopyDatabase is with one table.

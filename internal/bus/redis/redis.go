@@ -95,26 +95,10 @@ var silence = sync.OnceFunc(func() { goredis.SetLogger(&logging.VoidLogger{}) })
 // Open opens a bus. It does not wait for Redis: the bus works within the
 // process at once, and with the others as soon as Redis answers.
 func Open(o Options) (*Bus, error) {
-	switch {
-	case len(o.Addrs) == 0:
-		return nil, errors.New("redis: an address is required")
-	case o.Master != "" && o.Cluster:
-		return nil, errors.New("redis: a Cluster has no Sentinels")
-	case o.Cluster && o.DB != 0:
-		return nil, errors.New("redis: a Cluster has no database but 0")
-	case len(o.Prefix) > 64 || bus.CheckTopic(o.Prefix) != nil:
-		return nil, errors.New("redis: the prefix must be 1 to 64 bytes of a-z A-Z 0-9 . _ - : /")
+	if err := o.fill(); err != nil {
+		return nil, err
 	}
 	silence()
-	setDefault(&o.Timeout, 2*time.Second)
-	setDefault(&o.ConnectTimeout, 2*time.Second)
-	setDefault(&o.Health, 5*time.Second)
-	if o.MaxConns <= 0 {
-		o.MaxConns = 4
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	b := &Bus{o: o, log: o.Logger, local: bus.New(bus.Options{Dropped: o.Dropped}), channels: map[string]*channel{}, change: make(chan struct{}, 1)}
 	_, _ = rand.Read(b.origin[:]) // never fails
 	b.out.kick = make(chan struct{}, 1)
@@ -126,6 +110,48 @@ func Open(o Options) (*Bus, error) {
 	b.done.Go(func() { b.listen(ctx) })
 	b.done.Go(func() { b.send(ctx) })
 	return b, nil
+}
+
+// fill checks the options and sets what is 0.
+func (o *Options) fill() error {
+	switch {
+	case len(o.Addrs) == 0:
+		return errors.New("redis: an address is required")
+	case o.Master != "" && o.Cluster:
+		return errors.New("redis: a Cluster has no Sentinels")
+	case o.Cluster && o.DB != 0:
+		return errors.New("redis: a Cluster has no database but 0")
+	case len(o.Prefix) > 64 || bus.CheckTopic(o.Prefix) != nil:
+		return errors.New("redis: the prefix must be 1 to 64 bytes of a-z A-Z 0-9 . _ - : /")
+	}
+	setDefault(&o.Timeout, 2*time.Second)
+	setDefault(&o.ConnectTimeout, 2*time.Second)
+	setDefault(&o.Health, 5*time.Second)
+	if o.MaxConns <= 0 {
+		o.MaxConns = 4
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Ping asks a Redis once whether it is there and lets us in.
+func Ping(ctx context.Context, o Options) error {
+	if o.Prefix == "" {
+		o.Prefix = "gantry"
+	}
+	if err := o.fill(); err != nil {
+		return err
+	}
+	silence()
+	b := &Bus{o: o, log: o.Logger}
+	b.connect()
+	errs := []error{b.node.Ping(ctx).Err()}
+	for _, end := range b.ends {
+		errs = append(errs, end())
+	}
+	return errors.Join(errs...)
 }
 
 func setDefault(d *time.Duration, v time.Duration) {

@@ -526,3 +526,29 @@ func BenchmarkCharge(b *testing.B) {
 		}
 	}
 }
+
+// TestPing asks once, and says what is wrong.
+func TestPing(t *testing.T) {
+	one := servertest.NewRedis(t, servertest.RedisOptions{Password: "open sesame"})
+	sentinels := servertest.NewRedisSentinels(t)
+	var nodes []string
+	for _, n := range servertest.NewRedisCluster(t) {
+		nodes = append(nodes, n.Addr)
+	}
+	for name, tt := range map[string]struct {
+		o    redis.Options
+		want string // part of the error; "" = none
+	}{
+		"one":       {redis.Options{Addrs: []string{one.Addr}, Password: "open sesame"}, ""},
+		"password":  {redis.Options{Addrs: []string{one.Addr}, Password: "wrong"}, "WRONGPASS"},
+		"none":      {redis.Options{Addrs: []string{one.Addr}}, "NOAUTH"},
+		"away":      {redis.Options{Addrs: []string{"127.0.0.1:1"}}, "refused"},
+		"sentinels": {redis.Options{Addrs: sentinels.Addrs, Master: sentinels.Name}, ""},
+		"cluster":   {redis.Options{Addrs: nodes, Cluster: true}, ""},
+		"nothing":   {redis.Options{}, "an address is required"},
+	} {
+		if err := redis.Ping(t.Context(), tt.o); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
