@@ -160,7 +160,10 @@ func (s *server) askRecovery(c *call) error {
 	if err := s.mailOn(); err != nil {
 		return err
 	}
-	var in struct{ Email string }
+	var in struct {
+		Email             string
+		RecaptchaResponse string `json:"recaptcha_response"` // not asked for; only its type is checked
+	}
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
