@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"context"
 	"strings"
 	"unicode/utf8"
 
@@ -49,6 +50,20 @@ func CheckKey(key string) error {
 			return invalidKey("an element of a storage key may not be longer than 255 bytes")
 		case strings.HasPrefix(element, ReservedPrefix):
 			return invalidKey("an element of a storage key may not begin with " + ReservedPrefix)
+		}
+	}
+	return nil
+}
+
+// Begin is what every method of an engine checks first: that ctx is not done,
+// and that the keys are keys. It returns the error of either.
+func Begin(ctx context.Context, keys ...string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := CheckKey(key); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -285,3 +285,23 @@ func (p *HTTPProxy) Hook(f func(w http.ResponseWriter, r *http.Request, server h
 	}
 	p.hook.Store(&f)
 }
+
+// CutAfter is w, but that its connection breaks instead of taking more than n
+// bytes. It is for a Hook.
+func CutAfter(w http.ResponseWriter, n int) http.ResponseWriter { return &cutter{w, n} }
+
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+// Write implements http.ResponseWriter.
+func (c *cutter) Write(p []byte) (int, error) {
+	if c.left -= len(p); c.left < 0 {
+		panic(http.ErrAbortHandler)
+	}
+	return c.ResponseWriter.Write(p)
+}
+
+// Flush implements http.Flusher.
+func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }

@@ -192,19 +192,6 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// begin checks what every method checks first.
-func begin(ctx context.Context, keys ...string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := blob.CheckKey(key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (e *Engine) blob(key string) *blockblob.Client {
 	return e.container.NewBlockBlobClient(e.base + key)
 }
@@ -232,7 +219,7 @@ func whole(copied *azure.CopyStatusType) bool {
 
 // Stat implements blob.Engine.
 func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
 	p, err := e.head(ctx, key)
@@ -244,7 +231,7 @@ func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
 
 // Delete implements blob.Engine. Snapshots go with the object.
 func (e *Engine) Delete(ctx context.Context, key string) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	return e.remove(ctx, key)
@@ -260,7 +247,7 @@ func (e *Engine) remove(ctx context.Context, key string) error {
 
 // Publish implements blob.Engine: a blob has one name.
 func (e *Engine) Publish(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	return blob.CannotPublish()
@@ -269,7 +256,7 @@ func (e *Engine) Publish(ctx context.Context, from, to string) error {
 // Copy implements blob.Copier. Until the service has made the whole copy, Stat
 // and Open do not find it, nor what it replaces.
 func (e *Engine) Copy(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	p, err := e.head(ctx, from)
@@ -324,7 +311,7 @@ func (e *Engine) dropCopy(ctx context.Context, key, id string, why error) error 
 // URL implements blob.Engine. With an account's key it is signed for this
 // object; with sas_token, that token is in it, as in Quay.
 func (e *Engine) URL(ctx context.Context, key string, opts blob.URLOptions) (string, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return "", err
 	}
 	at := e.blob(key).URL()
@@ -354,7 +341,7 @@ func (e *Engine) Free(ctx context.Context) (free, total uint64, err error) { ret
 
 // Check implements blob.Engine.
 func (e *Engine) Check(ctx context.Context) error {
-	if err := begin(ctx); err != nil {
+	if err := blob.Begin(ctx); err != nil {
 		return err
 	}
 	name := blob.ReservedPrefix + "verify-" + strings.ToLower(rand.Text())

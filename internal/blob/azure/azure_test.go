@@ -435,7 +435,7 @@ func TestFaults(t *testing.T) {
 		p.Hook(func(w http.ResponseWriter, r *http.Request, server http.Handler) {
 			if r.Method == http.MethodGet && cuts < 5 {
 				cuts++
-				server.ServeHTTP(&cutter{ResponseWriter: w, left: 3 << 20}, r)
+				server.ServeHTTP(servertest.CutAfter(w, 3<<20), r)
 				return
 			}
 			server.ServeHTTP(w, r)
@@ -504,21 +504,6 @@ func TestFaults(t *testing.T) {
 		}
 	})
 }
-
-// A cutter breaks the connection after so many bytes.
-type cutter struct {
-	http.ResponseWriter
-	left int
-}
-
-func (c *cutter) Write(p []byte) (int, error) {
-	if c.left -= len(p); c.left < 0 {
-		panic(http.ErrAbortHandler)
-	}
-	return c.ResponseWriter.Write(p)
-}
-
-func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }
 
 // TestPendingCopy waits for a copy that takes its time, shows nothing of it
 // before it is whole, and removes one that fails.

@@ -25,7 +25,7 @@ import (
 // Open implements blob.Engine. Every request asks for the version that was
 // there when it was opened.
 func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	p, err := e.head(ctx, key)
@@ -126,7 +126,7 @@ func (e *Engine) items(ctx context.Context, prefix, after string, include contai
 // uploads/ that were left alone, which the service would do a week after the
 // last block; uploads that other programs began are left to it.
 func (e *Engine) Sweep(ctx context.Context, before time.Time, inUse func(ctx context.Context, key string) (bool, error)) (n int, err error) {
-	if err := begin(ctx); err != nil {
+	if err := blob.Begin(ctx); err != nil {
 		return 0, err
 	}
 	var errs []error

@@ -37,7 +37,7 @@ func blockSize(n int) (least, most int64) {
 
 // Upload implements blob.Engine.
 func (e *Engine) Upload(ctx context.Context, key string, offset int64, b []byte) (blob.Upload, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	u := &upload{e: e, key: key, mark: newMark(), begun: time.Now().Unix()}
@@ -65,7 +65,7 @@ func (e *Engine) Upload(ctx context.Context, key string, offset int64, b []byte)
 
 // resumable reads a state.
 func (e *Engine) resumable(ctx context.Context, key string, offset int64, b []byte) (state, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return state{}, err
 	}
 	s, err := parseState(b)
@@ -119,7 +119,7 @@ func listOf(blocks []*blockblob.Block) []listed {
 // Fork implements blob.Forker: what others append has other marks, and what
 // they commit makes our Complete fail, so the same key will do.
 func (e *Engine) Fork(ctx context.Context, from string, offset int64, b []byte, to string) (string, []byte, error) {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return "", nil, err
 	}
 	s, err := e.resumable(ctx, from, offset, b)
@@ -135,7 +135,7 @@ func (e *Engine) Fork(ctx context.Context, from string, offset int64, b []byte, 
 // Abort implements blob.Engine. Where the key has an object, the blocks of an
 // upload that would replace it stay: the service drops them after a week.
 func (e *Engine) Abort(ctx context.Context, key string, _ []byte) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	list, err := e.uncommitted(ctx, key)

@@ -168,7 +168,7 @@ func (e *Engine) Close() error {
 // Open implements blob.Engine. The Object is a blob.Filer; ServeContent and
 // io.Copy to a TCP connection use sendfile.
 func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	fd, err := e.openat(key, unix.O_RDONLY, 0)
@@ -201,7 +201,7 @@ func (o *object) File() *os.File { return o.osFile }
 
 // Stat implements blob.Engine.
 func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
 	parent, name, err := e.parent(key)
@@ -219,7 +219,7 @@ func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
 // Delete implements blob.Engine. It does not sync: a crash may bring the
 // object back.
 func (e *Engine) Delete(ctx context.Context, key string) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	parent, name, err := e.parent(key)
@@ -240,7 +240,7 @@ func (e *Engine) Abort(ctx context.Context, key string, _ []byte) error {
 
 // URL implements blob.Engine: a file has none.
 func (e *Engine) URL(ctx context.Context, key string, _ blob.URLOptions) (string, error) {
-	return "", begin(ctx, key)
+	return "", blob.Begin(ctx, key)
 }
 
 // Free implements blob.Engine. The reserve is not counted as free.
@@ -574,19 +574,6 @@ func statFile(dir int, name string) (*unix.Stat_t, error) {
 
 func infoOf(key string, st *unix.Stat_t) blob.Info {
 	return blob.Info{Key: key, Size: st.Size, Modified: time.Unix(st.Mtim.Unix())}
-}
-
-// begin checks what every method checks first.
-func begin(ctx context.Context, keys ...string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := blob.CheckKey(key); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // failed wraps the error of an operation on key; nil stays nil.

@@ -15,7 +15,7 @@ import (
 // Publish implements blob.Engine. Where the file system has no hard links, or
 // no more for this file, it copies.
 func (e *Engine) Publish(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	if from == to {
@@ -53,7 +53,7 @@ func (e *Engine) PublishUpload(ctx context.Context, bu blob.Upload, to string) e
 	if !ok || u.e != e {
 		return fmt.Errorf("publish upload: %T is not an upload of this engine", bu)
 	}
-	if err := begin(ctx, to); err != nil {
+	if err := blob.Begin(ctx, to); err != nil {
 		return err
 	}
 	if u.key == to {

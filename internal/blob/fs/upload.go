@@ -30,7 +30,7 @@ type upload struct {
 
 // Upload implements blob.Engine. The state is ignored.
 func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []byte) (blob.Upload, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	if offset < 0 {

@@ -68,19 +68,6 @@ func NewWith(opts Options) *Engine {
 	return &Engine{opts: opts, objects: map[string]*object{}}
 }
 
-// begin checks what every method checks first.
-func begin(ctx context.Context, keys ...string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := blob.CheckKey(key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // put gives key to o, or to nothing when o is nil. The caller holds mu.
 func (e *Engine) put(key string, o *object) {
 	if old := e.objects[key]; old != nil {
@@ -104,7 +91,7 @@ func (e *Engine) find(key string) *object {
 
 // Upload implements blob.Engine.
 func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []byte) (blob.Upload, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -138,7 +125,7 @@ func (e *Engine) Upload(ctx context.Context, key string, offset int64, state []b
 
 // Abort implements blob.Engine.
 func (e *Engine) Abort(ctx context.Context, key string, _ []byte) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -151,7 +138,7 @@ func (e *Engine) Abort(ctx context.Context, key string, _ []byte) error {
 
 // Publish implements blob.Engine.
 func (e *Engine) Publish(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	if e.opts.NoPublish {
@@ -172,7 +159,7 @@ func (e *Engine) Publish(ctx context.Context, from, to string) error {
 
 // Open implements blob.Engine.
 func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -190,7 +177,7 @@ func (reader) Close() error { return nil }
 
 // Stat implements blob.Engine.
 func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
 	e.mu.Lock()
@@ -204,7 +191,7 @@ func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
 
 // Delete implements blob.Engine.
 func (e *Engine) Delete(ctx context.Context, key string) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -251,7 +238,7 @@ func (e *Engine) List(ctx context.Context, prefix, after string) iter.Seq2[blob.
 
 // URL implements blob.Engine.
 func (e *Engine) URL(ctx context.Context, key string, opts blob.URLOptions) (string, error) {
-	if err := begin(ctx, key); err != nil || e.opts.URL == nil {
+	if err := blob.Begin(ctx, key); err != nil || e.opts.URL == nil {
 		return "", err
 	}
 	return e.opts.URL(key, opts), nil
@@ -269,7 +256,7 @@ func (e *Engine) Free(ctx context.Context) (free, total uint64, err error) {
 
 // Check implements blob.Engine.
 func (e *Engine) Check(ctx context.Context) error {
-	if err := begin(ctx); err != nil {
+	if err := blob.Begin(ctx); err != nil {
 		return err
 	}
 	e.mu.Lock()

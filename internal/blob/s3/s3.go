@@ -173,13 +173,10 @@ func (e *Engine) later(do func(ctx context.Context)) {
 
 // begin checks what every method checks first.
 func (e *Engine) begin(ctx context.Context, keys ...string) error {
-	if err := ctx.Err(); err != nil {
+	if err := blob.Begin(ctx, keys...); err != nil {
 		return err
 	}
 	for _, key := range keys {
-		if err := blob.CheckKey(key); err != nil {
-			return err
-		}
 		if len(e.o.Prefix)+len(key) > maxKey {
 			return gantry.Errorf(gantry.Invalid, "key", "with storage_path, a storage key may not be longer than %d bytes", maxKey)
 		}

@@ -162,19 +162,6 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// begin checks what every method checks first.
-func begin(ctx context.Context, keys ...string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := blob.CheckKey(key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // A request is one to the container.
 type request struct {
 	method string
@@ -272,7 +259,7 @@ func (e *Engine) storageURL(ctx context.Context) (string, error) {
 
 // Stat implements blob.Engine.
 func (e *Engine) Stat(ctx context.Context, key string) (blob.Info, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
 	h, err := e.head(ctx, e.base+key)
@@ -318,7 +305,7 @@ func (e *Engine) head(ctx context.Context, object string) (head, error) {
 // Open implements blob.Engine. Every request asks for the version that was
 // there when it was opened.
 func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	h, err := e.head(ctx, e.base+key)
@@ -345,7 +332,7 @@ func (e *Engine) Open(ctx context.Context, key string) (blob.Object, error) {
 
 // Delete implements blob.Engine. The segments of a large object go with it.
 func (e *Engine) Delete(ctx context.Context, key string) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	return e.remove(ctx, e.base+key)
@@ -384,7 +371,7 @@ func (e *Engine) drop(ctx context.Context, object string) error {
 
 // Publish implements blob.Engine: an object has one name.
 func (e *Engine) Publish(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	return blob.CannotPublish()
@@ -481,7 +468,7 @@ func (e *Engine) listed(ctx context.Context, prefix, after string) iter.Seq2[ent
 // URL implements blob.Engine: a TempURL, which Swift answers with a type of
 // its own.
 func (e *Engine) URL(ctx context.Context, key string, opts blob.URLOptions) (string, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return "", err
 	}
 	if e.o.TempURLKey == "" {
@@ -511,7 +498,7 @@ func (e *Engine) Free(ctx context.Context) (free, total uint64, err error) { ret
 
 // Check implements blob.Engine.
 func (e *Engine) Check(ctx context.Context) error {
-	if err := begin(ctx); err != nil {
+	if err := blob.Begin(ctx); err != nil {
 		return err
 	}
 	name := e.base + blob.ReservedPrefix + "verify-" + strings.ToLower(rand.Text())

@@ -390,7 +390,7 @@ func TestFaults(t *testing.T) {
 		p.Hook(func(w http.ResponseWriter, r *http.Request, server http.Handler) {
 			if r.Method == http.MethodGet && cuts < 5 {
 				cuts++
-				server.ServeHTTP(&cutter{ResponseWriter: w, left: 400_000}, r)
+				server.ServeHTTP(servertest.CutAfter(w, 400_000), r)
 				return
 			}
 			server.ServeHTTP(w, r)
@@ -451,21 +451,6 @@ func TestFaults(t *testing.T) {
 		}
 	})
 }
-
-// A cutter breaks the connection after so many bytes.
-type cutter struct {
-	http.ResponseWriter
-	left int
-}
-
-func (c *cutter) Write(p []byte) (int, error) {
-	if c.left -= len(p); c.left < 0 {
-		panic(http.ErrAbortHandler)
-	}
-	return c.ResponseWriter.Write(p)
-}
-
-func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }
 
 // TestKeystone signs in as versions 2 and 3 do, at a strict stand-in for
 // Keystone's tokens that hands out Swift's own.

@@ -105,7 +105,7 @@ func (e *Engine) list(runs []run) []segment {
 
 // Upload implements blob.Engine.
 func (e *Engine) Upload(ctx context.Context, key string, offset int64, b []byte) (blob.Upload, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return nil, err
 	}
 	u := &upload{e: e, key: key, id: uuid.NewString()}
@@ -365,7 +365,7 @@ func (u *upload) Close() error {
 
 // Abort implements blob.Engine. Segments of an object that was completed stay.
 func (e *Engine) Abort(ctx context.Context, key string, b []byte) error {
-	if err := begin(ctx, key); err != nil {
+	if err := blob.Begin(ctx, key); err != nil {
 		return err
 	}
 	if len(b) == 0 {
@@ -390,7 +390,7 @@ func (e *Engine) Abort(ctx context.Context, key string, b []byte) error {
 // Fork implements blob.Forker, with copies of the segments that the service
 // makes: the other process may remove its own.
 func (e *Engine) Fork(ctx context.Context, from string, offset int64, b []byte, to string) (string, []byte, error) {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return "", nil, err
 	}
 	s, err := e.resumable(ctx, offset, b)
@@ -478,7 +478,7 @@ func (e *Engine) leaves(ctx context.Context, all []segment, depth int, f func(ob
 
 // Copy implements blob.Copier.
 func (e *Engine) Copy(ctx context.Context, from, to string) error {
-	if err := begin(ctx, from, to); err != nil {
+	if err := blob.Begin(ctx, from, to); err != nil {
 		return err
 	}
 	h, err := e.head(ctx, e.base+from)
@@ -648,7 +648,7 @@ func (e *Engine) segmentID(object string) string {
 // that other programs stored, such as Quay's, do not say whose they are, and
 // stay.
 func (e *Engine) Sweep(ctx context.Context, before time.Time, inUse func(ctx context.Context, key string) (bool, error)) (n int, err error) {
-	if err := begin(ctx); err != nil {
+	if err := blob.Begin(ctx); err != nil {
 		return 0, err
 	}
 	var errs []error
