@@ -52,6 +52,9 @@ func parseURI(s string, args map[string]any) (*uri, error) {
 	if !ok {
 		return nil, bad("it must look like postgresql://user:password@host:5432/name, mysql+pymysql://user:password@host/name or sqlite:///path")
 	}
+	if !isScheme(scheme) {
+		scheme = "…" // it may be anything, also a password
+	}
 	kind, _, _ := strings.Cut(scheme, "+")
 	u := &uri{args: map[string]string{}}
 	switch kind {
@@ -111,6 +114,13 @@ func parseURI(s string, args map[string]any) (*uri, error) {
 		delete(u.args, name)
 	}
 	return u, nil
+}
+
+// isScheme reports whether s could be the scheme of a URL (RFC 3986, 3.1).
+func isScheme(s string) bool {
+	return len(s) <= 40 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	})
 }
 
 // take adds arguments over those that are there; those of a block, such as
