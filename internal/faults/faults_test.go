@@ -166,27 +166,14 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	if path := os.Getenv("GANTRY_FAULTS_DOCS"); path != "" && !t.Failed() {
-		if err := writeTable(path, rows); err != nil {
+		if err := servertest.PutBetween(path, "figures", append(slices.Clone(faultsHead), rows...)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// writeTable puts the rows between the two marks of a page.
-func writeTable(path string, rows []string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	const from, to = "<!-- figures -->\n", "<!-- end of figures -->"
-	before, rest, ok := strings.Cut(string(b), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no marks for the figures", path)
-	}
-	head := "| What is done | pushes | pulls | damaged | sent again | given up | longest without a success | figures |\n|---|--:|--:|--:|--:|--:|--:|---|\n"
-	return os.WriteFile(path, []byte(before+from+head+strings.Join(rows, "\n")+"\n"+to+after), 0o644)
-}
+// faultsHead begins the table of docs/reliability.md.
+var faultsHead = []string{"| What is done | pushes | pulls | damaged | sent again | given up | longest without a success | figures |", "|---|--:|--:|--:|--:|--:|--:|---|"}
 
 // files is storage in a folder that all instances share.
 func files(t testing.TB) map[string]any {
@@ -213,6 +200,19 @@ func behind(t *testing.T, uri string) (*servertest.Proxy, string) {
 	p := servertest.NewProxy(t, path)
 	at, _, _ := strings.Cut(uri, "?")
 	return p, strings.Replace(at, "@localhost/", "@"+p.Addr()+"/", 1)
+}
+
+// databaseFails is a scenario of two instances whose way to the database fails,
+// and is whole again afterwards.
+func databaseFails(name, what, dialect string, short bool, fail func(*servertest.Proxy)) scenario {
+	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
+		p, uri := behind(t, storetest.EmptyURI(t, dialect))
+		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		s.play(f, 4, func() {
+			fail(p)
+			p.Heal()
+		})
+	}}
 }
 
 // processes are instances and databases that fail.
@@ -247,31 +247,16 @@ var processes = []scenario{
 			}
 		})
 	}},
-	{name: "DatabaseCut", what: "PostgreSQL: every connection breaks, and new ones are refused", short: true, run: func(t *testing.T, s *stage) {
-		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
-		s.play(f, 4, func() {
-			p.Cut()
-			time.Sleep(long(15 * time.Second))
-			p.Heal()
-		})
-	}},
-	{name: "DatabasePartition", what: "PostgreSQL: a partition of 30 s; packets vanish", run: func(t *testing.T, s *stage) {
-		p, uri := behind(t, storetest.EmptyURI(t, storetest.Postgres))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
-		s.play(f, 4, func() {
-			p.Stall()
-			time.Sleep(long(30 * time.Second))
-			p.Heal()
-		})
-	}},
-	{name: "MariaDBCut", what: "MariaDB: every connection breaks, and new ones are refused", run: func(t *testing.T, s *stage) {
-		p, uri := behind(t, storetest.EmptyURI(t, storetest.MariaDB))
-		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
-		s.play(f, 4, func() {
-			p.Cut()
-			time.Sleep(long(15 * time.Second))
-			p.Heal()
-		})
-	}},
+	databaseFails("DatabaseCut", "PostgreSQL: every connection breaks, and new ones are refused", storetest.Postgres, true, func(p *servertest.Proxy) {
+		p.Cut()
+		time.Sleep(long(15 * time.Second))
+	}),
+	databaseFails("DatabasePartition", "PostgreSQL: a partition of 30 s; packets vanish", storetest.Postgres, false, func(p *servertest.Proxy) {
+		p.Stall()
+		time.Sleep(long(30 * time.Second))
+	}),
+	databaseFails("MariaDBCut", "MariaDB: every connection breaks, and new ones are refused", storetest.MariaDB, false, func(p *servertest.Proxy) {
+		p.Cut()
+		time.Sleep(long(15 * time.Second))
+	}),
 }

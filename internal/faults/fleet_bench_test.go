@@ -53,7 +53,7 @@ func BenchmarkFleet(b *testing.B) {
 		}
 		fmt.Println(strings.Join(lines, "\n"))
 		if path := os.Getenv("GANTRY_FLEET_DOCS"); path != "" {
-			if err := putBetween(path, "figures", lines); err != nil {
+			if err := servertest.PutBetween(path, "figures", lines); err != nil {
 				b.Error(err)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/servertest"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
 
@@ -40,7 +41,7 @@ func TestPullStorm(t *testing.T) {
 		})
 	}
 	if path := os.Getenv("GANTRY_STORM_DOCS"); path != "" && !t.Failed() {
-		if err := putBetween(path, "storm", append(stormHead, lines...)); err != nil {
+		if err := servertest.PutBetween(path, "storm", append(stormHead, lines...)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -266,19 +267,4 @@ func memoryPeak(t testing.TB, pid int) int64 {
 		t.Fatal(err)
 	}
 	return kib << 10
-}
-
-// putBetween puts lines between two marks of a page.
-func putBetween(path, mark string, lines []string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	from, to := "<!-- "+mark+" -->\n", "<!-- end of "+mark+" -->"
-	before, rest, ok := strings.Cut(string(b), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no marks for %s", path, mark)
-	}
-	return os.WriteFile(path, []byte(before+from+strings.Join(lines, "\n")+"\n"+to+after), 0o644)
 }

@@ -145,7 +145,7 @@ func largeCatalogue(t *testing.T) {
 	}
 	t.Log("\n" + strings.Join(lines, "\n"))
 	if path := os.Getenv("GANTRY_CATALOGUE_DOCS"); path != "" && !t.Failed() {
-		if err := errors.Join(between(path, "sizes", sizes), between(path, "times", lines)); err != nil {
+		if err := errors.Join(servertest.PutBetween(path, "sizes", sizes), servertest.PutBetween(path, "times", lines)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -193,21 +193,6 @@ func loadAverage() string {
 	}
 	one, _, _ := strings.Cut(string(b), " ")
 	return one
-}
-
-// between puts lines between two marks of a page.
-func between(path, mark string, lines []string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	from, to := "<!-- "+mark+" -->\n", "<!-- end of "+mark+" -->"
-	before, rest, ok := strings.Cut(string(b), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no marks for %s", path, mark)
-	}
-	return os.WriteFile(path, []byte(before+from+strings.Join(lines, "\n")+"\n"+to+after), 0o644)
 }
 
 // A diskPostgres is a server of its own with the settings of a small
