@@ -179,6 +179,7 @@ func (b *behind) ask(client int, method, path string, body io.Reader, header ...
 func TestBalancers(t *testing.T) {
 	for name := range balancers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			b := newBehind(t, name)
 			for client, proto := range []string{"HTTP/1.1", "HTTP/2"} {
 				t.Run(proto, func(t *testing.T) {
