@@ -144,9 +144,13 @@ func (c *core) userEvents(cfg *config.Config) func(context.Context, gantry.Accou
 		return nil
 	}
 	return func(ctx context.Context, user gantry.AccountID, action string, repo gantry.RepoName) {
+		topic := api.UserTopic(user, "docker-cli")
+		if !c.bus.Heard(topic) {
+			return // a pull is asked for far more often than somebody looks
+		}
 		data, err := json.Marshal(userEvent{action, repo.Namespace, repo.Name})
 		if err == nil {
-			err = c.bus.Publish(context.WithoutCancel(ctx), api.UserTopic(user, "docker-cli"), data)
+			err = c.bus.Publish(context.WithoutCancel(ctx), topic, data)
 		}
 		if err != nil && !errors.Is(err, bus.ErrClosed) {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "tell a user of an event", slog.String("action", action), slog.Any("error", err))

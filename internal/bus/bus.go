@@ -47,6 +47,10 @@ type Bus interface {
 	// afterwards.
 	Publish(ctx context.Context, topic string, payload []byte) error
 
+	// Heard reports whether a message on topic may have a subscriber; false
+	// only where none has. Who would make many messages for nobody asks first.
+	Heard(topic string) bool
+
 	// Subscribe receives the messages of topic from now on. The channel is
 	// closed by cancel, which may be called more than once, and by Close.
 	Subscribe(topic string) (messages <-chan Message, cancel func(), err error)
@@ -163,6 +167,13 @@ func (b *Local) Publish(ctx context.Context, topic string, payload []byte) error
 		}
 	}
 	return nil
+}
+
+// Heard implements Bus.
+func (b *Local) Heard(topic string) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.subs[topic]) > 0
 }
 
 // Subscribe implements Bus.

@@ -60,3 +60,22 @@ func BenchmarkWake(b *testing.B) {
 		l.Wake("x")
 	}
 }
+
+// TestHeard: nobody makes a message for a topic that has no subscriber.
+func TestHeard(t *testing.T) {
+	b := bus.New(bus.Options{})
+	if b.Heard("a") {
+		t.Error("a topic is heard before anybody subscribes")
+	}
+	_, cancel, err := b.Subscribe("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.Heard("a") || b.Heard("b") {
+		t.Error("the subscribed topic alone should be heard")
+	}
+	cancel()
+	if b.Heard("a") {
+		t.Error("a topic is heard after its last subscriber left")
+	}
+}

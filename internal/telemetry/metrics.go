@@ -104,6 +104,10 @@ type Metrics struct {
 	StaleAnswers     prometheus.Counter
 	RemovalWaits     *prometheus.CounterVec // outcome (acknowledged, late)
 
+	// Counters that every pull adds to, found by their labels once.
+	cacheHit, cacheMiss   prometheus.Counter
+	bearerGood, bearerBad prometheus.Counter
+
 	dbStats  atomic.Pointer[func() DBStats]
 	requests atomic.Pointer[map[requestKey]prometheus.Observer]
 	mu       sync.Mutex // of a change of requests
@@ -146,6 +150,8 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	m.own(b)
 	m.docs = b.docs
 	m.requests.Store(&map[requestKey]prometheus.Observer{})
+	m.cacheHit, m.cacheMiss = m.ModelCache.WithLabelValues("hit"), m.ModelCache.WithLabelValues("miss")
+	m.bearerGood, m.bearerBad = m.BearerDecoded.WithLabelValues(pythonBool(true)), m.BearerDecoded.WithLabelValues(pythonBool(false))
 	return m
 }
 
@@ -469,8 +475,12 @@ func (m *Metrics) Auth(kind string, ok bool) {
 
 // Bearer counts a checked registry token.
 func (m *Metrics) Bearer(ok bool) {
-	if m != nil {
-		m.BearerDecoded.WithLabelValues(pythonBool(ok)).Inc()
+	switch {
+	case m == nil:
+	case ok:
+		m.bearerGood.Inc()
+	default:
+		m.bearerBad.Inc()
 	}
 }
 
@@ -491,7 +501,13 @@ func pythonBool(b bool) string {
 
 // Cache counts a look-up in the model cache; result is hit, miss or error.
 func (m *Metrics) Cache(result string) {
-	if m != nil {
+	switch {
+	case m == nil:
+	case result == "hit":
+		m.cacheHit.Inc()
+	case result == "miss":
+		m.cacheMiss.Inc()
+	default:
 		m.ModelCache.WithLabelValues(result).Inc()
 	}
 }

@@ -58,6 +58,9 @@ func testPublish(t *testing.T, b bus.Bus) {
 	defer closeBus(t, b)
 	publish(t, b, "none", "nobody listens")
 	c1, cancel1 := subscribe(t, b, "a/1")
+	if !b.Heard("a/1") {
+		t.Error("a topic with a subscriber has none")
+	}
 	c2, _ := subscribe(t, b, "a/1")
 	other, _ := subscribe(t, b, "a/2")
 	for i := range 100 {
