@@ -49,8 +49,7 @@ test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) ## all tests
 
 .PHONY: test-unit
 test-unit: ## vet, and the tests of the module
-	$(GO) vet ./...
-	$(GO) test -timeout 20m ./...
+	./scripts/test-unit -timeout 20m
 
 .PHONY: test-clients
 test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry

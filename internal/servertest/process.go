@@ -18,6 +18,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +142,8 @@ type Process struct {
 	gone chan struct{}
 }
 
-// Launch starts cmd; the kernel ends it with sig when this process dies.
+// Launch starts cmd; the kernel ends it with sig when this process dies. What
+// tunes the tests' own collector (GOGC) is not what a server runs with.
 func Launch(cmd *exec.Cmd, log string, as *Account, sig syscall.Signal) (*Process, error) {
 	out, err := os.Create(log)
 	if err != nil {
@@ -150,6 +152,7 @@ func Launch(cmd *exec.Cmd, log string, as *Account, sig syscall.Signal) (*Proces
 	defer func() { _ = out.Close() }() // the server has its own
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = as.attr(sig)
+	cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "GOGC=") })
 	p := &Process{cmd: cmd, log: log, gone: make(chan struct{})}
 	started := make(chan error)
 	go func() {
