@@ -190,7 +190,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		return fmt.Errorf("schema of the database: %w", err)
 	}
 	c.metrics.DBPool(c.poolStats)
-	if c.places, err = openPlaces(ctx, c.db, engineSource{Config: cfg, Data: c.data, Faults: o.faults, Logger: c.log, Metrics: c.metrics}, c.tracer); err != nil {
+	if c.places, err = openPlaces(ctx, c.db, engineSource{Config: cfg, Data: c.data, Faults: o.faults, Logger: c.log, Metrics: c.metrics, Shared: sharesMemory(cfg.Storage.Locations)}, c.tracer); err != nil {
 		return err
 	}
 	c.later(func(context.Context) error { return closePlaces(c.places) })

@@ -30,6 +30,19 @@ type engineSource struct {
 	Faults  func(fs.Op, string) error // of storage in files; nil = none
 	Logger  *slog.Logger              // nil = none
 	Metrics *telemetry.Metrics        // nil = none
+	Shared  bool                      // sharesMemory of all locations
+}
+
+// sharesMemory reports whether the locations are of services whose parts do
+// not come from one pool. Then each of the two has a part of the 128 MiB that
+// all uploads of a process may hold: S3 96 MiB, Azure and Swift 32 MiB.
+func sharesMemory(list []config.Location) bool {
+	has := func(other bool) bool {
+		return slices.ContainsFunc(list, func(l config.Location) bool {
+			return l.Class != localStorage && (l.Class == "AzureStorage" || l.Class == "SwiftStorage") == other
+		})
+	}
+	return has(true) && has(false)
 }
 
 // engines opens the storage engines by Quay's names of their classes. The

@@ -45,6 +45,10 @@ func init() { //nolint:gochecknoinits // a file that a build tag leaves out adds
 	engines["MultiCDNStorage"] = openMulti
 }
 
+// besideOthers is the memory of uploads to S3 where Azure or Swift have the
+// rest of the 128 MiB.
+var besideOthers = s3.NewPool(96 << 20)
+
 // openS3 opens an engine with what all classes share. Nothing is asked over
 // the network: a bucket that does not answer holds up no start.
 func openS3(ctx context.Context, src engineSource, o s3.Options) (*s3.Engine, error) {
@@ -53,6 +57,9 @@ func openS3(ctx context.Context, src engineSource, o s3.Options) (*s3.Engine, er
 	o.PartSize = src.Int("minimum_chunk_size_mb") << 20
 	o.RootCAs = src.Config.RootCAs()
 	o.Logger, o.Metrics = src.Logger, src.Metrics
+	if src.Shared {
+		o.Memory = besideOthers
+	}
 	return s3.New(ctx, o)
 }
 

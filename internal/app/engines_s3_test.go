@@ -221,3 +221,19 @@ func testRSAKey(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
+
+// TestUploadMemory: all uploads of a process hold 128 MiB at most, whatever the
+// services of its locations are.
+func TestUploadMemory(t *testing.T) {
+	for want, classes := range map[string][]string{
+		"alone": {"S3Storage", "RadosGWStorage", "LocalStorage"}, "others alone": {"AzureStorage", "SwiftStorage"}, "shared": {"IBMCloudStorage", "LocalStorage", "SwiftStorage"},
+	} {
+		var list []config.Location
+		for _, c := range classes {
+			list = append(list, config.Location{Class: c})
+		}
+		if got := sharesMemory(list); got != (want == "shared") {
+			t.Errorf("%v: shared is %v", classes, got)
+		}
+	}
+}

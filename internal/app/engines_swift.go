@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/blob/swift"
+	"github.com/gantry-registry/gantry/internal/blob/wire"
 )
 
 func init() { engines["SwiftStorage"] = openSwift } //nolint:gochecknoinits // a build tag can leave this file out
@@ -36,6 +37,9 @@ func openSwift(_ context.Context, src engineSource) (engine, error) {
 		if o.RootCAs == nil || !o.RootCAs.AppendCertsFromPEM(b) {
 			return nil, errors.New("ca_cert_path: the file has no certificate in PEM form")
 		}
+	}
+	if src.Shared {
+		o.Memory = wire.BesideS3
 	}
 	return swift.New(o)
 }

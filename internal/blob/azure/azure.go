@@ -38,8 +38,7 @@ type Options struct {
 
 	RootCAs *x509.CertPool // may sign the service's certificate; nil = the system's
 	// Memory bounds what all uploads of the process hold, together with all
-	// other engines that have the same pool; nil = a pool of 128 MiB that all
-	// engines of this package share.
+	// other engines that have the same pool; nil = wire.Uploads.
 	Memory *wire.Pool
 
 	pause time.Duration // before the first repetition; 0 = 200 ms
@@ -53,9 +52,6 @@ const (
 	// urlExpires is how long a URL works unless told: Quay's 600 s.
 	urlExpires = 600 * time.Second
 )
-
-// uploads is the memory of all engines whose Options name none.
-var uploads = wire.NewPool(128 << 20)
 
 // An Engine is a blob.Engine in one container.
 type Engine struct {
@@ -87,7 +83,7 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	if o.Memory == nil {
-		o.Memory = uploads
+		o.Memory = wire.Uploads
 	}
 	e := &Engine{o: o, base: base(o.StoragePath), secure: at.Scheme == "https", transport: wire.NewTransport(o.RootCAs, 0, 0)}
 	options := &container.ClientOptions{ClientOptions: policy.ClientOptions{

@@ -17,8 +17,9 @@ const (
 	// are the 25 parts of 5 MiB that keep a fast network busy, and half of what
 	// a server may use under load.
 	poolSize = 128 << 20
-	// maxPart is the largest part that is made: half of the pool, so that there
-	// is always room for one more.
+	// maxPart is the largest part that is made: half of that, so that there is
+	// always room for one more. It is the same for all instances and pools, for
+	// any of them may go on with an upload.
 	maxPart = poolSize / 2
 	// firstBlocks is how many blocks an upload takes one by one. For more it
 	// takes all blocks of the part at once: from then on it waits for nothing
@@ -36,16 +37,16 @@ const (
 	stuckAfter = 500 * time.Millisecond
 )
 
-// memory is the pool of this process.
+// memory is the pool of all engines whose Options name none.
 var memory = newPool(poolSize / blockSize)
 
 // errPark tells who waits for room to put away what it holds and wait on.
 var errPark = fmt.Errorf("park")
 
-// A pool is memory for parts, in blocks. Who waits is served in order: first
+// A Pool is memory for parts, in blocks. Who waits is served in order: first
 // those who have begun a part, for it is parts that end which free memory, then
 // those who begin one. A quarter is kept for the former.
-type pool struct {
+type Pool struct {
 	total int
 	kept  int // blocks that nobody begins a part with
 
@@ -72,19 +73,23 @@ type waiter struct {
 	begun bool // it has begun the part: it holds blocks, or has parked them
 }
 
-func newPool(blocks int) *pool {
-	p := &pool{total: blocks, kept: blocks / 4, free: blocks, least: blocks, users: map[*upload]struct{}{}}
+// NewPool returns a pool of so many bytes, at least the 64 MiB of the largest
+// part, for engines that are not to use the one that all others share.
+func NewPool(size int64) *Pool { return newPool(int(max(size, maxPart) / blockSize)) }
+
+func newPool(blocks int) *Pool {
+	p := &Pool{total: blocks, kept: blocks / 4, free: blocks, least: blocks, users: map[*upload]struct{}{}}
 	return p
 }
 
 // join and leave say whose blocks can be parked.
-func (p *pool) join(u *upload) {
+func (p *Pool) join(u *upload) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.users[u] = struct{}{}
 }
 
-func (p *pool) leave(u *upload) {
+func (p *Pool) leave(u *upload) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.users, u)
@@ -94,7 +99,7 @@ func (p *pool) leave(u *upload) {
 }
 
 // shrink gives free memory back where there are no uploads.
-func (p *pool) shrink() {
+func (p *Pool) shrink() {
 	p.mu.Lock()
 	used := len(p.users) > 0
 	p.mu.Unlock()
@@ -107,7 +112,7 @@ func (p *pool) shrink() {
 
 // take returns n blocks. It waits for them until ctx is done or roomWithin has
 // passed. errPark: u holds blocks and shall park them first. u.mu is held.
-func (p *pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, error) {
+func (p *Pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, error) {
 	if n > p.total {
 		return nil, fmt.Errorf("a part of %d blocks is larger than the pool", n)
 	}
@@ -152,7 +157,7 @@ func (p *pool) take(ctx context.Context, u *upload, n int) ([]*[blockSize]byte, 
 	return p.make(n), nil // it got them in this moment
 }
 
-func (p *pool) make(n int) []*[blockSize]byte {
+func (p *Pool) make(n int) []*[blockSize]byte {
 	blocks := make([]*[blockSize]byte, n)
 	p.spares.Lock()
 	defer p.spares.Unlock()
@@ -167,7 +172,7 @@ func (p *pool) make(n int) []*[blockSize]byte {
 }
 
 // give gives blocks back.
-func (p *pool) give(blocks []*[blockSize]byte) {
+func (p *Pool) give(blocks []*[blockSize]byte) {
 	if len(blocks) == 0 {
 		return
 	}
@@ -182,7 +187,7 @@ func (p *pool) give(blocks []*[blockSize]byte) {
 }
 
 // grant takes n blocks out; mu is held.
-func (p *pool) grant(n int) {
+func (p *Pool) grant(n int) {
 	p.free -= n
 	p.least = min(p.least, p.free)
 	p.moved = time.Now()
@@ -190,7 +195,7 @@ func (p *pool) grant(n int) {
 
 // fits reports whether there is room for w; mu is held. Where all is free, any
 // part may begin.
-func (p *pool) fits(w *waiter) bool {
+func (p *Pool) fits(w *waiter) bool {
 	if w.begun || p.free == p.total {
 		return w.n <= p.free
 	}
@@ -198,7 +203,7 @@ func (p *pool) fits(w *waiter) bool {
 }
 
 // next returns the index of the one who is served next, or -1; mu is held.
-func (p *pool) next() int {
+func (p *Pool) next() int {
 	for i, w := range p.queue {
 		if w.begun {
 			return i
@@ -208,7 +213,7 @@ func (p *pool) next() int {
 }
 
 // serve gives those who wait what is free, in order; mu is held.
-func (p *pool) serve() {
+func (p *Pool) serve() {
 	for i := p.next(); i >= 0 && p.fits(p.queue[i]); i = p.next() {
 		w := p.queue[i]
 		p.grant(w.n)
@@ -221,7 +226,7 @@ func (p *pool) serve() {
 // comes for, the one that is idle for the longest parks it; where nothing
 // moves at all because everybody waits, the last in the queue that holds
 // something does.
-func (p *pool) tend() {
+func (p *Pool) tend() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {

@@ -5,6 +5,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -62,6 +63,10 @@ type Options struct {
 	Fields  Fields
 	Logger  *slog.Logger       // nil = none
 	Metrics *telemetry.Metrics // nil = none
+	// Memory bounds what all uploads of the process hold, together with all
+	// other engines that have the same pool; nil = a pool of 128 MiB that all
+	// engines of this package share.
+	Memory *Pool
 }
 
 // Fields are the names of parameters that messages tell to correct.
@@ -76,7 +81,7 @@ type Engine struct {
 	client *s3.Client
 	sign   *s3.PresignClient
 	net    *transport
-	pool   *pool
+	pool   *Pool
 	log    *slog.Logger
 	first  int64 // size of the first parts
 
@@ -138,7 +143,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.MaxObject <= 0 {
 		o.MaxObject = 20 << 30
 	}
-	e := &Engine{o: o, net: newTransport(o), pool: memory, log: o.Logger, first: firstPart(o.PartSize, o.MaxObject), page: 1000, copyLimit: copyLimit}
+	e := &Engine{o: o, net: newTransport(o), pool: cmp.Or(o.Memory, memory), log: o.Logger, first: firstPart(o.PartSize, o.MaxObject), page: 1000, copyLimit: copyLimit}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

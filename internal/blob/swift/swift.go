@@ -57,8 +57,7 @@ type Options struct {
 	RetryCount       int            // retry_count: repetitions of a request that failed in passing
 	RetryOnRateLimit bool           // retry_on_ratelimit: 429 and 498 are repeated, too
 	// Memory bounds what all uploads of the process hold, together with all
-	// other engines that have the same pool; nil = a pool of 128 MiB that all
-	// engines of this package share.
+	// other engines that have the same pool; nil = wire.Uploads.
 	Memory *wire.Pool
 
 	perManifest int // entries of a manifest; 0 = mostSegments
@@ -74,9 +73,6 @@ const (
 	// urlExpires is how long a URL works unless told.
 	urlExpires = 600 * time.Second
 )
-
-// uploads is the memory of all engines whose Options name none.
-var uploads = wire.NewPool(128 << 20)
 
 // An Engine is a blob.Engine in one container.
 type Engine struct {
@@ -116,7 +112,7 @@ func New(o Options) (*Engine, error) {
 		}
 	}
 	if o.Memory == nil {
-		o.Memory = uploads
+		o.Memory = wire.Uploads
 	}
 	e := &Engine{o: o, base: base(o), transport: wire.NewTransport(o.RootCAs, o.ConnectTimeout, partTime)}
 	os := o.OpenStack

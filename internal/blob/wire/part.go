@@ -29,6 +29,13 @@ type Pool struct {
 	writers map[*Writer]struct{}
 }
 
+// Uploads is the memory of all engines whose Options name none: 128 MiB.
+var Uploads = NewPool(128 << 20)
+
+// BesideS3 is the memory of engines in a process that uploads to S3, too,
+// which has the rest of the 128 MiB.
+var BesideS3 = NewPool(32 << 20)
+
 // NewPool returns a pool of so many bytes, at least one Piece.
 func NewPool(size int64) *Pool {
 	return &Pool{size: size, free: int(max(1, size/Piece)), wake: make(chan struct{}), writers: map[*Writer]struct{}{}}
