@@ -167,6 +167,9 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		}
 	}
 	so := store.Options{URI: uri, Args: cfg.DB.Args, Logger: c.log, RootCAs: cfg.RootCAs()}
+	for _, r := range cfg.DB.ReadReplicas {
+		so.Replicas = append(so.Replicas, r.URI)
+	}
 	if so.Now, so.SyncClock, err = c.clock(ctx, o); err != nil {
 		return err
 	}
@@ -242,6 +245,7 @@ func (c *core) poolStats() telemetry.DBStats {
 	st.ClockBehind = c.db.ClockOffset().Seconds()
 	st.Spooled, st.SpoolRefused = c.db.Spooled()
 	st.Waits, st.Busy = c.db.Waits()
+	st.ReplicaReads = c.db.ReplicaReads()
 	if c.db.Away().IsZero() {
 		st.Up = 1
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/registry"
+	"github.com/gantry-registry/gantry/internal/store"
 )
 
 // edges answers every path: it hands requests to the edge that they belong
@@ -40,6 +41,7 @@ type handlers struct {
 	api      http.Handler
 	health   *httpd.Health
 	limiter  *httpd.Limiter
+	replicas bool // there are read replicas
 }
 
 func newEdges(s *Server, cfg *config.Config) (*edges, error) {
@@ -50,7 +52,7 @@ func newEdges(s *Server, cfg *config.Config) (*edges, error) {
 // configure makes handlers of a configuration and swaps them in; requests
 // that run keep the old ones, and on an error so do all. One call at a time.
 func (e *edges) configure(cfg *config.Config) error {
-	h := &handlers{cfg: cfg}
+	h := &handlers{cfg: cfg, replicas: e.s.db.HasReplicas()}
 	switch exempt := cfg.Registry.NonRateLimitedNamespaces; {
 	case !cfg.Features.RateLimits:
 		e.limiter = nil
@@ -100,6 +102,9 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.active.Add(-1)
 	h := e.now.Load()
 	p := r.URL.Path
+	if h.replicas && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		r = r.WithContext(store.FromReplicas(r.Context()))
+	}
 	switch {
 	case isV2(p) || strings.HasPrefix(p, "/v1/") && !strings.HasSuffix(p, "_internal_ping"):
 		if h.registry == nil {

@@ -31,6 +31,7 @@ var elsewhere = map[string]string{
 	"GLOBAL_PROMETHEUS_STATS_FREQUENCY":               "inventories",
 	"GANTRY_SCRUB_RATE":                               "scrub",
 	"GANTRY_PULL_SPOOL_SIZE":                          "core.open",
+	"DB_READ_REPLICAS":                                "core.open",
 	"GANTRY_HEALTH_NEEDS_DATABASE":                    "checks",
 	"REGISTRY_JWT_AUTH_MAX_FRESH_S":                   "openAuth",
 	"INSTANCE_SERVICE_KEY_SERVICE":                    "openAuth",

@@ -144,7 +144,7 @@ func databaseFields() []Field {
 		row("DB_URI", String, "", used|secret, "Address of the database: postgresql://user:password@host:5432/name, mysql+pymysql://…, or sqlite:///path. A SQLite file in the data folder when empty.", check(checkDBURI)),
 		row("DB_CONNECTION_ARGS", Object, "{}", used, "Options of the database connection.", keys(dbKeys()...)),
 		row("DB_CONNECTION_POOLING", Bool, "true", 0, "Keep database connections open between requests.", env("DB_CONNECTION_POOLING"), dead("Connections are always kept open; DB_CONNECTION_ARGS.max_connections bounds how many.")),
-		row("DB_READ_REPLICAS", ObjectList, "", 0, "Databases that answer reads.", keys(row("DB_URI", String, "", secret|required, "Address of the replica.", check(checkDBURI)))),
+		row("DB_READ_REPLICAS", ObjectList, "", used, "Copies of the database that answer reads while DB_URI's does not.", keys(row("DB_URI", String, "", secret|required, "Address of the replica.", check(checkDBURI)))),
 		row("BUILDER_DB_HOST_OVERRIDE", String, "", later, "Host of the database as builders see it.", check(checkHostPort)),
 		row("ALLOW_PULLS_WITHOUT_STRICT_LOGGING", Bool, "false", used|live, "A pull succeeds although its log entry cannot be written."),
 		row("ALLOW_WITHOUT_STRICT_LOGGING", Bool, "false", used|live|later, "Every action succeeds although its log entry cannot be written."),

@@ -243,6 +243,7 @@ func (w *watch) judge(ctx context.Context, err error) {
 		if !w.since.IsZero() {
 			w.db.log.WarnContext(ctx, "the database answers again", "away", now.Sub(w.since).Round(time.Millisecond).String())
 			w.since, w.why = time.Time{}, nil
+			w.db.returnedToPrimary()
 			close(w.back)
 			w.back = make(chan struct{})
 		}

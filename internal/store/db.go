@@ -37,6 +37,9 @@ type Options struct {
 	// RootCAs are the authorities that may sign a server's certificate where
 	// Args name none (sslrootcert, ssl.ca); nil = the system's.
 	RootCAs *x509.CertPool
+	// Replicas are the DB_URIs of DB_READ_REPLICAS, see FromReplicas; Args hold
+	// for them, too. SQLite has none.
+	Replicas []string
 	// MaxConns bounds the connections for PostgreSQL and MySQL; 0 =
 	// max_connections of Args, and without that 20.
 	MaxConns int
@@ -91,11 +94,16 @@ type DB struct {
 	// onRemoval is told what was taken away; nil = nobody is.
 	onRemoval atomic.Pointer[func(context.Context, Removal)]
 	watch     *watch // nil: SQLite
-	clock     dbClock
-	access    accessLog
-	steps     stepCache
-	log       *slog.Logger
-	closing   atomic.Bool
+
+	replicas   []*replica
+	replicated atomic.Uint64 // reads that they answered
+	ofReplica  atomic.Bool   // something was read of one since the primary was back
+
+	clock   dbClock
+	access  accessLog
+	steps   stepCache
+	log     *slog.Logger
+	closing atomic.Bool
 }
 
 // A generation grows when something has changed.
@@ -121,6 +129,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{opts: o, d: dialects[u.dialect], uri: u, log: o.Logger}
 	db.lasting.seed = maphash.MakeSeed()
 	if db.d.serial {
+		if len(o.Replicas) > 0 {
+			db.log.WarnContext(ctx, "SQLite has no read replicas: DB_READ_REPLICAS has no effect")
+		}
 		err = db.openSQLite(ctx, u)
 	} else {
 		err = db.openServer(ctx, u)
@@ -152,7 +163,7 @@ func (db *DB) Close() error {
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
 	}
-	return errors.Join(append(errs, db.watch.close(), db.pool.Close())...)
+	return errors.Join(append(errs, db.watch.close(), db.closeReplicas(), db.pool.Close())...)
 }
 
 // Dialect is "sqlite", "postgres" or "mysql".
@@ -346,14 +357,20 @@ func (db *DB) changed(t *tx) {
 // read runs fn outside a transaction: each statement sees what is committed.
 func (db *DB) read(ctx context.Context, name string, fn func(ctx context.Context, t *tx) error) error {
 	began := time.Now()
+	answered := false
 	run, f, err := db.watch.begin(ctx)
 	if err == nil {
 		if db.server != nil {
-			err = db.readServer(run, db.server, fn)
+			answered, err = db.readServer(run, db.server, fn)
 		} else {
 			err = fn(run, &tx{db: db, d: db.d, q: db.pool, now: db.now()})
 		}
 		err = db.watch.end(f, err)
+	}
+	if !answered && db.replicaMay(ctx, err) {
+		if ok, e := db.readReplica(ctx, fn); ok {
+			err = e
+		}
 	}
 	if db.opts.Observe != nil {
 		db.opts.Observe(ctx, name, time.Since(began), err)

@@ -153,13 +153,16 @@ func (db *DB) openServer(ctx context.Context, u *uri) error {
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
+	if err := db.openReplicas(); err != nil {
+		return errors.Join(err, watched.Close(), db.closeReplicas(), p.Close())
+	}
 	db.startWatch(watched)
 	err = db.lookForRemovals(ctx)
 	if err == nil && db.opts.SyncClock {
 		err = db.setClock(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, db.watch.close(), p.Close())
+		return errors.Join(err, db.watch.close(), db.closeReplicas(), p.Close())
 	}
 	return nil
 }
@@ -297,16 +300,16 @@ func (db *DB) once(ctx context.Context, fn func(ctx context.Context, t *tx) erro
 
 // readServer runs fn on one connection, outside a transaction. It is run again
 // only if no statement of it was answered.
-func (db *DB) readServer(ctx context.Context, p *pool, fn func(ctx context.Context, t *tx) error) error {
+func (db *DB) readServer(ctx context.Context, p *pool, fn func(ctx context.Context, t *tx) error) (answered bool, err error) {
 	for i := 1; ; i++ {
 		t := &tx{db: db, d: db.d, now: db.now()}
 		err := db.readOnce(ctx, p, t, fn)
 		if err == nil || i == lostAttempts || t.answered || !(db.gone(err) || db.d.again(err)) {
-			return err
+			return t.answered, err
 		}
 		db.retries.Add(1)
 		if err := pauseFor(ctx, i); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -231,6 +231,7 @@ func (m *Metrics) own(b *builder) {
 	b.gaugeFunc("gantry_database_up", "1 while the database answers, 0 while its breaker is open", func() float64 { return m.db().Up })
 	b.gaugeFunc("gantry_clock_behind_seconds", "how far this machine's clock is behind the database's, which the registry goes by", func() float64 { return m.db().ClockBehind })
 	b.gaugeFunc("gantry_pull_spool_rows", "pulls that wait in the local file to be logged in the database", func() float64 { return float64(m.db().Spooled) })
+	b.counterFunc("gantry_database_replica_reads_total", "reads that a read replica answered while the database was away", func() float64 { return float64(m.db().ReplicaReads) })
 	b.counterFunc("gantry_database_waits_total", "uses of the database that waited for a free connection", func() float64 { return float64(m.db().Waits) })
 	b.counterFunc("gantry_database_busy_total", "uses of the database that were refused because no connection came free in time", func() float64 { return float64(m.db().Busy) })
 	m.StaleAnswers = b.counter("gantry_stale_answers_total", "answers from memory that the database could not be asked about")
@@ -284,6 +285,8 @@ type DBStats struct {
 	// Waits is how often a use of the database waited for a free connection,
 	// and Busy how often none came free in time, so far.
 	Waits, Busy uint64
+	// ReplicaReads is how many reads replicas answered so far.
+	ReplicaReads uint64
 }
 
 // DBPool makes the metrics of the database read f at each scrape.
