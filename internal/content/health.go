@@ -120,17 +120,14 @@ func (h *Health) Standing() Standing {
 }
 
 // up reports whether the location is to be used for reads, or writes, and its
-// latency.
+// latency. One that answers no read is not written: a write finds out later.
 func (h *Health) up(write bool) (ok bool, latency time.Duration) {
 	if h == nil {
 		return true, 0
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if write {
-		return h.writes.until.IsZero(), h.latency
-	}
-	return h.reads.until.IsZero(), h.latency
+	return h.reads.until.IsZero() && (!write || h.writes.until.IsZero()), h.latency
 }
 
 // enter asks to use a location although its breaker is open, for there is no

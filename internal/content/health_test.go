@@ -68,6 +68,9 @@ func TestBreaker(t *testing.T) {
 	is(BreakerClosed, BreakerClosed)
 	h.Reads(0, broken)
 	is(BreakerOpen, BreakerClosed)
+	if up, _ := h.up(true); up {
+		t.Error("a location that answers no read is written")
+	}
 	h.Reads(time.Millisecond, nil) // of a call that began before
 	is(BreakerOpen, BreakerClosed)
 	h.Writes(0, blob.DiskFull(io.ErrShortWrite)) // one is enough

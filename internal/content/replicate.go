@@ -161,7 +161,7 @@ func (r *Replicator) Round(ctx context.Context) (n int, err error) {
 // fillLocation makes the copies to a location that are due, a batch of them.
 func (r *Replicator) fillLocation(ctx context.Context, l Location, behind time.Duration) (n int, err error) {
 	if up, _ := l.Health.up(true); !up {
-		if l.Health.Standing().Writes == BreakerOpen {
+		if at := l.Health.Standing(); at.Writes == BreakerOpen || at.Reads != BreakerClosed {
 			return 0, nil // its copies wait
 		}
 	}
