@@ -763,3 +763,30 @@ func TestGeoManyCopiers(t *testing.T) {
 		}
 	})
 }
+
+// TestGeoRemovalsHoldNobody: what an upload left at a location that fails is
+// removed beside the request, for that location may take long to refuse it.
+func TestGeoRemovalsHoldNobody(t *testing.T) {
+	w := newGeo(t, storetest.SQLite, 2, mem.Options{})
+	release := make(chan struct{})
+	aborted := make(chan struct{})
+	w.faulty[0].SetHook(func(_ context.Context, c *blobtest.Call) error {
+		switch {
+		case c.Op == blobtest.OpWrite && !c.After:
+			return errors.New("the site fails")
+		case c.Op == blobtest.OpAbort && !c.After:
+			<-release
+		case c.Op == blobtest.OpAbort:
+			close(aborted)
+		}
+		return nil
+	})
+	data := randomBytes(1000)
+	d := w.mustPush(data)
+	w.mustPull(d, data)
+	close(release)
+	<-aborted
+	if at := w.holds(data); fmt.Sprint(at) != "[1]" {
+		t.Errorf("the bytes are at %v", at)
+	}
+}

@@ -88,6 +88,7 @@ type Store struct {
 	pumps     sync.Pool // of *[]byte, pumpSize long
 	sources   sources
 	rules     atomic.Pointer[store.StorageRules]
+	removals  chan struct{} // a place for each removal beside a request
 
 	mu       sync.Mutex
 	sessions map[string]*session // uploads by uuid
@@ -102,7 +103,7 @@ func New(o Options) (*Store, error) {
 		return nil, errors.New("content: a store and at least one location are needed")
 	}
 	s := &Store{db: o.Store, locations: withHealth(o.Locations), byID: map[int64]Location{}, log: o.Logger, metrics: o.Metrics, refused: o.Refused,
-		process: uuid.NewString(), sessions: map[string]*session{}, quit: make(chan struct{})}
+		process: uuid.NewString(), sessions: map[string]*session{}, quit: make(chan struct{}), removals: make(chan struct{}, 32)}
 	for _, l := range s.locations {
 		s.byID[l.ID] = l
 	}

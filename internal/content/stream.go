@@ -160,9 +160,7 @@ func (s *Store) elsewhere(ctx context.Context, ses *session, err error) bool {
 		s.log.WarnContext(ctx, "an upload goes to another location", "upload", ses.UUID, "from", was.Name, "to", l.Name, "error", err)
 		if ses.made {
 			s.closeFile(ses)
-			if err := was.Engine.Abort(ctx, ses.Path, ses.EngineState); err != nil {
-				s.log.WarnContext(ctx, "remove an upload", "upload", ses.UUID, "location", was.Name, "error", err)
-			}
+			s.remove(ctx, ses)
 		}
 		s.mu.Lock()
 		ses.Location, ses.EngineState = l.ID, nil

@@ -476,19 +476,45 @@ func (s *Store) drop(ctx context.Context, ses *session) {
 // removeFile removes the object of an upload.
 func (s *Store) removeFile(ctx context.Context, ses *session) {
 	s.closeFile(ses)
-	if !ses.made && ses.Received == 0 {
+	if ses.made || ses.Received > 0 {
+		s.remove(ctx, ses)
+	}
+}
+
+// removeWithin bounds the removal of an upload at a location that fails.
+const removeWithin = 30 * time.Second
+
+// remove removes the object of an upload, beside the request where the
+// location fails: it may take long to say that it cannot. What is left there
+// is swept by age.
+func (s *Store) remove(ctx context.Context, ses *session) {
+	l, id, path, state, complete := s.byID[ses.Location], ses.UUID, ses.Path, ses.EngineState, ses.complete
+	remove := func(ctx context.Context) {
+		var err error
+		if complete {
+			err = l.Engine.Delete(ctx, path)
+		} else {
+			err = l.Engine.Abort(ctx, path, state)
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "remove an upload", "upload", id, "location", l.Name, "error", err)
+		}
+	}
+	if up, _ := l.Health.up(true); up {
+		remove(ctx)
 		return
 	}
-	l := s.byID[ses.Location]
-	var err error
-	if ses.complete {
-		err = l.Engine.Delete(ctx, ses.Path)
-	} else {
-		err = l.Engine.Abort(ctx, ses.Path, ses.EngineState)
+	select {
+	case s.removals <- struct{}{}:
+	default: // enough try
+		return
 	}
-	if err != nil {
-		s.log.WarnContext(ctx, "remove an upload", "upload", ses.UUID, "error", err)
-	}
+	go func() {
+		defer func() { <-s.removals }()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
+		defer cancel()
+		remove(ctx)
+	}()
 }
 
 // Cancel drops an upload; NotFound on "upload".
