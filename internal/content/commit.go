@@ -96,7 +96,7 @@ func (s *Store) digest(ctx context.Context, ses *session, algorithm string) (gan
 	l := s.byID[ses.Location]
 	f, err := l.Engine.Open(ctx, ses.Path)
 	if err != nil {
-		return "", s.storageError(ctx, l, "open upload", err)
+		return "", s.uploadError(ctx, ses, "open upload", err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	buf := s.buffers.Get().(*[]byte)
@@ -123,7 +123,7 @@ func (s *Store) completeFile(ctx context.Context, ses *session) error {
 	s.byID[ses.Location].Health.Writes(0, err)
 	if err != nil {
 		s.drop(ctx, ses)
-		return s.storageError(ctx, s.byID[ses.Location], "complete upload", err)
+		return s.uploadError(ctx, ses, "complete upload", err)
 	}
 	s.closeFile(ses)
 	ses.complete = true
@@ -208,7 +208,7 @@ func (s *Store) publish(ctx context.Context, l Location, ses *session, d gantry.
 	case gantry.Is(err, gantry.Unsupported):
 		return false, nil
 	case err != nil:
-		return false, s.storageError(ctx, l, "publish", err)
+		return false, s.uploadError(ctx, ses, "publish", err)
 	}
 	return true, nil
 }

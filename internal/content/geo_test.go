@@ -790,3 +790,33 @@ func TestGeoRemovalsHoldNobody(t *testing.T) {
 		t.Errorf("the bytes are at %v", at)
 	}
 }
+
+// TestGeoFullInTheMiddle: an upload whose location is full by now may start
+// again, and goes elsewhere; where all are full, that is said.
+func TestGeoFullInTheMiddle(t *testing.T) {
+	w := newGeo(t, storetest.SQLite, 2, mem.Options{})
+	ctx := t.Context()
+	full := geoFaults["full"](nil)
+	begin := func() string {
+		t.Helper()
+		u, err := w.StartUpload(ctx, w.repo, "", gantry.Actor{})
+		if err == nil {
+			_, err = w.Append(ctx, w.repo, u.UUID, 0, -1, bytes.NewReader(randomBytes(1000)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.UUID
+	}
+	uuid := begin()
+	w.faulty[0].SetHook(full)
+	_, err := w.Append(ctx, w.repo, uuid, 1000, -1, bytes.NewReader(randomBytes(1000)))
+	if e, ok := errors.AsType[*gantry.Error](err); !ok || e.Code != gantry.Unavailable || e.Reason != "" || e.Retry <= 0 {
+		t.Errorf("the location of an upload is full: %v", err)
+	}
+	uuid = begin()
+	w.faulty[1].SetHook(full)
+	if _, err := w.Append(ctx, w.repo, uuid, 1000, -1, bytes.NewReader(randomBytes(1000))); gantry.ReasonOf(err) != gantry.DiskFull {
+		t.Errorf("all locations are full: %v", err)
+	}
+}

@@ -102,7 +102,7 @@ func (s *Store) write(ctx context.Context, ses *session, limit int64, p []byte, 
 			continue
 		}
 		s.spoiled(ctx, ses)
-		return s.storageError(ctx, l, "write upload", err)
+		return s.uploadError(ctx, ses, "write upload", err)
 	}
 	if h == nil {
 		ses.hash.Write(p)
@@ -129,7 +129,7 @@ func (s *Store) open(ctx context.Context, ses *session) error {
 			s.drop(ctx, ses)
 			return errNoUpload()
 		case ses.received > 0 || !s.elsewhere(ctx, ses, err):
-			return s.storageError(ctx, l, "open upload", err)
+			return s.uploadError(ctx, ses, "open upload", err)
 		}
 	}
 }

@@ -404,7 +404,7 @@ func (s *Store) keep(ctx context.Context, ses *session, from int64) error {
 		s.byID[ses.Location].Health.Writes(0, err)
 		if err != nil {
 			s.drop(ctx, ses) // nothing of it can be trusted any more
-			return s.storageError(ctx, s.byID[ses.Location], "sync upload", err)
+			return s.uploadError(ctx, ses, "sync upload", err)
 		}
 	}
 	u.Received = ses.received

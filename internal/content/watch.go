@@ -171,6 +171,20 @@ func (s *Store) writeTo(ns gantry.AccountID) []Location {
 	return all
 }
 
+// uploadError is the failure of an upload as a client may see it: where its
+// location alone is full, it may start again.
+func (s *Store) uploadError(ctx context.Context, ses *session, doing string, err error) error {
+	l := s.byID[ses.Location]
+	if gantry.ReasonOf(err) != gantry.DiskFull || !slices.ContainsFunc(s.writeTo(ses.Namespace), func(o Location) bool {
+		up, _ := o.Health.up(true)
+		return o.ID != l.ID && up
+	}) {
+		return s.storageError(ctx, l, doing, err)
+	}
+	return &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: time.Second,
+		Detail: "the storage location of this upload is full; start the upload again, and it goes to another", Err: err}
+}
+
 // home is where an upload of the namespace goes while everything is well.
 func (s *Store) home(ns gantry.AccountID) int64 {
 	rules := s.rules.Load()
