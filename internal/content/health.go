@@ -114,6 +114,9 @@ func (h *Health) Standing() Standing {
 	defer h.mu.Unlock()
 	now := h.now()
 	s := Standing{Reads: h.reads.state(now), Writes: h.writes.state(now), Latency: h.latency, Last: h.last, LastAt: h.lastAt}
+	if s.Writes == BreakerClosed {
+		s.Writes = s.Reads // see up
+	}
 	s.Failing = s.Reads != BreakerClosed || s.Writes != BreakerClosed
 	s.Due = s.Reads == BreakerHalfOpen || s.Writes == BreakerHalfOpen
 	return s

@@ -67,12 +67,12 @@ func TestBreaker(t *testing.T) {
 	h.Reads(0, broken)
 	is(BreakerClosed, BreakerClosed)
 	h.Reads(0, broken)
-	is(BreakerOpen, BreakerClosed)
+	is(BreakerOpen, BreakerOpen)
 	if up, _ := h.up(true); up {
 		t.Error("a location that answers no read is written")
 	}
 	h.Reads(time.Millisecond, nil) // of a call that began before
-	is(BreakerOpen, BreakerClosed)
+	is(BreakerOpen, BreakerOpen)
 	h.Writes(0, blob.DiskFull(io.ErrShortWrite)) // one is enough
 	is(BreakerOpen, BreakerOpen)
 	// Each failed trial doubles the pause, up to mostOpen, a fifth more or less.
