@@ -1,15 +1,18 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/gantry-registry/gantry/internal/blob/blobtest"
 	"github.com/gantry-registry/gantry/internal/blob/mem"
+	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -84,12 +87,12 @@ func TestSites(t *testing.T) {
 	until(t, "both sites have the image", func() bool { return copied() && objects("eu") >= 2 })
 	away := func(context.Context, *blobtest.Call) error { return errors.New("away") }
 	sites["us"].SetHook(away)
+	second := newImage("second")
+	if r := s.push(auth, "ada/other", "v1", second); r.status != http.StatusCreated { // it finds out itself
+		t.Errorf("push with a site away: %d %s", r.status, r.body)
+	}
 	if r := s.pull(auth, "ada/app", first); r.status != 200 {
 		t.Errorf("pull with a site away: %d %s", r.status, r.body)
-	}
-	second := newImage("second")
-	if r := s.push(auth, "ada/other", "v1", second); r.status != http.StatusCreated {
-		t.Errorf("push with a site away: %d %s", r.status, r.body)
 	}
 	until(t, "the ledger has what the site lacks", func() bool {
 		st := status()
@@ -138,5 +141,92 @@ func TestSites(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "goes to another location") {
 		t.Error("the log does not say that an upload went elsewhere")
+	}
+}
+
+// TestWrongBytes: a layer that a location gives with other bytes breaks off
+// before its end, and the next pull is right; a layer of which there is no
+// whole copy is "not there" for a push, which brings it again, and not now for
+// a pull.
+func TestWrongBytes(t *testing.T) {
+	sites := memSites(t, "us", "eu")
+	locations := map[string]any{}
+	for name := range sites {
+		locations[name] = []any{"S3Storage", map[string]any{"s3_bucket": name, "storage_path": "/"}}
+	}
+	s := open(t, Options{Environ: append(override(t, map[string]any{"DISTRIBUTED_STORAGE_CONFIG": locations, "FEATURE_STORAGE_REPLICATION": true,
+		"DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": []string{"us", "eu"}, "FEATURE_USER_INITIALIZE": true}),
+		"QUAY_DISTRIBUTED_STORAGE_PREFERENCE=us eu")})
+	s.initialize("ada")
+	auth, _ := s.bearer("ada", password, "repository:ada/app:pull,push")
+	i := newImage(strings.Repeat("large", 20)) // more than is read before the first byte goes out
+	if r := s.push(auth, "ada/app", "v1", i); r.status != http.StatusCreated {
+		t.Fatal(r)
+	}
+	d, err := gantry.ParseDigest(digestOf(i.layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds := func(name string) bool {
+		for _, key := range blobtest.Keys(t, sites[name].inner, "", "") {
+			if bytes.Equal(blobtest.Get(t, sites[name].inner, key), i.layer) {
+				return true
+			}
+		}
+		return false
+	}
+	damage := func(names ...string) {
+		bad := bytes.Clone(i.layer)
+		bad[1000] ^= 1
+		for _, name := range names {
+			for _, key := range blobtest.Keys(t, sites[name].inner, "", "") {
+				if len(blobtest.Get(t, sites[name].inner, key)) == len(bad) {
+					blobtest.Put(t, sites[name].inner, key, bad)
+				}
+			}
+		}
+	}
+	url := s.base + "/v2/ada/app/blobs/" + d.String()
+	get := func() (status int, body []byte, err error) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", auth)
+		res, err := plain.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err = io.ReadAll(res.Body)
+		return res.StatusCode, body, errors.Join(err, res.Body.Close())
+	}
+	whole := func() bool {
+		t.Helper()
+		status, body, err := get()
+		if err == nil && status == 200 && !bytes.Equal(body, i.layer) {
+			t.Fatalf("%d wrong bytes were given as a whole layer", len(body))
+		}
+		return err == nil && status == 200
+	}
+	until(t, "both sites have the layer", func() bool { return holds("us") && holds("eu") })
+	damage("us")
+	if status, body, err := get(); status != 200 || err == nil || len(body) >= len(i.layer) {
+		t.Errorf("a damaged layer: %d, %d bytes of %d, %v", status, len(body), len(i.layer), err)
+	}
+	if !whole() {
+		t.Error("the next pull is not from the other site")
+	}
+	until(t, "the layer is repaired", func() bool { return holds("us") })
+	damage("us", "eu")
+	until(t, "no copy is taken for whole", func() bool { _ = whole(); return send(t, "HEAD", url, "", "Authorization", auth).status == 404 })
+	if r := send(t, "GET", url, "", "Authorization", auth); r.status != 503 || r.header.Get("Retry-After") != "60" || !strings.Contains(r.body, "push it again") {
+		t.Errorf("a layer that is lost: %d %q %s", r.status, r.header.Get("Retry-After"), r.body)
+	}
+	if r := s.push(auth, "ada/app", "v1", i); r.status != http.StatusCreated {
+		t.Errorf("the push that brings it again: %d %s", r.status, r.body)
+	}
+	if r := s.pull(auth, "ada/app", i); r.status != 200 {
+		t.Errorf("the pull after it: %d %s", r.status, r.body)
 	}
 }

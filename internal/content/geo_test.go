@@ -820,3 +820,35 @@ func TestGeoFullInTheMiddle(t *testing.T) {
 		t.Errorf("all locations are full: %v", err)
 	}
 }
+
+// TestGeoDamagedInTurn: copies that stay damaged are looked at one after the
+// other, so that none waits behind those that cannot be repaired.
+func TestGeoDamagedInTurn(t *testing.T) {
+	eachGeo(t, 1, func(t *testing.T, w *geoWorld) {
+		for i := range 3 {
+			d := w.mustPush(randomBytes(100 + i))
+			blobtest.Put(t, w.inner[0], d.Key(), make([]byte, 100+i))
+			if err := w.db.Doubt(t.Context(), d, w.ids[0], ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if report, err := w.copier.Heal(t.Context()); err != nil || report.Lost == 0 {
+			t.Fatal(report, err)
+		}
+		seen := map[gantry.Digest]bool{}
+		for range 3 {
+			w.ahead.Add(int64(time.Second))
+			all, err := w.db.SuspectPlacements(t.Context(), w.ids, true, 1)
+			if err != nil || len(all) != 1 {
+				t.Fatal(all, err)
+			}
+			seen[all[0].Digest] = true
+			if done, err := w.db.SetVerified(t.Context(), all[0], false); err != nil || !done {
+				t.Fatal(done, err)
+			}
+		}
+		if len(seen) != 3 {
+			t.Errorf("%d of 3 damaged copies were looked at", len(seen))
+		}
+	})
+}

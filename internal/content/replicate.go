@@ -58,7 +58,7 @@ const (
 	followBatch = 200
 	// healEvery is how often damaged copies are tried to be repaired that
 	// could not be before.
-	healEvery = 10 * time.Minute
+	healEvery = time.Minute
 )
 
 // A Replicator copies blobs between locations, and verifies and repairs those

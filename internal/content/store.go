@@ -183,7 +183,7 @@ func (s *Store) RepositoryByID(ctx context.Context, id gantry.RepoID) (store.Rep
 func (s *Store) lastingRepository(r store.Repository) uint64 { return s.db.LastingGeneration(r.ID) }
 
 // Blob finds d if the repository holds it; otherwise the error is NotFound on
-// "blob". Hot path: no SQL when cached, else one statement.
+// "blob", with Reason Damaged if only its bytes are missing or damaged. Hot path: no SQL when cached, else one statement.
 func (s *Store) Blob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (Blob, error) {
 	row, err := find(s, s.cache.blobs, digestKey{repo, d}, s.generation(repo), lasting[*store.Blob](s, repo), func() (*store.Blob, term, error) {
 		b, err := s.db.RepoBlob(ctx, repo, d)
@@ -202,7 +202,7 @@ func (s *Store) Blob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (
 
 // errLost answers for a blob whose bytes are damaged or missing. A client that
 // pushes takes it for "not there", uploads the blob, and so repairs it.
-var errLost = &gantry.Error{Code: gantry.NotFound, Object: "blob",
+var errLost = &gantry.Error{Code: gantry.NotFound, Object: "blob", Reason: gantry.Damaged,
 	Detail: "the registry's copy of this blob is missing or damaged; push it again to repair it"}
 
 // Renew prolongs the lease of a blob that a push has just asked for. NotFound
@@ -247,8 +247,8 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 // blob.Filer, whose File is an *os.File, so that io.Copy of (an
 // io.LimitedReader of) it reaches sendfile. A location that is down, fails, or
 // does not answer in time is passed over for the next, also in the middle of
-// the bytes. Errors: NotFound on "blob" when no location holds the bytes;
-// Unavailable on "storage".
+// the bytes. Errors: NotFound on "blob", with Reason Damaged, when no location
+// holds the bytes; Unavailable on "storage".
 func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	o, err := s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, b.row.Places))
 	if err != nil {

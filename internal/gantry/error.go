@@ -46,6 +46,7 @@ const (
 	MediaTypeRefused  Reason = "media type refused" // the manifest's media type is not taken
 	QuotaExceeded     Reason = "quota exceeded"
 	DiskFull          Reason = "disk full"
+	Damaged           Reason = "damaged" // no whole copy of the blob's bytes is known
 	PushesDisabled    Reason = "pushes disabled"
 	NamespaceDisabled Reason = "namespace disabled"
 	LoginBackoff      Reason = "login back-off" // too many failed logins of this account

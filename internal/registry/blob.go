@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/content"
@@ -65,12 +66,27 @@ func (c *call) headBlob() error {
 	return nil
 }
 
+// damagedRetry is when to ask again for a blob whose bytes are damaged: they
+// are looked at again, and repaired, about as often.
+const damagedRetry = time.Minute
+
+// damaged has a client that pulls told that the fault is ours, and may pass: a
+// storage that gives wrong bytes may be repaired. HEAD says 404, so that a push
+// brings the bytes again.
+func damaged(err error) error {
+	e, ok := errors.AsType[*gantry.Error](err)
+	if !ok || e.Reason != gantry.Damaged {
+		return err
+	}
+	return &gantry.Error{Code: gantry.Unavailable, Object: "storage", Retry: damagedRetry, Detail: e.Detail, Err: err}
+}
+
 // getBlob answers GET /v2/<name>/blobs/<digest>: with a URL where the storage
 // hands out the bytes itself, else with the bytes.
 func (c *call) getBlob() error {
 	b, err := c.blobOf()
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	ctx := c.r.Context()
 	etag := c.blobHeaders(b)
@@ -94,7 +110,7 @@ func (c *call) getBlob() error {
 	}
 	src, err := c.s.content.Open(ctx, b)
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	defer func() { _ = src.Close() }() // nothing was written
 	return c.sendBlob(src, b, etag)

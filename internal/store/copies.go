@@ -486,7 +486,8 @@ func (db *DB) Doubt(ctx context.Context, d gantry.Digest, location int64, path s
 }
 
 // SuspectPlacements returns up to n placements at the locations that are in
-// doubt, or damaged and not repaired yet, those in doubt for longest first.
+// doubt, for longest first, or damaged and not repaired yet, those that were
+// looked at longest ago first.
 func (db *DB) SuspectPlacements(ctx context.Context, locations []int64, damaged bool, n int) (all []Placement, err error) {
 	state := placeSuspect
 	if damaged {

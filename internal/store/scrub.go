@@ -47,11 +47,11 @@ func (db *DB) PlacementsToVerify(ctx context.Context, location int64, before tim
 // read: what was read may have been replaced.
 func (db *DB) SetVerified(ctx context.Context, p Placement, healthy bool) (done bool, err error) {
 	err = db.update(ctx, "set verified", func(ctx context.Context, t *tx) error {
-		state := placePresent
+		state, since := placePresent, ""
 		if !healthy {
-			state = placeDamaged
+			state, since = placeDamaged, ", since_ms = "+big(t.now.UnixMilli()) // the next look is at others
 		}
-		n, err := t.exec(ctx, `UPDATE placements SET state = ?, verified_ms = ? WHERE blob_id = ? AND location_id = ? AND path = ?
+		n, err := t.exec(ctx, `UPDATE placements SET state = ?, verified_ms = ?`+since+` WHERE blob_id = ? AND location_id = ? AND path = ?
 			AND verified_ms = ? AND state <> 'wanted'`, state, max(t.now.UnixMilli(), p.verified+1), p.Blob, p.Location, p.Path, p.verified)
 		if done = n > 0; err != nil || !done || state == p.State {
 			return err
