@@ -198,7 +198,8 @@ func collectOptions(c *config.Config) content.CollectOptions {
 }
 
 func replicateOptions(c *config.Config) content.ReplicateOptions {
-	return content.ReplicateOptions{Follow: c.Features.StorageReplication, Lease: c.Storage.ReplicationProcessing, Rate: c.GC.ReplicationRate}
+	// Quay reserves for 20 minutes, for it does not renew.
+	return content.ReplicateOptions{Follow: c.Features.StorageReplication, Lease: min(c.Storage.ReplicationProcessing, time.Minute), Rate: c.GC.ReplicationRate}
 }
 
 // copies reports whether blobs are copied between locations.

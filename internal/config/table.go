@@ -171,7 +171,7 @@ func storageFields() []Field {
 		row("DISTRIBUTED_STORAGE_REQUIRES_ALL_AVAILABLE", Bool, "false", used|live|later, "The health check fails when any location is away, not only the preferred one.", old("DISTRIBUTED_STORAGE_VALIDATE_REQUIRES_ALL_AVAILABLE")),
 		row("FEATURE_STORAGE_REPLICATION", Bool, "false", used, "Copy blobs between the storage locations."),
 		row("FEATURE_PROXY_STORAGE", Bool, "false", used|live, "Stream downloads through the registry instead of sending clients to the storage."),
-		row("STORAGE_REPLICATION_PROCESSING_SECONDS", Seconds, "1200", used|live|later, "Time that one copy is reserved for a worker before another may take it.", between(1, 7*86400)),
+		row("STORAGE_REPLICATION_PROCESSING_SECONDS", Seconds, "1200", used|live|later, "Time that a copy is reserved for an instance that shows no sign of life; a minute at most, for one that goes on renews it.", between(1, 7*86400)),
 		row("MAXIMUM_LAYER_SIZE", Size, "20G", used|live, "Largest blob that is taken.", between(1, 1<<50)),
 		row("USERFILES_LOCATION", String, "", 0, "Location of uploaded build contexts; the first one when empty.", check(checkID)),
 		row("USERFILES_PATH", String, "userfiles/", 0, "Path of uploaded build contexts."),

@@ -30,7 +30,8 @@ type ReplicateOptions struct {
 	// Follow makes what is pushed wanted where its namespace needs it. Without
 	// it only the copies are made that something else asked for.
 	Follow bool
-	// Lease is how long a copy is reserved, and renewed; 0 = 20 min.
+	// Lease is how long a copy is reserved, and renewed: after it, another
+	// instance takes the copies of one that died. 0 = 1 min.
 	Lease time.Duration
 	// AtOnce bounds the copies at a time; 0 = 4.
 	AtOnce int
@@ -75,7 +76,7 @@ type Replicator struct {
 
 // NewReplicator returns a Replicator. It starts nothing.
 func NewReplicator(o ReplicateOptions) *Replicator {
-	o.Lease = cmp.Or(max(o.Lease, 0), 20*time.Minute)
+	o.Lease = cmp.Or(max(o.Lease, 0), time.Minute)
 	o.AtOnce = cmp.Or(max(o.AtOnce, 0), 4)
 	o.Poll = cmp.Or(o.Poll, 2*time.Second)
 	o.Behind = max(cmp.Or(o.Behind, 5*time.Second), 0)
@@ -169,6 +170,7 @@ func (r *Replicator) fillLocation(ctx context.Context, l Location, behind time.D
 	if err != nil {
 		return 0, err
 	}
+	began := time.Now()
 	var work sync.WaitGroup
 	for i, c := range claimed {
 		select {
@@ -182,6 +184,17 @@ func (r *Replicator) fillLocation(ctx context.Context, l Location, behind time.D
 			<-r.slots
 			r.giveBack(ctx, claimed[i:])
 			break
+		}
+		if time.Since(began) > r.o.Lease/3 { // it has waited for those before it
+			if err := r.o.Store.RenewCopy(ctx, c, r.o.Lease); err != nil {
+				<-r.slots
+				if gantry.Is(err, gantry.Conflict) {
+					continue
+				}
+				r.giveBack(ctx, claimed[i:])
+				work.Wait()
+				return n, err
+			}
 		}
 		n++
 		work.Go(func() {
