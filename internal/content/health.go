@@ -48,6 +48,7 @@ type Health struct {
 	latency       time.Duration
 	last          string // the last failure
 	lastAt        time.Time
+	sentAt        time.Time // when a client was last sent there by a URL
 	desperate     chan struct{}
 }
 
@@ -101,8 +102,10 @@ type Standing struct {
 	Latency       time.Duration // of answers, smoothed; 0 = not known
 	Last          string        // the last failure, for superusers; "" = none
 	LastAt        time.Time
-	Failing       bool // one of the breakers is not closed
-	Due           bool // a breaker waits for a probe
+	Failing       bool      // one of the breakers is not closed
+	Due           bool      // a breaker waits for a probe
+	Doubtful      bool      // a read has failed, which is not enough to open the breaker
+	SentAt        time.Time // when a client was last sent there by a URL; zero = never
 }
 
 // Standing returns how the location stands.
@@ -113,7 +116,8 @@ func (h *Health) Standing() Standing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	s := Standing{Reads: h.reads.state(now), Writes: h.writes.state(now), Latency: h.latency, Last: h.last, LastAt: h.lastAt}
+	s := Standing{Reads: h.reads.state(now), Writes: h.writes.state(now), Latency: h.latency, Last: h.last, LastAt: h.lastAt, SentAt: h.sentAt}
+	s.Doubtful = s.Reads == BreakerClosed && h.reads.failures > 0
 	if s.Writes == BreakerClosed {
 		s.Writes = s.Reads // see up
 	}
@@ -145,6 +149,17 @@ func (h *Health) enter(write bool) (leave func(), ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+// sends notes that a client was sent to the location: how it fares there, nobody
+// tells.
+func (h *Health) sends() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sentAt = h.now()
 }
 
 // Reads tells of a call that read: how long it took to the first answer, and

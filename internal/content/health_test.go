@@ -120,3 +120,37 @@ func TestHealthBoundsWhoTriesADeadLocation(t *testing.T) {
 		t.Error("nobody left")
 	}
 }
+
+// TestProbeDue: who is asked, and how often.
+func TestProbeDue(t *testing.T) {
+	timing := Timing{}.orDefaults()
+	now := time.Unix(1_700_000_000, 0)
+	well := Standing{Reads: BreakerClosed, Writes: BreakerClosed}
+	sent, doubtful, open, half := well, well, well, well
+	sent.SentAt = now.Add(-3 * time.Second)
+	doubtful.Doubtful = true
+	open.Reads, open.SentAt = BreakerOpen, now
+	half.Reads, half.Due = BreakerHalfOpen, true
+	for _, tt := range []struct {
+		name    string
+		at      Standing
+		several bool
+		ago     time.Duration
+		want    bool
+	}{
+		{"the only one", well, false, time.Hour, false},
+		{"one of several", well, true, 4 * time.Second, false},
+		{"one of several, after a while", well, true, 5 * time.Second, true},
+		{"clients are sent there", sent, true, time.Second, true},
+		{"clients are sent there, asked a moment ago", sent, true, time.Second / 2, false},
+		{"clients are sent to the only one", sent, false, time.Second, true},
+		{"a read has failed", doubtful, true, 0, true},
+		{"a read of the only one has failed", doubtful, false, time.Hour, false},
+		{"an open breaker waits", open, true, time.Second, false},
+		{"a half-open breaker", half, false, 0, true},
+	} {
+		if got := timing.due(tt.at, tt.several, tt.ago, now); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

@@ -45,6 +45,8 @@ type Timing struct {
 	// an upload for one call; 0 = 30 s.
 	Patience time.Duration
 	// Probe is how often a location is asked that nobody else asks; 0 = 5 s.
+	// One that clients are sent to by URLs is asked each second at least, and
+	// one of which a read has failed at once.
 	Probe time.Duration
 }
 

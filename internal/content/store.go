@@ -232,6 +232,9 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 		}
 		url, err := c.Engine.URL(ctx, c.key, o)
 		if err == nil {
+			if url != "" {
+				c.Health.sends()
+			}
 			return url, nil
 		}
 		if ctx.Err() != nil {

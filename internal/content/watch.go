@@ -18,7 +18,26 @@ const (
 	watchEvery = 250 * time.Millisecond
 	// probeWithin bounds one probe.
 	probeWithin = 10 * time.Second
+	// probeSent is how often a location is asked that clients are sent to.
+	probeSent = time.Second
 )
+
+// due reports whether a location that stands so is to be probed, which it was
+// last that long ago. several: it is not the only one.
+func (t Timing) due(at Standing, several bool, ago time.Duration, now time.Time) bool {
+	every, sent := t.Probe, now.Sub(at.SentAt) < t.Probe+probeSent
+	switch {
+	case at.Due:
+		return true
+	case !several && !sent: // who asks it tells how it fares
+		return false
+	case at.Doubtful:
+		return true
+	case sent && at.Reads == BreakerClosed:
+		every = min(every, probeSent)
+	}
+	return ago >= every
+}
 
 // withHealth gives each location a Health.
 func withHealth(all []Location) []Location {
@@ -81,8 +100,7 @@ func (s *Store) watch() {
 				}
 			}
 			at := l.Health.Standing()
-			idle := len(s.locations) > 1 && time.Since(probed[i]) >= s.sources.timing.Probe
-			if !at.Due && !idle {
+			if !s.sources.timing.due(at, len(s.locations) > 1, time.Since(probed[i]), time.Now()) {
 				continue
 			}
 			probed[i] = time.Now()
@@ -103,7 +121,9 @@ func (s *Store) probe(ctx context.Context, l Location, at Standing) {
 	defer cancel()
 	began := time.Now()
 	if at.Reads != BreakerOpen {
-		_, err := l.Engine.Stat(ctx, blob.VerifyKey)
+		within, cancel := context.WithTimeout(ctx, s.sources.timing.FirstByte)
+		_, err := l.Engine.Stat(within, blob.VerifyKey)
+		cancel()
 		took := time.Since(began)
 		if err == nil && took > s.sources.timing.FirstByte {
 			err = errSlow
