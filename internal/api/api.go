@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -543,9 +542,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		case e.Object == "fresh login":
 			a.kind = "fresh_login_required"
 		}
-		if e.Retry > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int((e.Retry+time.Second-1)/time.Second)))
-		}
+		retryAfter(w, e)
 	}
 	if a.status >= 500 {
 		s.Logger.ErrorContext(r.Context(), "api", "error", err, "path", r.URL.Path)

@@ -228,6 +228,7 @@ func (s *server) showError(c *call, err error) error {
 		if a.status == 401 {
 			a.status = 403 // there is nothing to type in
 		}
+		retryAfter(c.w, e)
 	}
 	if a.status >= 500 {
 		s.Logger.ErrorContext(c.r.Context(), "sign-in through a login service", "error", err)

@@ -58,6 +58,7 @@ func (s *server) servePage(c *call, page pageHandler) error {
 		if status == 401 { // there is nothing that a browser could send
 			status = 403
 		}
+		retryAfter(c.w, e)
 		v = letterPage{Title: "That did not work", Text: e.Detail}
 	}
 	h := c.w.Header()

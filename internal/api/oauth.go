@@ -80,6 +80,13 @@ func (c *call) page(status int, name string, data any, formAction, script string
 	return nil
 }
 
+// retryAfter says when to try again, if e knows.
+func retryAfter(w http.ResponseWriter, e *gantry.Error) {
+	if e.Retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((e.Retry+time.Second-1)/time.Second)))
+	}
+}
+
 // failPage shows an error to people.
 func (s *server) failPage(c *call, err error) error {
 	e, ok := errors.AsType[*gantry.Error](err)
@@ -90,9 +97,7 @@ func (s *server) failPage(c *call, err error) error {
 	if e.Reason == gantry.LoginBackoff {
 		status = http.StatusTooManyRequests
 	}
-	if e.Retry > 0 {
-		c.w.Header().Set("Retry-After", strconv.Itoa(int((e.Retry+time.Second-1)/time.Second)))
-	}
+	retryAfter(c.w, e)
 	return c.page(status, "message", map[string]any{"Title": s.Web.Title, "Text": e.Detail}, "", "")
 }
 

@@ -14,7 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/auth/ldap/ldaptest"
+	"github.com/gantry-registry/gantry/internal/auth/oidc/oidctest"
+	"github.com/gantry-registry/gantry/internal/blob/blobtest"
 	"github.com/gantry-registry/gantry/internal/bus"
+	"github.com/gantry-registry/gantry/internal/servertest"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
@@ -214,6 +218,138 @@ func TestSurvival(t *testing.T) {
 				return n == 0 && storetest.Get(t, g.db, `SELECT COUNT(*) FROM access_log`) == logged+pulls
 			})
 		}
+	})
+}
+
+// TestSurvivalMoved: a blob that was moved to its key after the database went
+// for one instance is found there; that it is nowhere does not say that it is
+// lost.
+func TestSurvivalMoved(t *testing.T) {
+	eachGroup(t, func(t *testing.T, g *group) {
+		at := memSites(t, "us")["us"].inner
+		g.fields["DISTRIBUTED_STORAGE_CONFIG"] = map[string]any{"us": []any{"S3Storage", map[string]any{"s3_bucket": "us", "storage_path": "/"}}}
+		through, p := storetest.Proxied(t, g.uri)
+		a, b := g.open(through, Options{}), g.open(g.uri, Options{})
+		t.Cleanup(p.Heal) // before they are stopped
+		a.auth.LearnKeys(t.Context())
+		b.initialize("ada")
+		i := b.pushed("ada/app")
+		auth, _ := a.bearer("ada", password, "repository:ada/app:pull")
+		if r := a.pull(auth, "ada/app", i); r.status != 200 {
+			t.Fatalf("pull: %d %s", r.status, r.body)
+		}
+		p.Cut()
+		send(t, "GET", a.base+"/api/v1/repository?public=true", "")
+		until(t, "the database is away", func() bool { return !a.db.Away().IsZero() })
+		remove := func(prefix string) {
+			t.Helper()
+			keys := blobtest.Keys(t, at, prefix, "")
+			if len(keys) < 2 {
+				t.Fatalf("below %s is %v", prefix, keys)
+			}
+			for _, key := range keys {
+				if err := at.Delete(t.Context(), key); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if s, err := b.collector().RelocateAll(t.Context()); err != nil || s.Relocated != 2 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		remove("uploads/")
+		if r := a.pull(auth, "ada/app", i); r.status != 200 {
+			t.Errorf("pull of what was moved: %d %s", r.status, r.body)
+		}
+		remove("sha256/")
+		refused(t, "what is nowhere", a.pull(auth, "ada/app", i))
+	})
+}
+
+// TestLoginsWithoutDatabase: who logs in by a directory, a provider or an OAuth
+// application while the database is away is told so, and can do it afterwards.
+func TestLoginsWithoutDatabase(t *testing.T) {
+	proxied := func(t *testing.T) (database string, p *servertest.Proxy) {
+		t.Helper()
+		through, p := storetest.Proxied(t, storetest.EmptyURI(t, storetest.Postgres))
+		return fmt.Sprintf("DB_URI: %s\nSECRET_KEY: %032d\nDATABASE_SECRET_KEY: %032d", through, 1, 2), p
+	}
+	outage := func(s *site, p *servertest.Proxy, during func()) {
+		t.Helper()
+		t.Cleanup(p.Heal)
+		p.Cut()
+		send(t, "GET", s.base+"/api/v1/repository?public=true", "")
+		until(t, "the database is away", func() bool { return !s.db.Away().IsZero() })
+		during()
+		p.Heal()
+		until(t, "the database is back", func() bool { return s.db.Away().IsZero() })
+	}
+	clear := func(what string, r reply) {
+		t.Helper()
+		if after, err := strconv.Atoi(r.header.Get("Retry-After")); r.status != 503 || err != nil || after < 1 || !strings.Contains(r.body, "database") {
+			t.Errorf("%s: %d, Retry-After %q, %.300s", what, r.status, r.header.Get("Retry-After"), r.body)
+		}
+	}
+	t.Run("LDAP", func(t *testing.T) {
+		dir := ldaptest.Start(t, false, "")
+		database, p := proxied(t)
+		s := open(t, Options{Config: folder(t, map[string]string{"ldap.crt": dir.PEM(), "config.yaml": fmt.Sprintf(`%s
+AUTHENTICATION_TYPE: LDAP
+LDAP_URI: %s
+LDAP_BASE_DN: [dc=example, dc=org]
+LDAP_ADMIN_DN: %s
+LDAP_ADMIN_PASSWD: %s
+LDAP_USER_RDN: [ou=people]
+BROWSER_API_CALLS_XHR_ONLY: false
+`, database, dir.LDAPS, ldaptest.AdminDN, ldaptest.AdminPassword)})})
+		signin := func() reply {
+			return send(t, "POST", s.base+"/api/v1/signin", `{"username":"ann","password":"ann-password"}`, "Content-Type", "application/json")
+		}
+		if r := signin(); r.status != 200 {
+			t.Fatal(r.status, r.body)
+		}
+		outage(s, p, func() {
+			clear("a sign-in", signin())
+			_, r := s.bearer("ann", "ann-password", "repository:ann/app:pull,push")
+			clear("a docker login for a push", r)
+			_, r = s.bearer("bob", "bob-password", "repository:bob/app:pull")
+			clear("a docker login of somebody who was never here", r)
+		})
+		until(t, "ann signs in", func() bool { return signin().status == 200 })
+	})
+	t.Run("OIDC", func(t *testing.T) {
+		at := oidctest.Start(t, "http://registry.example.com/oauth2/corp/callback")
+		database, p := proxied(t)
+		s := open(t, Options{Config: folder(t, map[string]string{"extra_ca_certs": at.PEM, "config.yaml": fmt.Sprintf(`%s
+AUTHENTICATION_TYPE: OIDC
+SERVER_HOSTNAME: registry.example.com
+CORP_LOGIN_CONFIG:
+  OIDC_SERVER: %s/
+  CLIENT_ID: %s
+  CLIENT_SECRET: %s
+  SERVICE_NAME: Corp
+`, database, at.URL, at.ClientID, at.ClientSecret)})})
+		begin := func() reply {
+			return send(t, "POST", s.base+"/api/v1/externallogin/corp", `{"kind":"login"}`, "Content-Type", "application/json")
+		}
+		back := func(r reply) reply { // the browser comes back from the provider
+			t.Helper()
+			to, _ := r.json(t)["auth_url"].(string)
+			return send(t, "GET", s.base+at.Visit(to).RequestURI(), "", "Cookie", strings.Split(r.header.Get("Set-Cookie"), ";")[0])
+		}
+		r := begin()
+		if r.status != 200 {
+			t.Fatal(r.status, r.body)
+		}
+		outage(s, p, func() {
+			clear("the way back from the provider", back(r))
+			clear("a token of the provider", send(t, "GET", s.base+"/api/v1/user/", "", "Authorization", "Bearer "+at.Token()))
+			clear("an application's code", send(t, "POST", s.base+"/oauth/access_token", "grant_type=authorization_code&code=c&client_id=i&client_secret=s&redirect_uri=http://x/",
+				"Content-Type", "application/x-www-form-urlencoded"))
+		})
+		until(t, "a login", func() bool {
+			r := begin()
+			return r.status == 200 && back(r).status == 302
+		})
 	})
 }
 

@@ -15,6 +15,7 @@ type Blob struct {
 	Digest gantry.Digest
 	Size   int64
 	row    *store.Blob // what the Store that made it knows; shared with a cache
+	repo   gantry.RepoID
 }
 
 // A Manifest is a manifest that a repository holds and that is visible.

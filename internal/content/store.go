@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,13 +192,13 @@ func (s *Store) Blob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (
 			err = errLost
 		}
 		// Objects move between places without a sign here; the old place
-		// lasts for a quarter of an hour.
+		// lasts for a quarter of an hour, and Open finds the new one.
 		return &b, term{until: s.db.Now().Add(5 * time.Minute), again: true}, err
 	})
 	if err != nil {
 		return Blob{}, err
 	}
-	return Blob{Digest: d, Size: row.Size, row: row}, nil
+	return Blob{Digest: d, Size: row.Size, row: row, repo: repo}, nil
 }
 
 // errLost answers for a blob whose bytes are damaged or missing. A client that
@@ -230,6 +231,9 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 		if up, _ := c.Health.up(false); !up {
 			break // Open tries it, within bounds
 		}
+		if c.path != "" && !s.db.Away().IsZero() {
+			break // it may have been moved since; Open finds it
+		}
 		url, err := c.Engine.URL(ctx, c.key, o)
 		if err == nil {
 			if url != "" {
@@ -254,10 +258,40 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 // holds the bytes; Unavailable on "storage".
 func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	o, err := s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, b.row.Places))
+	if gantry.ReasonOf(err) == gantry.Damaged {
+		o, err = s.openMoved(ctx, b, err)
+	}
 	if err != nil {
 		return nil, s.storageError(ctx, Location{}, "open", err)
 	}
 	return o, nil
+}
+
+// openMoved is Open for a blob that is not where it was when its row was read:
+// the row is read anew. While the database is away, it is looked for where
+// objects are moved to; that it is not there either does not say that it is
+// lost. err is what Open found.
+func (s *Store) openMoved(ctx context.Context, b Blob, err error) (io.ReadSeekCloser, error) {
+	row, gone := s.db.RepoBlob(ctx, b.repo, b.Digest)
+	switch {
+	case isAway(gone):
+		row.Places = slices.Clone(b.row.Places)
+		for i := range row.Places {
+			row.Places[i].Path = ""
+		}
+	case gone != nil:
+		return nil, gone
+	}
+	if !slices.Equal(row.Places, b.row.Places) {
+		var o io.ReadSeekCloser
+		if o, err = s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, row.Places)); err == nil {
+			return o, nil
+		}
+	}
+	if gone != nil && gantry.ReasonOf(err) == gantry.Damaged {
+		return nil, gone
+	}
+	return nil, err
 }
 
 // storageError is err as a client may see it.
