@@ -36,16 +36,29 @@ run: build ## build, and serve on localhost:8080 (LISTEN=, DATA=)
 	bin/gantry serve --listen $(LISTEN) --data $(DATA)
 
 .PHONY: build
-build: ## bin/gantry for this machine
+build: web/dist/site/index.html ## bin/gantry for this machine, the web console in it
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gantry ./cmd/gantry
 
 .PHONY: build-all
-build-all: ## bin/linux-amd64/gantry and bin/linux-arm64/gantry
+build-all: web/dist/site/index.html ## bin/linux-amd64/gantry and bin/linux-arm64/gantry
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-amd64/gantry ./cmd/gantry
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-arm64/gantry ./cmd/gantry
 
+# The web console: built when a source of it is newer, its packages fetched when
+# package-lock.json is. Without npm, Go's part is built alone, and says so.
+NPM ?= npm
+web/node_modules/.package-lock.json: web/package-lock.json
+	@if command -v $(NPM) >/dev/null; then cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 $(NPM) ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json; \
+	else echo "npm is not there: the binary gets no web console (install Node.js 20 or newer, and npm)" >&2; fi
+
+web/dist/site/index.html: $(shell find web/src web/public -type f) web/index.html web/vite.config.ts web/node_modules/.package-lock.json
+	@if command -v $(NPM) >/dev/null; then cd web && $(NPM) run --silent build && touch dist/site/index.html; fi
+
+.PHONY: console
+console: web/dist/site/index.html ## the web console alone, into web/dist/site
+
 .PHONY: test
-test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) ## all tests, on real databases and with real clients
+test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) test-web ## all tests, on real databases and with real clients
 
 .PHONY: test-unit
 test-unit: ## vet, and the tests of the module
@@ -54,6 +67,10 @@ test-unit: ## vet, and the tests of the module
 .PHONY: test-clients
 test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
 	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
+
+.PHONY: test-web
+test-web: build ## the web console: types, logic, and in Chromium against bin/gantry
+	cd web && $(NPM) run --silent check && $(NPM) run --silent test && GANTRY_BIN=$(CURDIR)/bin/gantry $(NPM) run --silent e2e
 
 .PHONY: test-race
 test-race: ## the short tests under the race detector (RACE=./internal/store/...; needs gcc)
@@ -116,4 +133,4 @@ verify: ## generated files and go.mod are as their sources make them
 
 .PHONY: clean
 clean: ## remove what was built; data stays
-	rm -rf bin build
+	rm -rf bin build web/dist/site web/node_modules

@@ -56,7 +56,11 @@ func (s *server) bootConfig(c *call) error {
 			scopes[t.Scope] = map[string]any{"scope": t.Scope, "title": t.Title, "description": t.Description, "dangerous": t.Dangerous}
 		}
 	}
-	return c.json(200, map[string]any{"config": config, "features": features, "oauth": map[string]any{}, "oauth_scopes": scopes, "external_login": s.loginServices(),
+	messages, err := s.messages(c.r.Context())
+	if err != nil {
+		return err
+	}
+	return c.json(200, map[string]any{"messages": messages, "config": config, "features": features, "oauth": map[string]any{}, "oauth_scopes": scopes, "external_login": s.loginServices(),
 		"registry_state": state, "account_recovery_mode": config["ACCOUNT_RECOVERY_MODE"] == true, "version_number": ""})
 }
 

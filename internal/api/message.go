@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -17,15 +18,24 @@ var messageRoutes = []route{
 }
 
 func (s *server) listMessages(c *call) error {
-	all, err := s.Store.Messages(c.r.Context())
+	list, err := s.messages(c.r.Context())
 	if err != nil {
 		return err
+	}
+	return c.json(200, map[string]any{"messages": list})
+}
+
+// messages are those to everybody, as the API shows them.
+func (s *server) messages(ctx context.Context) ([]any, error) {
+	all, err := s.Store.Messages(ctx)
+	if err != nil {
+		return nil, err
 	}
 	list := make([]any, 0, len(all))
 	for _, m := range all {
 		list = append(list, map[string]any{"uuid": m.UUID, "content": m.Content, "severity": m.Severity, "media_type": m.MediaType})
 	}
-	return c.json(200, map[string]any{"messages": list})
+	return list, nil
 }
 
 // maxMessage is the size of a message to everybody, in bytes.

@@ -21,6 +21,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/registry"
 	"github.com/gantry-registry/gantry/internal/store"
+	"github.com/gantry-registry/gantry/web"
 )
 
 // edges answers every path: it hands requests to the edge that they belong
@@ -28,6 +29,7 @@ import (
 // would redirect names that it does not understand.
 type edges struct {
 	s       *Server
+	console http.Handler // the web console, which no configuration changes
 	now     atomic.Pointer[handlers]
 	active  atomic.Int64   // requests that run
 	limiter *httpd.Limiter // of the configuration of now; set by configure alone
@@ -39,13 +41,14 @@ type handlers struct {
 	cfg      *config.Config
 	registry http.Handler // nil: not a role of this process
 	api      http.Handler
+	console  http.Handler // nil as api
 	health   *httpd.Health
 	limiter  *httpd.Limiter
 	replicas bool // there are read replicas
 }
 
 func newEdges(s *Server, cfg *config.Config) (*edges, error) {
-	e := &edges{s: s}
+	e := &edges{s: s, console: web.New()}
 	return e, e.configure(cfg)
 }
 
@@ -78,7 +81,7 @@ func (e *edges) configure(cfg *config.Config) error {
 		if cfg.Features.Mailing {
 			o.Tell.Mail = s.tell.mail
 		}
-		h.api = api.New(o)
+		h.api, h.console = api.New(o), e.console
 	}
 	h.health = httpd.NewHealth(httpd.HealthOptions{
 		Checks: s.checks(), Gate: s.gate, Hostname: cfg.Server.Hostname, Authorized: s.isSuperuser, DebugSecret: cfg.Health.DebugSecret,
@@ -137,6 +140,8 @@ func (e *edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.api.ServeHTTP(w, r)
 	case strings.HasPrefix(p, exportPath) && h.api != nil:
 		e.s.getExport(w, r)
+	case h.console != nil && web.Serves(r):
+		h.console.ServeHTTP(w, r)
 	case p == "/":
 		httpd.SetRoute(r.Context(), "web.index")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,0 +1,322 @@
+import {
+  Alert,
+  Banner,
+  Button,
+  Content,
+  Masthead,
+  MastheadBrand,
+  MastheadContent,
+  MastheadLogo,
+  MastheadMain,
+  MastheadToggle,
+  Nav,
+  NavItem,
+  NavList,
+  Page,
+  PageSection,
+  PageSidebar,
+  PageSidebarBody,
+  PageToggleButton,
+  SkipToContent,
+  Tooltip,
+} from '@patternfly/react-core';
+import { AdjustIcon } from '@patternfly/react-icons/dist/esm/icons/adjust-icon';
+import { BarsIcon } from '@patternfly/react-icons/dist/esm/icons/bars-icon';
+import { GlobeIcon } from '@patternfly/react-icons/dist/esm/icons/globe-icon';
+import { SearchIcon } from '@patternfly/react-icons/dist/esm/icons/search-icon';
+import { onlineManager, useQueryClient } from '@tanstack/react-query';
+import { Outlet, useRouterState } from '@tanstack/react-router';
+import { lazy, Suspense, useEffect, useState } from 'react';
+import { api } from './api/client';
+import { changeLanguage, language, languages, t, type Language } from './i18n';
+import { DialogProvider } from './ui/dialogs';
+import { useLive } from './ui/live';
+import { Link, useGo } from './ui/link';
+import { Menu } from './ui/menu';
+import { SignInDialog, useBoot, useChangeSession, useUser } from './ui/session';
+import { changeTheme, theme } from './ui/theme';
+
+const Finder = lazy(() => import('./ui/finder'));
+
+const bare = ['/signin', '/createaccount', '/forgot'];
+
+/** Shell is what is around every page. */
+export function Shell() {
+  const path = useRouterState({ select: (s) => s.location.pathname });
+  return (
+    <DialogProvider>
+      {bare.includes(path) ? <Bare /> : <Framed path={path} />}
+      <SignInDialog />
+    </DialogProvider>
+  );
+}
+
+function Bare() {
+  return (
+    <>
+      <div className="g-corner">
+        <LanguageMenu />
+        <ThemeMenu />
+      </div>
+      <main className="g-bare">
+        <Outlet />
+      </main>
+    </>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 32 32" className="g-logo" aria-hidden="true">
+      <rect width="32" height="32" rx="7" fill="#0d5bb5" />
+      <path d="M5 9h22M8 9v16M24 9v16M16 9v5" fill="none" stroke="#fff" strokeWidth="2.4" strokeLinecap="round" />
+      <rect x="11.5" y="14" width="9" height="7" rx="1.2" fill="#fff" />
+    </svg>
+  );
+}
+
+/** Brand is the registry's mark and name. */
+export function Brand() {
+  const boot = useBoot();
+  return (
+    <span className="g-brand">
+      <Logo />
+      {boot.config.REGISTRY_TITLE_SHORT || boot.config.REGISTRY_TITLE || 'Gantry'}
+    </span>
+  );
+}
+
+function Framed({ path }: { path: string }) {
+  const user = useUser();
+  const [finding, setFinding] = useState(false);
+  useLive(user !== null);
+  useEffect(() => {
+    const on = (e: KeyboardEvent) => {
+      const typing = e.target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) || e.target.isContentEditable);
+      if ((e.key === 'k' && (e.metaKey || e.ctrlKey)) || (e.key === '/' && !typing && !e.metaKey && !e.ctrlKey)) {
+        e.preventDefault();
+        setFinding(true);
+      }
+    };
+    addEventListener('keydown', on);
+    return () => removeEventListener('keydown', on);
+  }, []);
+  const mac = navigator.platform.startsWith('Mac');
+  return (
+    <Page
+      isManagedSidebar
+      skipToContent={<SkipToContent href="#main">{t('To the content')}</SkipToContent>}
+      mainContainerId="main"
+      mainTabIndex={-1}
+      masthead={
+        <Masthead>
+          <MastheadMain>
+            <MastheadToggle>
+              <PageToggleButton variant="plain" aria-label={t('Navigation')} id="nav-toggle">
+                <BarsIcon />
+              </PageToggleButton>
+            </MastheadToggle>
+            <MastheadBrand>
+              <MastheadLogo component={(props: object) => <Link href="/" {...props} />}>
+                <Brand />
+              </MastheadLogo>
+            </MastheadBrand>
+          </MastheadMain>
+          <MastheadContent>
+            <div className="g-mast">
+              <Button variant="secondary" icon={<SearchIcon />} className="g-find" aria-label={t('Search')} onClick={() => setFinding(true)} aria-keyshortcuts="Control+K Meta+K">
+                <span>{t('Search')}</span> <kbd aria-hidden="true">{mac ? '⌘K' : 'Ctrl K'}</kbd>
+              </Button>
+              <span className="g-grow" />
+              <LanguageMenu />
+              <ThemeMenu />
+              <UserMenu />
+            </div>
+          </MastheadContent>
+        </Masthead>
+      }
+      sidebar={
+        <PageSidebar>
+          <PageSidebarBody>
+            <Navigation path={path} />
+          </PageSidebarBody>
+        </PageSidebar>
+      }
+    >
+      <Notices />
+      <PageSection hasBodyWrapper={false} className="g-page">
+        <Outlet />
+      </PageSection>
+      <Footer />
+      {finding && (
+        <Suspense>
+          <Finder close={() => setFinding(false)} />
+        </Suspense>
+      )}
+    </Page>
+  );
+}
+
+function Navigation({ path }: { path: string }) {
+  const user = useUser();
+  const at = (base: string) => path === base || path.startsWith(`${base}/`);
+  const item = (href: string, title: string, active: boolean) => (
+    <NavItem key={href} isActive={active}>
+      <Link href={href} current={active}>
+        {title}
+      </Link>
+    </NavItem>
+  );
+  return (
+    <Nav aria-label={t('Navigation')}>
+      <NavList>
+        {user && item('/', t('Overview'), path === '/')}
+        {item('/repository', t('Repositories'), at('/repository'))}
+        {user && item('/organization', t('Organizations'), at('/organization'))}
+        {user && item(`/user/${encodeURIComponent(user.username)}`, t('My account'), at('/user'))}
+        {user && item('/guide', t('Push and pull'), at('/guide'))}
+        {(user?.super_user || user?.global_readonly_super_user) && item('/superuser', t('Administration'), at('/superuser'))}
+        <NavItem>
+          <a href="/api/v1/docs" target="_blank" rel="noopener">
+            {t('REST API')}
+          </a>
+        </NavItem>
+      </NavList>
+    </Nav>
+  );
+}
+
+function LanguageMenu() {
+  return (
+    <Menu
+      label={t('Language')}
+      variant="plainText"
+      toggle={
+        <span className="g-row">
+          <GlobeIcon aria-hidden="true" /> <span className="g-wide-inline">{languages[language()].name}</span>
+          <span className="g-offscreen">{t('Language')}</span>
+        </span>
+      }
+      items={Object.entries(languages).map(([k, l]) => ({ label: l.name, onClick: () => changeLanguage(k as Language) }))}
+    />
+  );
+}
+
+function ThemeMenu() {
+  const [now, setNow] = useState(theme());
+  const set = (to: typeof now) => () => (changeTheme(to), setNow(to));
+  const mark = (x: typeof now, label: string) => (now === x ? `${label} ✓` : label);
+  return (
+    <Menu
+      label={t('Appearance')}
+      variant="plain"
+      toggle={
+        <>
+          <AdjustIcon aria-hidden="true" />
+          <span className="g-offscreen">{t('Appearance')}</span>
+        </>
+      }
+      items={[
+        { label: mark('system', t('As the system')), onClick: set('system') },
+        { label: mark('light', t('Light')), onClick: set('light') },
+        { label: mark('dark', t('Dark')), onClick: set('dark') },
+      ]}
+    />
+  );
+}
+
+function UserMenu() {
+  const user = useUser();
+  const go = useGo();
+  const change = useChangeSession();
+  if (!user) {
+    return (
+      <Button component="a" href={`/signin?next=${encodeURIComponent(location.pathname + location.search)}`}>
+        {t('Sign in')}
+      </Button>
+    );
+  }
+  const me = `/user/${encodeURIComponent(user.username)}`;
+  return (
+    <Menu
+      label={t('Account')}
+      variant="plainText"
+      toggle={user.username}
+      items={[
+        { label: t('My account'), onClick: () => go(me) },
+        { label: t('Robots'), onClick: () => go(`${me}?tab=robots`) },
+        { label: t('Inbox'), onClick: () => go('/inbox') },
+        {
+          label: t('Sign out'),
+          onClick: () =>
+            void api
+              .POST('/signout')
+              .then(change)
+              .then(() => go('/signin')),
+        },
+      ]}
+    />
+  );
+}
+
+// Notices are what everybody is to know: messages, that nothing can be written, that the network is away.
+function Notices() {
+  const boot = useBoot();
+  const client = useQueryClient();
+  const [online, setOnline] = useState(onlineManager.isOnline());
+  useEffect(() => onlineManager.subscribe(setOnline), []);
+  const colors = { info: 'blue', warning: 'yellow', error: 'red' } as const;
+  const words = { info: t('Notice'), warning: t('Warning'), error: t('Important') } as const;
+  return (
+    <div aria-live="polite">
+      {!online && (
+        <Alert isInline variant="warning" title={t('You are offline')}>
+          {t('What you see may be old. The page goes on by itself when the network is back.')}
+        </Alert>
+      )}
+      {boot.registry_state === 'readonly' && (
+        <Alert isInline variant="info" title={t('The registry is read-only at the moment')} actionLinks={<Button variant="link" isInline onClick={() => void client.invalidateQueries({ queryKey: ['boot'] })}>{t('Look again')}</Button>}>
+          {t('Pulls work; changes have to wait until an administrator ends this.')}
+        </Alert>
+      )}
+      {(boot.messages ?? []).map((m) => (
+        <Banner key={m.uuid} color={colors[m.severity as keyof typeof colors] ?? 'blue'} screenReaderText={words[m.severity as keyof typeof words] ?? ''}>
+          {m.media_type === 'text/markdown' ? <LazyMarkdown text={m.content} /> : m.content}
+        </Banner>
+      ))}
+    </div>
+  );
+}
+
+const Markdown = lazy(() => import('./ui/markdown'));
+
+/** LazyMarkdown shows Markdown, and its plain text until the code for it is there. */
+export function LazyMarkdown({ text }: { text: string }) {
+  return (
+    <Suspense fallback={<Content component="p">{text}</Content>}>
+      <Markdown text={text} />
+    </Suspense>
+  );
+}
+
+function Footer() {
+  const { FOOTER_LINKS: links, CONTACT_INFO: contact } = useBoot().config;
+  const all = Object.entries(links ?? {}).filter(([, v]) => /^https?:/.test(v));
+  if (all.length === 0 && !contact?.length) return null;
+  return (
+    <footer className="g-footer">
+      {all.map(([k, v]) => (
+        <a key={k} href={v} rel="noopener noreferrer">
+          {({ TERMS_OF_SERVICE_URL: t('Terms of service'), PRIVACY_POLICY_URL: t('Privacy policy'), SECURITY_URL: t('Security'), ABOUT_URL: t('About') } as Record<string, string>)[k] ?? k}
+        </a>
+      ))}
+      {(contact ?? []).filter((c) => /^(mailto|https?|tel):/.test(c)).map((c) => (
+        <Tooltip key={c} content={c}>
+          <a href={c} rel="noopener noreferrer">
+            {t('Contact')}
+          </a>
+        </Tooltip>
+      ))}
+    </footer>
+  );
+}

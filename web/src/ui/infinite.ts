@@ -1,0 +1,24 @@
+import { keepPreviousData, useInfiniteQuery, type QueryKey } from '@tanstack/react-query';
+import { useCallback, useMemo } from 'react';
+
+export type Slice<R> = { rows: R[]; /** next is what asks for the next page; '' = there is none. */ next: string };
+
+/**
+ * useRows is a list that comes in pages. While another list of the same kind is
+ * loaded, say with another filter, the old rows stay, so that nothing jumps.
+ */
+export function useRows<R>(key: QueryKey, get: (next: string) => Promise<Slice<R>>, options: { enabled?: boolean; refetchInterval?: number } = {}) {
+  const q = useInfiniteQuery({
+    queryKey: key,
+    queryFn: ({ pageParam }) => get(pageParam),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.next || undefined,
+    placeholderData: keepPreviousData,
+    ...options,
+  });
+  const rows = useMemo(() => q.data?.pages.flatMap((p) => p.rows) ?? [], [q.data]);
+  const { fetchNextPage, refetch, isFetchingNextPage, data, hasNextPage } = q;
+  const failed = q.error !== null && !q.isFetching;
+  const more = useCallback(() => void (data ? fetchNextPage() : refetch()), [data, fetchNextPage, refetch]);
+  return { rows, more: hasNextPage || failed ? more : undefined, loading: q.isPending || isFetchingNextPage, error: failed ? q.error : undefined, refetch };
+}
