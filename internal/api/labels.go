@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
 )
@@ -107,22 +109,37 @@ func layerViews(layers []descriptor, config imageConfig) []any {
 
 // imageConfig reads the configuration that a manifest names. One that is not
 // there, or is none, says nothing: the manifest can be told without.
-func (s *server) imageConfig(c *call, d *descriptor) (config imageConfig, err error) {
+func (s *server) imageConfig(c *call, d *descriptor) (config imageConfig, raw json.RawMessage, err error) {
 	if s.Content == nil || d == nil || !strings.HasSuffix(d.MediaType, "+json") {
-		return config, nil
+		return config, nil, nil
 	}
 	b, err := s.Content.ImageConfig(c.r.Context(), c.rights.Repository.ID, d.Digest)
 	if gantry.Is(err, gantry.NotFound) || b == nil && err == nil {
-		return config, nil
+		return config, nil, nil
 	}
 	if err != nil {
-		return config, err
+		return config, nil, err
 	}
-	if deep(b) || json.Unmarshal(b, &config) != nil {
-		return imageConfig{}, nil
+	if deep(b) || !json.Valid(b) || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return imageConfig{}, nil, nil
 	}
-	return config, nil
+	if json.Unmarshal(b, &config) != nil { // of something else than an image
+		config = imageConfig{}
+	}
+	return config, b, nil
 }
+
+// referrersOf are the first manifests that have m as their subject.
+func (s *server) referrersOf(c *call, m gantry.Digest) ([]content.Descriptor, error) {
+	if s.Content == nil {
+		return []content.Descriptor{}, nil
+	}
+	list, _, err := s.Content.Referrers(c.r.Context(), content.ReferrersQuery{Repo: c.rights.Repository.ID, Subject: m, N: maxReferrers})
+	return append([]content.Descriptor{}, list...), err // an empty list is one, too
+}
+
+// maxReferrers is how many of a manifest's referrers are told.
+const maxReferrers = 100
 
 func (s *server) getManifest(c *call) error {
 	m, err := s.manifest(c)
@@ -141,13 +158,21 @@ func (s *server) getManifest(c *call) error {
 		for _, d := range layers {
 			size += d.Size
 		}
-		config, err := s.imageConfig(c, body.Config)
+		config, raw, err := s.imageConfig(c, body.Config)
 		if err != nil {
 			return err
 		}
 		v["layers_compressed_size"], v["layers"] = size, layerViews(layers, config)
 		if body.Config != nil {
 			v["config_media_type"] = body.Config.MediaType
+		}
+		if c.truthy("includeConfig", false) {
+			v["config"] = raw
+		}
+	}
+	if c.truthy("includeReferrers", false) {
+		if v["referrers"], err = s.referrersOf(c, m.Digest); err != nil {
+			return err
 		}
 	}
 	return c.json(200, v)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -352,8 +353,18 @@ func TestGetManifest(t *testing.T) {
 	// What is no image, or has no history, has layers all the same.
 	chart := w.push(ociManifest+`"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json",`+w.blob([]byte(`[]`))+`},`+layers, "chart")
 	holds(t, w.want(200, "GET", app+"/manifest/"+chart, w.reader, ""), `"index":1`, `"command":null`)
+	holds(t, w.want(200, "GET", app+"/manifest/"+chart+"?includeConfig=true&includeReferrers=true", w.reader, ""), `"config":null`, `"referrers":[]`)
 	index := w.push(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`, "list")
 	holds(t, w.want(200, "GET", app+"/manifest/"+index, w.reader, ""), `"is_manifest_list":true`, `"layers":null`)
+
+	// The configuration, and what refers to a manifest, come when they are asked for.
+	sbom := w.push(ociManifest+`"artifactType":"application/spdx+json","config":{"mediaType":"application/vnd.oci.empty.v1+json",`+w.blob([]byte(`{}`))+
+		`},"layers":[],"annotations":{"made.by":"ada"},"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+d+`","size":`+strconv.Itoa(len(d))+`}}`)
+	holds(t, w.want(200, "GET", app+"/manifest/"+d+"?includeConfig=true&includeReferrers=true", w.reader, ""), `"config":{"history":[{"created"`,
+		`"digest":"`+sbom+`"`, `"artifactType":"application/spdx+json"`, `"annotations":{"made.by":"ada"}`)
+	if strings.Contains(b, `"referrers"`) || strings.Contains(b, `"config":`) {
+		t.Errorf("neither was asked for: %s", b)
+	}
 
 	w.want(404, "GET", app+"/manifest/v1", w.reader, "")
 	w.want(404, "GET", app+"/manifest/sha256:"+strings.Repeat("0", 64), w.reader, "")

@@ -38,7 +38,6 @@ const page = <P extends string>(path: P, load: () => Promise<Record<string, unkn
   createRoute({ getParentRoute: () => root, path, beforeLoad: guard, component: lazyRouteComponent(load as never, name) as never });
 
 const welcome = () => import('./pages/welcome');
-const repositories = () => import('./pages/repositories');
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -47,8 +46,14 @@ export const router = createRouter({
     page('/createaccount', welcome, 'CreateAccount'),
     page('/forgot', welcome, 'Forgot'),
     page('/guide', () => import('./pages/guide'), 'Guide', signedIn),
-    page('/repository', repositories, 'Repositories'),
+    page('/repository/$', () => import('./pages/repository'), 'RepositoryPlace'),
     page('/search', () => import('./pages/search'), 'Search'),
+    page('/organization', () => import('./pages/organizations'), 'Organizations', signedIn),
+    page('/organization/$org', () => import('./pages/organization'), 'Organization', signedIn),
+    page('/organization/$org/teams/$team', () => import('./pages/team'), 'Team', signedIn),
+    page('/user/$name', () => import('./pages/user'), 'UserPage', signedIn),
+    page('/inbox', () => import('./pages/inbox'), 'Inbox', signedIn),
+    page('/superuser', () => import('./pages/superuser'), 'Superuser', signedIn),
   ]),
   context: { client: undefined as unknown as QueryClient },
   // Addresses hold plain text: ?q=acme, not JSON.

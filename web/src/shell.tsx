@@ -124,7 +124,7 @@ function Framed({ path }: { path: string }) {
           </MastheadMain>
           <MastheadContent>
             <div className="g-mast">
-              <Button variant="secondary" icon={<SearchIcon />} className="g-find" aria-label={t('Search')} onClick={() => setFinding(true)} aria-keyshortcuts="Control+K Meta+K">
+              <Button variant="secondary" icon={<SearchIcon />} className="g-find" onClick={() => setFinding(true)} aria-keyshortcuts="Control+K Meta+K">
                 <span>{t('Search')}</span> <kbd aria-hidden="true">{mac ? '⌘K' : 'Ctrl K'}</kbd>
               </Button>
               <span className="g-grow" />

@@ -125,3 +125,22 @@ export const api = createClient<paths>({
 export async function ok<T>(call: Promise<{ data?: T }>): Promise<NonNullable<T>> {
   return (await call).data as NonNullable<T>;
 }
+
+/**
+ * call is api for a path that is made of where a thing belongs: a repository's,
+ * an organization's or the user's. The caller names the type of the answer.
+ */
+export async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> {
+  const res = await send(
+    new Request(`/api/v1/${path}`, {
+      method,
+      headers: body === undefined ? undefined : { 'Content-Type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    }),
+  );
+  const text = await res.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** enc is a name as a part of a path; a repository's keeps its slashes. */
+export const enc = (name: string) => name.split('/').map(encodeURIComponent).join('/');

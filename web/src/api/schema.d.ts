@@ -4246,6 +4246,8 @@ export interface components {
             start_time: components["schemas"]["Date"];
         };
         Manifest: {
+            /** @description Of an image, or what an artifact has in its place, such as a chart's Chart.yaml; null where there is none, or it is no JSON */
+            config?: Record<string, never> | null;
             config_media_type: string | null;
             digest: string;
             is_manifest_list: boolean;
@@ -4253,6 +4255,7 @@ export interface components {
             layers_compressed_size: number | null;
             /** @description the manifest as it was pushed */
             manifest_data: string;
+            referrers?: components["schemas"]["Referrer"][];
         };
         Me: {
             /** @constant */
@@ -4448,6 +4451,16 @@ export interface components {
             /** @description Without limit */
             limit_bytes?: number;
         } | unknown | unknown;
+        Referrer: {
+            annotations?: {
+                [key: string]: string;
+            };
+            artifactType?: string;
+            digest: string;
+            mediaType: string;
+            /** @description Bytes of the manifest */
+            size: number;
+        };
         RegistryOrganization: {
             avatar: components["schemas"]["Avatar"];
             email: string;
@@ -7926,7 +7939,12 @@ export interface operations {
     };
     getRepoManifest: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Gantry's own: with the configuration */
+                includeConfig?: string;
+                /** @description Gantry's own: with the first 100 manifests that have this one as their subject */
+                includeReferrers?: string;
+            };
             header?: never;
             path: {
                 /** @description namespace/name, where the name may hold slashes */

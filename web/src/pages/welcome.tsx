@@ -36,15 +36,11 @@ function Frame({ title, children }: { title: string; children: ReactNode }) {
   );
 }
 
-/** useEnter goes on to where somebody wanted to, once signed in. */
-function useEnter() {
-  const { next } = useSearch({ strict: false });
-  const change = useChangeSession();
+// Onward goes to a page in place of this one, once somebody is signed in.
+function Onward({ to }: { to: string }) {
   const go = useGo();
-  return async (otherwise = '/') => {
-    await change();
-    go(next ? safeNext(next) : otherwise, true);
-  };
+  useEffect(() => go(to, true), []);
+  return <Bones />;
 }
 
 export function SignIn() {
@@ -52,7 +48,7 @@ export function SignIn() {
   const user = useUser();
   const empty = useEmpty();
   const { next } = useSearch({ strict: false });
-  const enter = useEnter();
+  const change = useChangeSession();
   const form = useForm(
     [
       { name: 'username', label: t('User name'), autoComplete: 'username' },
@@ -64,10 +60,10 @@ export function SignIn() {
       } catch (err) {
         throw err instanceof Problem && err.status === 403 ? new Problem(400, err.type, t('The user name or the password is not right.')) : err;
       }
-      await enter();
+      await change();
     },
   );
-  if (user) return <Navigate to={safeNext(next)} replace />;
+  if (user) return <Onward to={safeNext(next)} />;
   if (empty.data) return <Navigate to="/createaccount" replace />;
   const direct = boot.features.DIRECT_LOGIN !== false;
   const own = boot.config.AUTHENTICATION_TYPE === undefined || boot.config.AUTHENTICATION_TYPE === 'Database';
@@ -134,7 +130,8 @@ export function CreateAccount() {
   const empty = useEmpty();
   const { next } = useSearch({ strict: false });
   const [waiting, setWaiting] = useState('');
-  const enter = useEnter();
+  const [then, setThen] = useState('');
+  const change = useChangeSession();
   const first = empty.data === true;
   const may = boot.features.USER_CREATION === true && boot.features.DIRECT_LOGIN !== false;
   const form = useForm(accountFields(boot.features.MAILING === true && !first), async ({ username = '', email = '', password = '' }) => {
@@ -146,12 +143,13 @@ export function CreateAccount() {
       await api.POST('/user/initialize', { body });
       await api.POST('/signin', { body: { username, password } });
     }
-    await enter(first ? '/guide' : '/');
+    if (first && !next) setThen('/guide');
+    await change();
   });
   useEffect(() => {
     if (first) document.querySelector<HTMLInputElement>('[name=username]')?.focus();
   }, [first]);
-  if (user) return <Navigate to={safeNext(next)} replace />;
+  if (user) return <Onward to={then || safeNext(next)} />;
   if (empty.error) return <ProblemPage error={empty.error} onAgain={() => void empty.refetch()} />;
   if (empty.data === undefined) return <Bones />;
   if (waiting) {

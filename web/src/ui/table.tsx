@@ -1,6 +1,6 @@
 import tableStyles from '@patternfly/react-styles/css/components/Table/table';
 import { Button, Checkbox, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, Spinner } from '@patternfly/react-core';
-import { useWindowVirtualizer } from '@tanstack/react-virtual';
+import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 import { t } from '../i18n';
 import { ProblemAlert } from './problem';
@@ -34,7 +34,10 @@ type Props<R> = {
   error?: unknown;
 };
 
-const rowHeight = 49;
+const rowHeight = 54;
+
+// scroller is what scrolls: the main part of the page.
+const scroller = () => document.getElementById('main');
 
 /**
  * DataTable shows rows, of which only those in sight are in the page, so that a
@@ -45,13 +48,17 @@ export function DataTable<R>({ label, columns, rows, rowKey, empty, selected, on
   const box = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {
-    const measure = () => setTop((box.current?.getBoundingClientRect().top ?? 0) + window.scrollY);
+    const measure = () => {
+      const outer = scroller();
+      if (box.current && outer) setTop(box.current.getBoundingClientRect().top - outer.getBoundingClientRect().top + outer.scrollTop);
+    };
     measure();
     const watch = new ResizeObserver(measure);
-    watch.observe(document.body);
+    const outer = scroller();
+    if (outer?.firstElementChild) for (const part of outer.children) watch.observe(part);
     return () => watch.disconnect();
   }, []);
-  const virtual = useWindowVirtualizer({ count: rows.length, estimateSize: () => rowHeight, overscan: 12, scrollMargin: top, getItemKey: (i) => rowKey(rows[i]!) });
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: scroller, estimateSize: () => rowHeight, overscan: 12, scrollMargin: top, getItemKey: (i) => rowKey(rows[i]!) });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? -1;
   useEffect(() => {

@@ -1,0 +1,105 @@
+import { Label, Title } from '@patternfly/react-core';
+import { useQuery } from '@tanstack/react-query';
+import { useParams, useSearch } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
+import { api, ok, type Schemas } from '../api/client';
+import { t } from '../i18n';
+import { Bones, Load } from '../ui/bits';
+import { Crumbs, TabBar } from '../ui/frame';
+import { repoPath, useTitle } from '../ui/link';
+
+export type Repository = Schemas['Repository'];
+
+const Information = lazy(() => import('./repo-information'));
+const Tags = lazy(() => import('./repo-tags'));
+const TimeMachine = lazy(() => import('./repo-history'));
+const RepoLogs = lazy(() => import('./repo-logs'));
+const RepoSettings = lazy(() => import('./repo-settings'));
+const TagPage = lazy(() => import('./tag'));
+const Compare = lazy(() => import('./compare'));
+const Repositories = lazy(() => import('./repositories').then((m) => ({ default: m.Repositories })));
+
+/** A Place is what the part of an address behind /repository/ means. */
+export type Place = { repo: string; tag?: string; digest?: string; compare?: boolean };
+
+/** placeOf reads an address: namespace/name, where the name may hold slashes, and a tag, a manifest or a comparison below it. */
+export function placeOf(splat: string): Place {
+  const parts = splat.split('/').filter(Boolean);
+  const last = parts.at(-1);
+  const before = parts.at(-2);
+  if (parts.length > 3 && before === 'tag' && last) return { repo: parts.slice(0, -2).join('/'), tag: last };
+  if (parts.length > 3 && before === 'manifest' && last) return { repo: parts.slice(0, -2).join('/'), digest: last };
+  if (parts.length > 2 && last === 'compare') return { repo: parts.slice(0, -1).join('/'), compare: true };
+  return { repo: parts.join('/') };
+}
+
+/** RepositoryPlace is everything below /repository, and /repository itself. */
+export function RepositoryPlace() {
+  const { _splat = '' } = useParams({ strict: false });
+  const place = placeOf(_splat);
+  return (
+    <Suspense fallback={<Bones rows={6} />}>
+      {!place.repo ? <Repositories /> : place.compare ? <Compare repo={place.repo} /> : place.tag || place.digest ? <TagPage key={_splat} {...place} /> : <RepositoryPage key={place.repo} repo={place.repo} />}
+    </Suspense>
+  );
+}
+
+/** useRepository is a repository without its tags. */
+export function useRepository(repo: string) {
+  return useQuery({
+    queryKey: ['repository', repo, 'info'],
+    queryFn: () => ok(api.GET('/repository/{repo}', { params: { path: { repo }, query: { includeTags: 'false' } } })),
+  });
+}
+
+/** RepoHead is above every page of a repository. */
+export function RepoHead({ r }: { r: Repository }) {
+  const repo = `${r.namespace}/${r.name}`;
+  return (
+    <>
+      <Crumbs
+        items={[
+          { href: '/repository', text: t('Repositories') },
+          { href: r.is_organization ? `/organization/${encodeURIComponent(r.namespace)}` : `/repository?ns=${encodeURIComponent(r.namespace)}`, text: r.namespace },
+        ]}
+      />
+      <div className="g-head">
+        <Title headingLevel="h1">{repo}</Title>
+        <Label isCompact color={r.is_public ? 'green' : 'grey'}>{r.is_public ? t('Public') : t('Private')}</Label>
+        {r.state === 'READ_ONLY' && <Label isCompact color="orange">{t('Read-only')}</Label>}
+        {(r.state === 'MIRROR' || r.state === 'ORG_MIRROR') && <Label isCompact color="teal">{t('Mirror')}</Label>}
+      </div>
+    </>
+  );
+}
+
+function RepositoryPage({ repo }: { repo: string }) {
+  const { tab = 'tags' } = useSearch({ strict: false });
+  const query = useRepository(repo);
+  useTitle(repo);
+  const base = repoPath(repo);
+  return (
+    <Load query={query}>
+      {(r) => (
+        <>
+          <RepoHead r={r} />
+          <TabBar
+            at={tab}
+            base={base}
+            first="tags"
+            tabs={[
+              { key: 'tags', title: t('Tags') },
+              { key: 'information', title: t('Information') },
+              { key: 'history', title: t('Time machine') },
+              r.can_admin && { key: 'logs', title: t('Usage logs') },
+              r.can_admin && { key: 'settings', title: t('Settings') },
+            ]}
+          />
+          <Suspense fallback={<Bones rows={6} />}>
+            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
+          </Suspense>
+        </>
+      )}
+    </Load>
+  );
+}
