@@ -33,11 +33,25 @@ type OutgoingOptions struct {
 	// Certificates show who asks, to who wants to know.
 	Certificates []tls.Certificate
 	Timeout      time.Duration // of a whole request; 0 is 10 s
+	// Streams leaves bodies as long as they take: Timeout ends with the header
+	// of the answer, and who reads a body bounds it.
+	Streams bool
+	// Insecure takes any certificate.
+	Insecure bool
+	// Idle is how many connections to one host are kept for the next request;
+	// 0 is 2.
+	Idle int
 	// Proxy finds the proxy of a request; nil is that of the environment
 	// (HTTPS_PROXY and the like). What goes through one is judged by it, but
 	// an address that is written as numbers is judged here, too.
 	Proxy func(*http.Request) (*url.URL, error)
+	// UserProxy says that a user named the proxy: its own address is judged as
+	// any other.
+	UserProxy bool
 }
+
+// via is the context's key of a request's proxy.
+type via struct{}
 
 // Outgoing returns a client for addresses that users give: webhooks and the
 // like. It connects to no loopback, private, link-local or otherwise special
@@ -63,34 +77,51 @@ func Outgoing(o OutgoingOptions) *http.Client {
 			return strict.DialContext(ctx, network, addr)
 		},
 	}
-	proxied := &http.Transport{DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext}
+	proxied := &http.Transport{
+		DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext,
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			u, ok := r.Context().Value(via{}).(*url.URL)
+			if !ok {
+				return nil, errors.New("a request for a proxy names none")
+			}
+			return u, nil
+		},
+	}
+	if o.UserProxy {
+		proxied.DialContext = direct.DialContext
+	}
 	for _, t := range []*http.Transport{direct, proxied} {
-		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, Certificates: o.Certificates, MinVersion: tls.VersionTLS12}
+		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, Certificates: o.Certificates, MinVersion: tls.VersionTLS12,
+			InsecureSkipVerify: o.Insecure} //nolint:gosec // asked for by name: verify_tls is off
 		t.ForceAttemptHTTP2 = true
-		t.MaxIdleConns, t.IdleConnTimeout = 16, 30*time.Second
+		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = max(16, o.Idle), o.Idle, 30*time.Second
 		t.TLSHandshakeTimeout, t.MaxResponseHeaderBytes = o.Timeout, 64<<10
+		if o.Streams {
+			t.ResponseHeaderTimeout = o.Timeout
+		}
+	}
+	whole := o.Timeout
+	if o.Streams {
+		whole = 0
 	}
 	return &http.Client{
-		Timeout:       o.Timeout,
+		Timeout:       whole,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if g.blocks(r.URL.Hostname()) {
 				return nil, ErrForbiddenTarget
 			}
-			via, err := proxy(r)
+			by, err := proxy(r)
 			if err != nil {
 				return nil, err
 			}
-			if via == nil {
+			if by == nil {
 				return direct.RoundTrip(r)
 			}
 			if ip, err := netip.ParseAddr(r.URL.Hostname()); err == nil && !g.allows(ip) {
 				return nil, fmt.Errorf("%w: %s", ErrForbiddenTarget, ip)
 			}
-			t := proxied.Clone() // a proxy is rare, and so are these requests
-			defer t.CloseIdleConnections()
-			t.Proxy = http.ProxyURL(via)
-			return t.RoundTrip(r)
+			return proxied.RoundTrip(r.WithContext(context.WithValue(r.Context(), via{}, by)))
 		}),
 	}
 }
