@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/servertest"
+	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
 
@@ -40,6 +41,10 @@ type stage struct {
 	crowd *crowd
 	began time.Time
 	notes []string // further figures for the table
+	// readers are clients that only pull, beside the others; copies is as in
+	// tally.
+	readers int
+	copies  func(digest string) int64
 
 	// What the scenario allows its clients to see.
 	maxGivenUp   int64
@@ -51,10 +56,12 @@ type stage struct {
 func (s *stage) play(f *fleet, clients int, fail func()) {
 	s.t.Helper()
 	s.fleet = f
-	s.crowd = newCrowd(f, clients)
+	s.crowd = newCrowd(f, clients, s.readers, s.copies)
 	s.began = time.Now()
 	time.Sleep(long(5 * time.Second))
-	s.until("pushes and pulls work before anything is done", func() bool { return s.crowd.tally.pushes.Load() > 5 && s.crowd.tally.pulls.Load() > 5 })
+	s.until("pushes and pulls work before anything is done", func() bool {
+		return s.crowd.tally.pushes.Load() > 5 && s.crowd.tally.pulls.Load() > 5 && s.crowd.reads() >= int64(10*s.readers)
+	})
 	if s.t.Failed() {
 		s.crowd.end()
 		if err := s.crowd.tally.lastError.Load(); err != nil {
@@ -150,6 +157,9 @@ func TestFaults(t *testing.T) {
 			continue
 		}
 		t.Run(sc.name, func(t *testing.T) {
+			if !whole() { // they wait more than they work
+				t.Parallel()
+			}
 			s := &stage{t: t}
 			sc.run(t, s)
 			if s.crowd == nil {
@@ -157,12 +167,16 @@ func TestFaults(t *testing.T) {
 			}
 			s.judge()
 			if t.Failed() {
+				t.Logf("what clients saw:\n%s", strings.Join(s.crowd.tally.errors, "\n"))
 				for _, in := range s.fleet.instances {
 					t.Log(in.internal())
 				}
 			}
-			rows = append(rows, s.row(sc))
-			t.Log(rows[len(rows)-1])
+			row := s.row(sc)
+			t.Log(row)
+			if whole() {
+				rows = append(rows, row)
+			}
 		})
 	}
 	if path := os.Getenv("GANTRY_FAULTS_DOCS"); path != "" && !t.Failed() {
@@ -180,39 +194,31 @@ func files(t testing.TB) map[string]any {
 	return map[string]any{"shared": []any{"LocalStorage", map[string]any{"storage_path": t.TempDir()}}}
 }
 
-// behind is a DB_URI whose connections go through the proxy.
-func behind(t *testing.T, uri string) (*servertest.Proxy, string) {
-	t.Helper()
-	socket := func(param, suffix string) (string, bool) {
-		_, dir, ok := strings.Cut(uri, param)
-		dir = strings.NewReplacer("%2F", "/").Replace(dir)
-		return dir + suffix, ok
-	}
-	if path, ok := socket("?host=", "/.s.PGSQL.5432"); ok {
-		p := servertest.NewProxy(t, path)
-		at, _, _ := strings.Cut(uri, "?")
-		return p, strings.Replace(at, "@/", "@"+p.Addr()+"/", 1) + "?sslmode=disable"
-	}
-	path, ok := socket("?unix_socket=", "")
-	if !ok {
-		t.Fatalf("%s has no socket", uri)
-	}
-	p := servertest.NewProxy(t, path)
-	at, _, _ := strings.Cut(uri, "?")
-	return p, strings.Replace(at, "@localhost/", "@"+p.Addr()+"/", 1)
-}
-
 // databaseFails is a scenario of two instances whose way to the database fails,
 // and is whole again afterwards.
 func databaseFails(name, what, dialect string, short bool, fail func(*servertest.Proxy)) scenario {
 	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
-		p, uri := behind(t, storetest.EmptyURI(t, dialect))
+		uri, p := storetest.Proxied(t, storetest.EmptyURI(t, dialect))
 		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		s.readers = 2
 		s.play(f, 4, func() {
-			fail(p)
+			s.outage(func() { fail(p) })
 			p.Heal()
 		})
 	}}
+}
+
+// outage does what ends with the database still away, and counts the pulls of
+// the readers meanwhile, which go on.
+func (s *stage) outage(fail func()) {
+	s.t.Helper()
+	before := s.crowd.reads()
+	fail()
+	n := s.crowd.reads() - before
+	s.note("%d pulls of known images meanwhile", n)
+	if n == 0 {
+		s.t.Error("pulls of known images did not go on")
+	}
 }
 
 // processes are instances and databases that fail.
@@ -238,11 +244,7 @@ var processes = []scenario{
 		f := newFleet(t, 2, map[string]any{"DB_URI": storetest.EmptyURI(t, storetest.MariaDB), "DISTRIBUTED_STORAGE_CONFIG": files(t)})
 		s.play(f, 4, func() {
 			for _, in := range f.instances {
-				if err := in.proc.Signal(os.Interrupt); err != nil {
-					t.Error(err)
-				}
-				<-in.proc.Gone()
-				in.start()
+				in.restart()
 				time.Sleep(long(3 * time.Second))
 			}
 		})
@@ -255,6 +257,36 @@ var processes = []scenario{
 		p.Stall()
 		time.Sleep(long(30 * time.Second))
 	}),
+	{name: "KilledInOutage", what: "an instance is killed (SIGKILL) while PostgreSQL is away for both, tries to start without it, and starts when it is back", run: func(t *testing.T, s *stage) {
+		server := storetest.EmptyURI(t, storetest.Postgres)
+		uri, p := storetest.Proxied(t, server)
+		f := newFleet(t, 2, map[string]any{"DB_URI": uri, "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		s.readers = 2
+		s.play(f, 4, func() {
+			s.outage(func() {
+				p.Cut()
+				before := s.crowd.reads()
+				s.until("pulls go on without the database", func() bool { return s.crowd.reads() >= before+50 })
+				in := f.instances[0]
+				in.proc.Kill()
+				time.Sleep(long(3 * time.Second))
+				in.tries(3 * time.Second)
+			})
+			p.Heal()
+			f.instances[0].start()
+		})
+		db := storetest.Open(t, storetest.Postgres, store.Options{URI: server})
+		for _, r := range s.crowd.readers {
+			logged := func() int64 {
+				return storetest.Get(t, db, `SELECT COUNT(*) FROM access_log WHERE kind = 'pull_repo' AND ref = ?`, r.image.tag)
+			}
+			s.until("every pull that was answered is in the log", func() bool { return logged() >= r.got.Load() })
+			if n := logged(); n > r.asked.Load() {
+				t.Errorf("%d pulls are in the log, and only %d were asked for", n, r.asked.Load())
+			}
+		}
+		s.note("all of the %d answered pulls of the readers are in the log", s.crowd.readers[0].got.Load()+s.crowd.readers[1].got.Load())
+	}},
 	databaseFails("MariaDBCut", "MariaDB: every connection breaks, and new ones are refused", storetest.MariaDB, false, func(p *servertest.Proxy) {
 		p.Cut()
 		time.Sleep(long(15 * time.Second))

@@ -184,7 +184,7 @@ func drive(b *testing.B, f *fleet, base, token string, clients int, took time.Du
 	stop := make(chan struct{})
 	failed := make(chan error, clients)
 	for range clients {
-		c := &client{tally: new(tally), bases: []string{base}, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, token: token, until: time.Now().Add(time.Hour)}
+		c := &client{tally: new(tally), bases: []string{base}, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}, CheckRedirect: withoutToken}, token: token, until: time.Now().Add(time.Hour)}
 		wait.Go(func() {
 			defer c.http.CloseIdleConnections()
 			for {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/servertest"
 )
@@ -74,6 +75,21 @@ func prepareFleet(t testing.TB, n int, config map[string]any) *fleet {
 	for k, v := range config {
 		f.config[k] = v
 	}
+	f.configure(nil)
+	for i := range n {
+		f.instances = append(f.instances, &instance{fleet: f, n: i})
+	}
+	return f
+}
+
+// configure changes fields of the configuration, for instances that start
+// later.
+func (f *fleet) configure(fields map[string]any) {
+	t := f.t
+	t.Helper()
+	for k, v := range fields {
+		f.config[k] = v
+	}
 	b, err := json.Marshal(f.config)
 	if err != nil {
 		t.Fatal(err)
@@ -81,10 +97,6 @@ func prepareFleet(t testing.TB, n int, config map[string]any) *fleet {
 	if err := os.WriteFile(filepath.Join(f.dir, "config.yaml"), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i := range n {
-		f.instances = append(f.instances, &instance{fleet: f, n: i})
-	}
-	return f
 }
 
 // begin starts the instances and makes the first account.
@@ -129,15 +141,7 @@ func (in *instance) start() {
 				t.Fatal(err)
 			}
 		}
-		args := []string{bin, "serve", "--config", in.fleet.dir, "--data", filepath.Join(in.fleet.dir, fmt.Sprint("data", in.n)),
-			"--listen", strings.TrimPrefix(in.base(), "http://"), "--metrics", "off"}
-		if in.namespace.name != "" {
-			args = append([]string{"ip", "netns", "exec", in.namespace.name}, args...)
-		}
-		cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), in.env...)
-		in.logs = append(in.logs, filepath.Join(t.TempDir(), fmt.Sprintf("instance-%d.log", in.n)))
-		if in.proc, err = servertest.Launch(cmd, in.logs[len(in.logs)-1], nil, syscall.SIGKILL); err != nil {
+		if err = in.launch(bin); err != nil {
 			t.Fatal(err)
 		}
 		err = in.proc.Ready(func(ctx context.Context) error { return get(ctx, in.base()+"/health/instance") })
@@ -149,6 +153,66 @@ func (in *instance) start() {
 			t.Fatalf("instance %d: %v", in.n, err)
 		}
 	}
+}
+
+// launch starts the process, and does not wait.
+func (in *instance) launch(bin string) (err error) {
+	args := []string{bin, "serve", "--config", in.fleet.dir, "--data", in.data(), "--listen", strings.TrimPrefix(in.base(), "http://"), "--metrics", "off"}
+	if in.namespace.name != "" {
+		args = append([]string{"ip", "netns", "exec", in.namespace.name}, args...)
+	}
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), in.env...)
+	in.logs = append(in.logs, filepath.Join(logs(in.fleet.t), fmt.Sprintf("instance-%d-%d.log", in.n, len(in.logs))))
+	in.proc, err = servertest.Launch(cmd, in.logs[len(in.logs)-1], nil, syscall.SIGKILL)
+	return err
+}
+
+// data is the instance's data folder.
+func (in *instance) data() string { return filepath.Join(in.fleet.dir, fmt.Sprint("data", in.n)) }
+
+// tries starts the process where it cannot become ready, and kills it after a
+// while, unless it has ended itself.
+func (in *instance) tries(d time.Duration) {
+	t := in.fleet.t
+	t.Helper()
+	bin, err := binary()
+	if err == nil {
+		err = in.launch(bin)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-in.proc.Gone():
+	case <-time.After(d):
+	}
+	in.proc.Kill()
+}
+
+// restart stops the process in order and starts it again.
+func (in *instance) restart() {
+	t := in.fleet.t
+	t.Helper()
+	if err := in.proc.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	<-in.proc.Gone()
+	in.start()
+}
+
+// logs is where the instances of a test write: below the folder
+// GANTRY_FAULTS_LOGS, where they stay, or else where they go with the test.
+func logs(t testing.TB) string {
+	dir := os.Getenv("GANTRY_FAULTS_LOGS")
+	if dir == "" {
+		return t.TempDir()
+	}
+	dir = filepath.Join(dir, t.Name())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // internal returns the lines of the log with answers 500, which nobody should

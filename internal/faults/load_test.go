@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,13 +91,26 @@ type tally struct {
 	retries                atomic.Int64 // requests that were sent again
 	givenUp                atomic.Int64 // images that a client gave up after its patience
 	pullErrors             atomic.Int64 // reads that failed, retried or not
+	oneCopyErrors          atomic.Int64 // 503 for a blob that only one location had yet
 	damaged                atomic.Int64 // whole answers with other bytes
 	lastError              atomic.Pointer[error]
-	badAnswers             sync.Map // status and path → count: refusals that no client should see
+	copies                 func(digest string) int64 // how many locations have the blob; nil = not known
+	badAnswers             sync.Map                  // status and path → count: refusals that no client should see
 
 	mu      sync.Mutex
+	errors  []string  // the first that were seen, each with its time
 	last    time.Time // of the last success
 	longest time.Duration
+}
+
+// failure notes that something did not work, though it may be tried again.
+func (t *tally) failure(err error) {
+	t.lastError.Store(&err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.errors) < 50 {
+		t.errors = append(t.errors, time.Now().Format("15:04:05.000 ")+err.Error())
+	}
 }
 
 // success notes that something worked, and how long nothing did.
@@ -118,19 +132,88 @@ type crowd struct {
 	stop   chan struct{}
 	done   sync.WaitGroup
 
+	readers []*reader
+
 	mu     sync.Mutex
 	pushed []*image // acknowledged, and not deleted
 	maybe  []*image // a push or a delete of them was not acknowledged
 }
 
-// newCrowd starts n clients.
-func newCrowd(f *fleet, n int) *crowd {
+// newCrowd starts n clients, and so many that only read. copies is as in
+// tally.
+func newCrowd(f *fleet, n, readers int, copies func(digest string) int64) *crowd {
 	c := &crowd{fleet: f, stop: make(chan struct{}), shared: bytes.Repeat([]byte("shared layer "), 20_000)}
+	c.tally.copies = copies
 	for id := range n {
 		cl := f.client(&c.tally)
 		c.done.Go(func() { c.work(cl, id) })
 	}
+	for id := range readers {
+		cl := f.client(&c.tally)
+		r := &reader{image: newImage(rand.New(rand.NewPCG(uint64(id), 8)), user+"/app"+strconv.Itoa(id%3), fmt.Sprint("reader-", id), nil)}
+		c.readers = append(c.readers, r)
+		c.done.Go(func() { r.read(cl, c.ended) })
+	}
 	return c
+}
+
+// A reader pushes one image and then only pulls it, from each instance in turn.
+type reader struct {
+	image      *image
+	asked, got atomic.Int64 // manifests
+	pulls      atomic.Int64 // whole images
+}
+
+func (r *reader) read(cl *client, ended func() bool) {
+	if err := cl.push(r.image, ended); err != nil {
+		return
+	}
+	for !ended() {
+		cl.at = (cl.at + 1) % len(cl.bases)
+		err := cl.login()
+		if err == nil {
+			err = r.pull(cl)
+		}
+		if err != nil {
+			cl.tally.failure(err)
+			cl.tally.retries.Add(1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// pull pulls the image once.
+func (r *reader) pull(cl *client) error {
+	i := r.image
+	r.asked.Add(1)
+	a, err := cl.must(200, "GET", "/v2/"+i.repo+"/manifests/"+i.tag, nil, "Accept", manifestType)
+	if err != nil {
+		return err
+	}
+	r.got.Add(1)
+	whole := digestOf(a.body) == i.digest
+	for _, b := range i.blobs {
+		if a, err = cl.must(200, "GET", "/v2/"+i.repo+"/blobs/"+digestOf(b), nil); err != nil {
+			return err
+		}
+		whole = whole && bytes.Equal(a.body, b)
+	}
+	if !whole {
+		cl.tally.damaged.Add(1)
+		return fmt.Errorf("%s: other bytes", i.ref())
+	}
+	r.pulls.Add(1)
+	cl.tally.success()
+	return nil
+}
+
+// reads is how often the readers have pulled.
+func (c *crowd) reads() (n int64) {
+	for _, r := range c.readers {
+		n += r.pulls.Load()
+	}
+	return n
 }
 
 // end stops the clients.
@@ -210,7 +293,13 @@ func (c *crowd) take(r *rand.Rand) *image {
 func (c *crowd) verify() (lost []string) {
 	never := func() bool { return false }
 	cl := c.fleet.client(new(tally))
-	for _, i := range c.pushed {
+	all := slices.Clone(c.pushed)
+	for _, r := range c.readers {
+		if r.got.Load() > 0 {
+			all = append(all, r.image)
+		}
+	}
+	for _, i := range all {
 		if err := cl.pull(i, never); err != nil {
 			lost = append(lost, fmt.Sprintf("%s %s: %v", i.ref(), i.digest, err))
 		}
@@ -230,7 +319,16 @@ type client struct {
 }
 
 func (f *fleet) client(t *tally) *client {
-	return &client{tally: t, bases: f.bases(), at: rand.IntN(len(f.bases())), http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}}}
+	return &client{tally: t, bases: f.bases(), at: rand.IntN(len(f.bases())), http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}, CheckRedirect: withoutToken}}
+}
+
+// withoutToken follows redirects, and does not show storage the token: Go would
+// if only the port differs.
+func withoutToken(r *http.Request, via []*http.Request) error {
+	if r.URL.Host != via[0].URL.Host {
+		r.Header.Del("Authorization")
+	}
+	return nil
 }
 
 // errGone is the answer 404 to something that was acknowledged.
@@ -254,7 +352,7 @@ func (c *client) again(stopped func() bool, f func() error) error {
 			c.tally.success()
 			return nil
 		}
-		c.tally.lastError.Store(&err)
+		c.tally.failure(err)
 		if errors.Is(err, errGone) {
 			return err
 		}
@@ -446,7 +544,11 @@ func (c *client) pull(i *image, stopped func() bool) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		case err != nil:
-			c.tally.pullErrors.Add(1)
+			if f := c.tally.copies; f != nil && a.status == 503 && path == "/v2/"+i.repo+"/blobs/"+want && f(want) == 1 {
+				c.tally.oneCopyErrors.Add(1)
+			} else {
+				c.tally.pullErrors.Add(1)
+			}
 			return err
 		case digestOf(a.body) != want:
 			c.tally.damaged.Add(1)

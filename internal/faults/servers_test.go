@@ -45,9 +45,12 @@ var servers = []scenario{
 		pg := servertest.NewPostgres(t, servertest.PostgresOptions{Settings: []string{"fsync=on"}})
 		pg.SQL(t, "postgres", "CREATE DATABASE quay")
 		f := newFleet(t, 2, map[string]any{"DB_URI": "postgresql://postgres@" + pg.Addr() + "/quay", "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		s.readers = 2
 		s.play(f, 4, func() {
-			pg.Kill()
-			time.Sleep(long(10 * time.Second))
+			s.outage(func() {
+				pg.Kill()
+				time.Sleep(long(10 * time.Second))
+			})
 			pg.Start(t)
 		})
 	}},
@@ -57,9 +60,12 @@ var servers = []scenario{
 		pg.Synchronous(t)
 		pg.SQL(t, "postgres", "CREATE DATABASE quay")
 		f := newFleet(t, 2, map[string]any{"DB_URI": "postgresql://postgres@" + pg.Addr() + "," + standby.Addr() + "/quay", "DISTRIBUTED_STORAGE_CONFIG": files(t)})
+		s.readers = 2
 		s.play(f, 4, func() {
-			pg.Kill()
-			time.Sleep(long(5 * time.Second))
+			s.outage(func() {
+				pg.Kill()
+				time.Sleep(long(5 * time.Second))
+			})
 			began := time.Now()
 			standby.Promote(t)
 			s.until("pushes go on at the new primary", s.progress)

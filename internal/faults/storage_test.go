@@ -7,11 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/servertest"
+	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
 
@@ -127,6 +130,27 @@ func (s *stage) caughtUp() {
 	s.note("a backlog of %d blobs was caught up in %.1f s", was, time.Since(began).Seconds())
 }
 
+// several has the judge know the blobs that only one location has yet: while
+// it fails, nobody can give them. They wait for replication, which is a few
+// seconds behind.
+func (s *stage) several(config map[string]any) {
+	db := storetest.Open(s.t, storetest.Postgres, store.Options{URI: config["DB_URI"].(string)})
+	s.copies = func(digest string) int64 {
+		d, err := gantry.ParseDigest(digest)
+		if err != nil {
+			return 0
+		}
+		return storetest.Get(s.t, db, `SELECT COUNT(*) FROM placements p JOIN blobs b ON b.id = p.blob_id WHERE b.digest = ? AND p.state <> 'wanted'`, d.Bytes())
+	}
+}
+
+// tellOneCopy notes the reads of what only one location had.
+func (s *stage) tellOneCopy() {
+	if n := s.crowd.tally.oneCopyErrors.Load(); n > 0 {
+		s.note("%d reads of what had no second copy yet were put off (503)", n)
+	}
+}
+
 // oneLocation is a scenario of three locations of which the nearest fails.
 func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
@@ -134,11 +158,13 @@ func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 		f := newFleet(t, 2, config)
 		// Wrong bytes are known at the end of a read, which breaks off then.
 		s.noPullErrors = name != "LocationLies"
+		s.several(config)
 		s.play(f, 4, func() {
 			fail(all[0])
 			time.Sleep(long(20 * time.Second))
 			all[0].heal()
 		})
+		s.tellOneCopy()
 		s.caughtUp()
 		// The others have all of it.
 		all[0].tcp.Cut()
@@ -171,6 +197,7 @@ var stores = []scenario{
 		all, config := sites(t, 2)
 		f := newFleet(t, 2, config)
 		s.noPullErrors = true
+		s.several(config)
 		s.play(f, 6, func() {
 			all[1].tcp.Cut()
 			time.Sleep(long(2 * time.Minute))
@@ -180,6 +207,74 @@ var stores = []scenario{
 		all[0].tcp.Cut()
 		if lost := s.crowd.verify(); len(lost) > 0 {
 			t.Errorf("%d images are not at the location that was away, such as %s", len(lost), lost[0])
+		}
+		all[0].heal()
+	}},
+	{name: "RedirectsKilled", what: "clients are redirected to three storage locations; the nearest is unplugged", run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 3)
+		config["FEATURE_PROXY_STORAGE"] = false
+		f := newFleet(t, 2, config)
+		s.readers = 2
+		s.several(config)
+		s.play(f, 4, func() {
+			for _, r := range s.crowd.readers {
+				for _, b := range r.image.blobs {
+					s.until("a reader's image is everywhere", func() bool { return s.copies(digestOf(b)) == 3 })
+				}
+			}
+			all[0].tcp.Cut()
+			began := time.Now()
+			before := s.crowd.reads()
+			s.until("redirected pulls go on", func() bool { return s.crowd.reads() >= before+4 })
+			s.note("redirected pulls went on %.1f s after it was unplugged", time.Since(began).Seconds())
+			time.Sleep(long(20 * time.Second))
+			all[0].heal()
+		})
+		s.caughtUp()
+	}},
+	{name: "BackfillKilled", what: "a second location is added to a registry that is in use, and both instances are killed (SIGKILL), several times, while it is filled", run: func(t *testing.T, s *stage) {
+		all, config := sites(t, 2)
+		bin, err := binary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		engines := config["DISTRIBUTED_STORAGE_CONFIG"].(map[string]any)
+		f := newFleet(t, 2, map[string]any{"DB_URI": config["DB_URI"], "FEATURE_PROXY_STORAGE": true, "DISTRIBUTED_STORAGE_PREFERENCE": []string{"us"},
+			"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"us": engines["us"]}})
+		s.play(f, 4, func() {
+			time.Sleep(long(20 * time.Second))
+			f.configure(config)
+			all[1].tcp.Slow(200 << 10) // it is still filled when they are killed
+			for _, in := range f.instances {
+				in.restart()
+			}
+			backfill := func() error {
+				return servertest.Run(f.dir, nil, bin, "storage", "backfill", "eu", "--config", f.dir, "--data", f.instances[0].data())
+			}
+			asked := make(chan error, 1)
+			go func() { asked <- backfill() }()
+			s.until("copies wait", func() bool { return s.backlog() > 10 })
+			var left []int64
+			for i := range 4 {
+				time.Sleep(long(3 * time.Second))
+				left = append(left, s.backlog())
+				in := f.instances[i%2]
+				in.proc.Kill()
+				in.start()
+			}
+			if slices.Min(left) == 0 {
+				t.Error("the location had everything before an instance was killed")
+			}
+			s.note("at the 4 kills %s copies were still to be made", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(left), "[]")), ", "))
+			if err := <-asked; err != nil { // its server was killed
+				s.until("the backfill is asked for again", func() bool { return backfill() == nil })
+			}
+			all[1].heal()
+		})
+		s.caughtUp()
+		all[0].tcp.Cut()
+		if lost := s.crowd.verify(); len(lost) > 0 {
+			t.Errorf("%d images are not at the new location, such as %s", len(lost), lost[0])
 		}
 		all[0].heal()
 	}},
