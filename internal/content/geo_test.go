@@ -852,3 +852,32 @@ func TestGeoDamagedInTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestGeoLyingLocation: a location that gives several blobs with other bytes
+// gets no new ones while there are others, and no client is sent there.
+func TestGeoLyingLocation(t *testing.T) {
+	w := newGeo(t, storetest.SQLite, 3, mem.Options{URL: func(key string, _ blob.URLOptions) string { return "https://x/" + key }})
+	good := w.mustPush(randomBytes(999))
+	for i := range 3 {
+		data := randomBytes(1000 + i)
+		d := w.mustPush(data)
+		w.settle()
+		blobtest.Put(t, w.inner[0], d.Key(), make([]byte, len(data)))
+		w.mustPull(d, data)
+		after := randomBytes(2000 + i)
+		w.mustPush(after)
+		if at := w.holds(after)[0]; (at == 0) != (i < 2) {
+			t.Errorf("after %d lies a push goes to location %d", i+1, at)
+		}
+	}
+	b, err := w.Blob(t.Context(), w.repo, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := w.BlobURL(t.Context(), b, blob.URLOptions{}); err != nil || u == "" {
+		t.Errorf("the other locations give no URL: %q, %v", u, err)
+	}
+	if at := w.at[0].Health.Standing(); at.Writes != content.BreakerOpen || at.Last == "" {
+		t.Errorf("%+v", at)
+	}
+}

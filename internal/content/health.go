@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -30,6 +31,10 @@ const (
 	// at random.
 	firstOpen = time.Second
 	mostOpen  = 30 * time.Second
+	// A location that gave manyLies blobs with other bytes within liesFor is
+	// not written, and read after the others, until that is over.
+	manyLies = 3
+	liesFor  = time.Minute
 	// mostDesperate bounds the calls of a location whose breaker is open, where
 	// there is no other one to ask.
 	mostDesperate = 16
@@ -48,7 +53,8 @@ type Health struct {
 	latency       time.Duration
 	last          string // the last failure
 	lastAt        time.Time
-	sentAt        time.Time // when a client was last sent there by a URL
+	sentAt        time.Time                   // when a client was last sent there by a URL
+	lies          map[gantry.Digest]time.Time // blobs that it gave with other bytes, of late
 	desperate     chan struct{}
 }
 
@@ -121,8 +127,12 @@ func (h *Health) Standing() Standing {
 	if s.Writes == BreakerClosed {
 		s.Writes = s.Reads // see up
 	}
+	due := s.Reads == BreakerHalfOpen || s.Writes == BreakerHalfOpen
+	if h.lying(now) {
+		s.Writes = BreakerOpen
+	}
 	s.Failing = s.Reads != BreakerClosed || s.Writes != BreakerClosed
-	s.Due = s.Reads == BreakerHalfOpen || s.Writes == BreakerHalfOpen
+	s.Due = due
 	return s
 }
 
@@ -134,13 +144,62 @@ func (h *Health) up(write bool) (ok bool, latency time.Duration) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.reads.until.IsZero() && (!write || h.writes.until.IsZero()), h.latency
+	return h.closed(write) && (!write || !h.lying(h.now())), h.latency
+}
+
+// closed is about the breakers alone.
+func (h *Health) closed(write bool) bool {
+	return h.reads.until.IsZero() && (!write || h.writes.until.IsZero())
+}
+
+// lied tells of a blob that the location gave with other bytes.
+func (h *Health) lied(d gantry.Digest) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	h.last, h.lastAt = "it gave bytes that are not the blob "+string(d), now
+	if h.lies == nil {
+		h.lies = map[gantry.Digest]time.Time{}
+	}
+	maps.DeleteFunc(h.lies, func(_ gantry.Digest, at time.Time) bool { return now.Sub(at) >= liesFor })
+	if len(h.lies) < 2*manyLies {
+		h.lies[d] = now
+	}
+}
+
+func (h *Health) lying(now time.Time) bool {
+	n := 0
+	for _, at := range h.lies {
+		if now.Sub(at) < liesFor {
+			n++
+		}
+	}
+	return n >= manyLies
+}
+
+// trusted reports whether the location gave no wrong bytes of late, or few.
+func (h *Health) trusted() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.lying(h.now())
 }
 
 // enter asks to use a location although its breaker is open, for there is no
 // other. The caller calls leave, unless ok is false: enough others try.
 func (h *Health) enter(write bool) (leave func(), ok bool) {
-	if up, _ := h.up(write); up {
+	if h == nil {
+		return func() {}, true
+	}
+	h.mu.Lock()
+	closed := h.closed(write)
+	h.mu.Unlock()
+	if closed {
 		return func() {}, true
 	}
 	select {

@@ -154,3 +154,35 @@ func TestProbeDue(t *testing.T) {
 		}
 	}
 }
+
+// TestLies: some wrong bytes are a matter of their object, many one of the
+// location, which is not asked for more than a minute after the last.
+func TestLies(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	h := NewHealth(func() time.Time { return now })
+	is := func(up bool) {
+		t.Helper()
+		if got, _ := h.up(true); got != up || h.trusted() != up {
+			t.Fatalf("up %v, trusted %v; want %v", got, h.trusted(), up)
+		}
+		if got, _ := h.up(false); !got {
+			t.Fatal("its breaker opened")
+		}
+	}
+	for range 10 { // of one object
+		h.lied("sha256:a")
+	}
+	h.lied("sha256:b")
+	is(true)
+	h.lied("sha256:c")
+	is(false)
+	if leave, ok := h.enter(true); !ok || len(h.desperate) > 0 {
+		t.Error("where there is no other, it is used as before")
+	} else {
+		leave()
+	}
+	now = now.Add(liesFor)
+	is(true)
+	h.lied("sha256:d")
+	is(true)
+}

@@ -93,7 +93,7 @@ func (s *sources) order(d gantry.Digest, places []store.Place) []copyAt {
 			if p.Location == l.ID {
 				up, latency := l.Health.up(false)
 				all = append(all, copyAt{l, cmp.Or(p.Path, d.Key()), p.Path})
-				list = append(list, candidate{down: !up, latency: latency, suspect: p.Suspect})
+				list = append(list, candidate{down: !up || !l.Health.trusted(), latency: latency, suspect: p.Suspect})
 			}
 		}
 	}

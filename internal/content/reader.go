@@ -385,6 +385,7 @@ func (r *stream) damaged() {
 	for i, c := range r.copies {
 		if r.gave[i] {
 			r.s.log.ErrorContext(r.ctx, "a location gave bytes that are not the blob; it is verified", "digest", r.d, "location", c.Name, "key", c.key)
+			c.Health.lied(r.d)
 			r.s.doubt(r.ctx, r.d, c.ID, c.path)
 		}
 	}

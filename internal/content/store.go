@@ -228,8 +228,8 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 		return "", nil
 	}
 	for _, c := range s.sources.order(b.Digest, b.row.Places) {
-		if up, _ := c.Health.up(false); !up {
-			break // Open tries it, within bounds
+		if up, _ := c.Health.up(false); !up || !c.Health.trusted() {
+			break // Open tries it, within bounds, and compares
 		}
 		if c.path != "" && !s.db.Away().IsZero() {
 			break // it may have been moved since; Open finds it
