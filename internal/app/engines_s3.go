@@ -56,7 +56,7 @@ func openS3(ctx context.Context, src engineSource, o s3.Options) (*s3.Engine, er
 	o.MaxObject = src.Config.Registry.MaxLayerSize
 	o.PartSize = src.Int("minimum_chunk_size_mb") << 20
 	o.RootCAs = src.Config.RootCAs()
-	o.Logger, o.Metrics = src.Logger, src.Metrics
+	o.Logger, o.Metrics, o.Beside = src.Logger, src.Metrics, len(src.Config.Storage.Locations) > 1
 	if src.Shared {
 		o.Memory = besideOthers
 	}

@@ -36,6 +36,8 @@ const (
 	assembleWithin = 10 * time.Minute
 	// tries is how often a request is sent that may be repeated: all of ours.
 	tries = 4
+	// Where there are other locations, one that fails has them asked soon.
+	idleBeside, triesBeside, backoffBeside = 15 * time.Second, 2, 500 * time.Millisecond
 	// earlyRefresh is how long before their end temporary credentials are
 	// replaced: a URL signed with them works to its own end.
 	earlyRefresh = 15 * time.Minute
@@ -83,7 +85,11 @@ func newTransport(o Options) *transport {
 		ReadBufferSize:         64 << 10,
 	}
 	idle := o.Timeout
-	if idle <= 0 {
+	switch {
+	case idle > 0:
+	case o.Beside:
+		idle = idleBeside
+	default:
 		idle = idleWithin
 	}
 	return &transport{idle: idle, http: &http.Client{
@@ -197,7 +203,7 @@ func newClient(ctx context.Context, o Options, t *transport) (*s3.Client, error)
 		client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 		})
-		load := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithRetryer(newRetryer)}
+		load := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithRetryer(func() aws.Retryer { return newRetryer(o.Beside) })}
 		if region != "" {
 			load = append(load, config.WithRegion(region))
 		}
@@ -224,7 +230,7 @@ func newClient(ctx context.Context, o Options, t *transport) (*s3.Client, error)
 		Region:                       region,
 		Credentials:                  creds,
 		HTTPClient:                   t,
-		Retryer:                      newRetryer(),
+		Retryer:                      newRetryer(o.Beside),
 		UsePathStyle:                 o.PathStyle,
 		DisableS3ExpressSessionAuth:  aws.Bool(true),
 		ContinueHeaderThresholdBytes: -1, // some stores and proxies do not answer it
@@ -257,9 +263,11 @@ func assume(c aws.Config, o Credentials) aws.CredentialsProvider {
 	return stscreds.NewAssumeRoleProvider(client, o.RoleARN, func(a *stscreds.AssumeRoleOptions) { a.RoleSessionName = session })
 }
 
-func newRetryer() aws.Retryer {
+func newRetryer(beside bool) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = tries, backoff
+		if o.MaxAttempts, o.MaxBackoff = tries, backoff; beside {
+			o.MaxAttempts, o.MaxBackoff = triesBeside, min(backoff, backoffBeside)
+		}
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 				if errors.Is(err, errSlow) {

@@ -71,6 +71,31 @@ func TestTransientFaults(t *testing.T) {
 	}
 }
 
+// Where there are other locations, one that fails says so after two requests;
+// a fault that passes is passed over all the same.
+func TestBeside(t *testing.T) {
+	o := optionsFor(t, servertest.S3(t))
+	p := servertest.NewHTTPProxy(t, strings.TrimPrefix(o.Endpoint, "http://"))
+	o.Endpoint, o.Beside = "http://"+p.Addr(), true
+	e := engineOf(t, o)
+	blobtest.Put(t, e, "t", blobtest.Bytes(1, 100))
+	p.Hook(once(1, all, 500, answer("InternalError")))
+	if _, err := e.Stat(t.Context(), "t"); err != nil {
+		t.Errorf("a fault that passes: %v", err)
+	}
+	p.Hook(once(1000, all, 500, answer("InternalError")))
+	before := p.Requests()
+	if _, err := e.Stat(t.Context(), "t"); err == nil || gantry.Is(err, gantry.NotFound) {
+		t.Errorf("a service that fails: %v", err)
+	}
+	if n := p.Requests() - before; n != 2 {
+		t.Errorf("it was asked %d times", n)
+	}
+	if e.net.idle != idleBeside {
+		t.Errorf("it may be silent for %s", e.net.idle)
+	}
+}
+
 // A completion whose answer was lost is known again.
 func TestLostAnswer(t *testing.T) {
 	e, p := behind(t)

@@ -56,8 +56,11 @@ type Options struct {
 	// bytes then go through this process.
 	NoPartCopy bool
 	// Timeout bounds the silence of the service: before an answer to a request
-	// without a body, and within an answer. 0 = 60 s.
+	// without a body, and within an answer. 0 = 60 s, or 15 s with Beside.
 	Timeout time.Duration
+	// Beside: there are other locations, which are asked when this one fails. A
+	// request is sent twice at most then, not four times.
+	Beside  bool
 	RootCAs *x509.CertPool // nil = the system's
 	CDN     CDN            // that clients are sent to; nil = to the bucket
 	Fields  Fields
