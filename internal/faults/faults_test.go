@@ -41,8 +41,9 @@ type stage struct {
 	crowd *crowd
 	began time.Time
 	notes []string // further figures for the table
-	// readers are clients that only pull, beside the others; copies is as in
-	// tally.
+	// writers and readers are clients that only push and only pull, beside the
+	// others; copies is as in tally.
+	writers int
 	readers int
 	copies  func(digest string) int64
 
@@ -56,7 +57,7 @@ type stage struct {
 func (s *stage) play(f *fleet, clients int, fail func()) {
 	s.t.Helper()
 	s.fleet = f
-	s.crowd = newCrowd(f, clients, s.readers, s.copies)
+	s.crowd = newCrowd(f, clients, s.writers, s.readers, s.copies)
 	s.began = time.Now()
 	time.Sleep(long(5 * time.Second))
 	s.until("pushes and pulls work before anything is done", func() bool {

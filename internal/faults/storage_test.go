@@ -144,6 +144,44 @@ func (s *stage) several(config map[string]any) {
 	}
 }
 
+// everywhere waits until n locations have what the readers read.
+func (s *stage) everywhere(n int64) {
+	s.t.Helper()
+	for _, r := range s.crowd.readers {
+		for _, b := range r.image.blobs {
+			s.until("what the readers read is everywhere", func() bool { return s.copies(digestOf(b)) == n })
+		}
+	}
+}
+
+// within takes a location away for a while, and notes how soon pushes and
+// pulls go on.
+func (s *stage) within(away time.Duration, fail func()) {
+	s.t.Helper()
+	pulls, pushes := s.crowd.reads(), s.crowd.written.Load()
+	began := time.Now()
+	fail()
+	var read, written time.Duration
+	for time.Since(began) < away {
+		if read == 0 && s.crowd.reads() >= pulls+2*int64(s.readers) { // those that began before are done
+			read = time.Since(began)
+		}
+		if written == 0 && s.crowd.written.Load() >= pushes+2*int64(s.writers) {
+			written = time.Since(began)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	tell := func(what string, d time.Duration, n int64) {
+		if d == 0 {
+			s.note("%s took longer than %.0f s", what, away.Seconds())
+			return
+		}
+		s.note("%d %s meanwhile, the first after %.1f s", n, what, d.Seconds())
+	}
+	tell("pulls of what has copies", read, s.crowd.reads()-pulls)
+	tell("pushes", written, s.crowd.written.Load()-pushes)
+}
+
 // tellOneCopy notes the reads of what only one location had.
 func (s *stage) tellOneCopy() {
 	if n := s.crowd.tally.oneCopyErrors.Load(); n > 0 {
@@ -159,9 +197,10 @@ func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 		// Wrong bytes are known at the end of a read, which breaks off then.
 		s.noPullErrors = name != "LocationLies"
 		s.several(config)
+		s.readers, s.writers = 2, 1
 		s.play(f, 4, func() {
-			fail(all[0])
-			time.Sleep(long(20 * time.Second))
+			s.everywhere(3)
+			s.within(long(20*time.Second), func() { fail(all[0]) })
 			all[0].heal()
 		})
 		s.tellOneCopy()
@@ -217,11 +256,7 @@ var stores = []scenario{
 		s.readers = 2
 		s.several(config)
 		s.play(f, 4, func() {
-			for _, r := range s.crowd.readers {
-				for _, b := range r.image.blobs {
-					s.until("a reader's image is everywhere", func() bool { return s.copies(digestOf(b)) == 3 })
-				}
-			}
+			s.everywhere(3)
 			all[0].tcp.Cut()
 			began := time.Now()
 			before := s.crowd.reads()
