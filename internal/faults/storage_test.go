@@ -189,8 +189,9 @@ func (s *stage) tellOneCopy() {
 	}
 }
 
-// oneLocation is a scenario of three locations of which the nearest fails.
-func oneLocation(name, what string, short bool, fail func(*site)) scenario {
+// oneLocation is a scenario of three locations of which the nearest fails, for
+// so long.
+func oneLocation(name, what string, short bool, away time.Duration, fail func(*site)) scenario {
 	return scenario{name: name, what: what, short: short, run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 3)
 		f := newFleet(t, 2, config)
@@ -200,7 +201,7 @@ func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 		s.readers, s.writers = 2, 1
 		s.play(f, 4, func() {
 			s.everywhere(3)
-			s.within(long(20*time.Second), func() { fail(all[0]) })
+			s.within(long(away), func() { fail(all[0]) })
 			all[0].heal()
 		})
 		s.tellOneCopy()
@@ -216,12 +217,12 @@ func oneLocation(name, what string, short bool, fail func(*site)) scenario {
 
 // stores are storage locations that fail.
 var stores = []scenario{
-	oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, func(s *site) { s.tcp.Cut() }),
-	oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, func(s *site) { s.tcp.Stall() }),
-	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, func(s *site) { s.tcp.Slow(1 << 10) }),
-	oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, func(s *site) { s.answer(500, "InternalError") }),
-	oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, func(s *site) { s.lie() }),
-	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, func(s *site) { s.full() }),
+	oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, 20*time.Second, func(s *site) { s.tcp.Cut() }),
+	oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, time.Minute, func(s *site) { s.tcp.Stall() }),
+	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, time.Minute, func(s *site) { s.tcp.Slow(1 << 10) }),
+	oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, 20*time.Second, func(s *site) { s.answer(500, "InternalError") }),
+	oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, 20*time.Second, func(s *site) { s.lie() }),
+	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, 20*time.Second, func(s *site) { s.full() }),
 	{name: "OnlyLocationAway", what: "the only storage location is away", run: func(t *testing.T, s *stage) {
 		all, config := sites(t, 1)
 		f := newFleet(t, 2, config)
