@@ -38,5 +38,13 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
   },
   server: { proxy: { '^/(api|config|csrf_token|v2|realtime|oauth2?|keys)(/|$)': process.env.GANTRY_URL ?? 'http://localhost:8080' } },
-  test: { include: ['src/**/*.test.{ts,tsx}'] },
+  test: {
+    include: ['src/**/*.test.{ts,tsx}'],
+    server: { deps: { inline: [/@patternfly/] } },
+    // Node would take PatternFly's CommonJS, whose style sheets it cannot read.
+    alias: [
+      { find: /^@patternfly\/react-core$/, replacement: '@patternfly/react-core/dist/esm/index.js' },
+      { find: /^(@patternfly\/react-styles\/css\/[^.]+)$/, replacement: '$1.mjs' },
+    ],
+  },
 });

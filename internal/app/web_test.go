@@ -50,6 +50,33 @@ func TestWebPaths(t *testing.T) {
 	}
 }
 
+// TestConsolePaths: a browser gets the console's page for every path that no
+// other part answers; programs, and the paths of the others, get what they got.
+func TestConsolePaths(t *testing.T) {
+	s := open(t, Options{})
+	const html = "text/html,application/xhtml+xml,*/*;q=0.8"
+	for path, console := range map[string]bool{"/": true, "/repository/ada/app": true, "/organization/acme": true, "/signin": true, "/no/such": true,
+		"/v2/": false, "/api/v1/docs": false, "/api/v1/nothing": false, "/config": false, "/oauth/signin": false, "/health/instance": false, "/robots.txt": false, "/csrf_token": false} {
+		r := send(t, "GET", s.base+path, "", "Accept", html)
+		got := strings.Contains(r.header.Get("Content-Security-Policy"), "connect-src 'self'") && strings.HasPrefix(r.header.Get("Content-Type"), "text/html")
+		if got != console {
+			t.Errorf("GET %s by a browser: the console %v, want %v: %d %v", path, got, console, r.status, r.header)
+		}
+	}
+	for path, want := range map[string]int{"/": 200, "/no/such": 404, "/repository/ada/app": 404, "/assets/nothing.js": 404} {
+		r := send(t, "GET", s.base+path, "")
+		if r.status != want || strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {
+			t.Errorf("GET %s by a program: %d %v, want %d and no page", path, r.status, r.header, want)
+		}
+	}
+	if r := send(t, "POST", s.base+"/repository/ada/app", "", "Accept", html); r.status != 404 {
+		t.Errorf("POST to a page: %d", r.status)
+	}
+	if boot := send(t, "GET", s.base+"/config", "").body; !strings.Contains(boot, `"messages":[]`) {
+		t.Errorf("what the console starts with has no messages: %s", boot)
+	}
+}
+
 // TestStreamEnds: a stream of events comes through the whole server, and does
 // not keep it from stopping.
 func TestStreamEnds(t *testing.T) {

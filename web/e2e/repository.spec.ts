@@ -134,7 +134,6 @@ test('labels and attachments of an image', async ({ signedIn: page, ada }) => {
 });
 
 test('a push of podman arrives while one looks', async ({ signedIn: page, ada, registry }) => {
-  test.setTimeout(120_000);
   const dir = mkdtempSync(join(tmpdir(), 'gantry-web-podman-'));
   const podman = (...args: string[]) => run('podman', ['--root', join(dir, 'root'), '--runroot', join(dir, 'run'), '--storage-driver', 'vfs', ...args], { env: { ...process.env, REGISTRY_AUTH_FILE: join(dir, 'auth.json') } });
   try {

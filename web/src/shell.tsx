@@ -42,7 +42,9 @@ const bare = ['/signin', '/createaccount', '/forgot'];
 
 /** Shell is what is around every page. */
 export function Shell() {
-  const path = useRouterState({ select: (s) => s.location.pathname });
+  // Of the page that is shown, not of the one that is on its way: a page that is
+  // leaving keeps its place.
+  const path = useRouterState({ select: (s) => s.matches.at(-1)?.pathname.replace(/(.)\/$/, '$1') ?? s.location.pathname });
   return (
     <DialogProvider>
       {bare.includes(path) ? <Bare /> : <Framed path={path} />}

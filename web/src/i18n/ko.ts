@@ -92,7 +92,7 @@ export const ko = {
   'There are no repositories yet': '아직 리포지토리가 없습니다',
   'The first push to a name makes its repository.': '어떤 이름으로 처음 푸시하면 그 리포지토리가 만들어집니다.',
   'Whose repositories': '누구의 리포지토리',
-  'All that I may see': '볼 수 있는 모두',
+  'All that are public': '공개된 모든 것',
   'User name': '사용자 이름',
   'Password': '비밀번호',
   'The user name or the password is not right.': '사용자 이름이나 비밀번호가 맞지 않습니다.',

@@ -59,7 +59,7 @@ export function useCreateRepository() {
   };
 }
 
-/** RepositoryList shows repositories: of a namespace, the starred, or all that one may see. */
+/** RepositoryList shows repositories: of a namespace, the starred, or the public; with a filter, all that one may see. */
 export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: { ns?: string; view?: string; q: string; onQuery: (q: string) => void; canCreate?: boolean; tools?: React.ReactNode }) {
   const user = useUser();
   const dialogs = useDialogs();
@@ -192,7 +192,10 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
 export function Repositories() {
   const user = useUser();
   const go = useGo();
-  const { ns = '', view = '', q = '' } = useSearch({ strict: false });
+  const search = useSearch({ strict: false });
+  const { q = '' } = search;
+  const view = search.view ?? '';
+  const ns = search.ns ?? (view || !user ? '' : user.username);
   useTitle(t('Repositories'));
   const at = (s: { ns?: string; view?: string; q?: string }, replace = false) => go(withSearch('/repository', s), replace);
   return (
@@ -205,12 +208,12 @@ export function Repositories() {
         ns={ns}
         view={view}
         q={q}
-        onQuery={(x) => at({ ns, view, q: x }, true)}
+        onQuery={(x) => at({ ns: search.ns, view: search.view, q: x }, true)}
         canCreate={!!user}
         tools={
           user && (
             <FormSelect aria-label={t('Whose repositories')} className="g-auto" value={ns ? `ns:${ns}` : view} onChange={(_, v) => at(v.startsWith('ns:') ? { ns: v.slice(3) } : { view: v })}>
-              <FormSelectOption value="" label={t('All that I may see')} />
+              <FormSelectOption value="public" label={t('All that are public')} />
               <FormSelectOption value="starred" label={t('Starred')} />
               {[user.username, ...user.organizations.map((o) => o.name)].map((n) => (
                 <FormSelectOption key={n} value={`ns:${n}`} label={n} />

@@ -8,14 +8,10 @@ import { t } from '../i18n';
 import { Bones, Command } from '../ui/bits';
 import { useForm, type Field } from '../ui/dialogs';
 import { Link, useGo, useTitle, withSearch } from '../ui/link';
+import { safeNext } from '../ui/next';
 import { ProblemAlert, ProblemPage } from '../ui/problem';
 import { useBoot, useChangeSession, useUser } from '../ui/session';
 import { Brand } from '../shell';
-
-/** safeNext is where a sign-in leads: a page of this console, never another site. */
-export function safeNext(next: string | undefined): string {
-  return next && /^\/(?![/\\])/.test(next) && !/[\\\t\r\n]/.test(next) ? next : '/';
-}
 
 const useEmpty = () => useQuery({ queryKey: ['empty'], queryFn: fetchEmpty, staleTime: 0 });
 
