@@ -19,6 +19,7 @@ var parents = map[string]string{
 	"team_id": "teams", "repo_id": "repositories", "manifest_id": "manifests", "parent_id": "manifests", "child_id": "manifests",
 	"blob_id": "blobs", "location_id": "locations", "application_id": "oauth_applications", "token_id": "oauth_tokens", "quota_id": "quotas",
 	"notification_id": "notifications", "tag_id": "tags", "limit_id": "quota_limits", "approver_id": "accounts",
+	"pending_id": "proxy_manifests",
 }
 
 // kept are the columns that speak of what is no more: the audit log, and beside

@@ -16,6 +16,9 @@ type Blob struct {
 	Size   int64
 	row    *store.Blob // what the Store that made it knows; shared with a cache
 	repo   gantry.RepoID
+	// Away is what a proxy cache knows of a blob that it does not hold yet;
+	// nil = the Store holds it.
+	Away any
 }
 
 // A Manifest is a manifest that a repository holds and that is visible.
@@ -35,6 +38,10 @@ type Put struct {
 	MediaType string        // as the client's Content-Type says, without parameters; "" = what the body says
 	Body      []byte        // at most Limits.Manifest bytes
 	Actor     gantry.Actor
+	// Cached is of a proxy cache: how long the manifest is kept unless it is
+	// renewed. Its tags end then, whatever its labels say, or else its own
+	// lease; an index may lack manifests. 0 = it was pushed.
+	Cached time.Duration
 }
 
 // A Pushed is what became of a Put.

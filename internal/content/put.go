@@ -72,7 +72,10 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 		Sparse: set.SparseIndex, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
 		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention, Quota: set.Quota, Immutability: set.Immutability,
 	}
-	if !set.NoLabelExpiry {
+	switch {
+	case p.Cached > 0:
+		put.Sparse, put.Lease, put.OrphanLease, put.Ends = true, p.Cached, p.Cached, p.Cached
+	case !set.NoLabelExpiry:
 		put.Expiry = parseExpiry
 	}
 	done, err := s.db.PutManifest(ctx, put)

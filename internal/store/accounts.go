@@ -506,6 +506,7 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM quota_limits WHERE quota_id IN (SELECT id FROM quotas WHERE ns_id = ?)`, []any{id}},
 			{`DELETE FROM quotas WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM prune_policies WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM proxy_caches WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM namespace_locations WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM prune_runs WHERE ns_id = ?`, []any{id}},
 			{`DELETE FROM immutability_policies WHERE ns_id = ?`, []any{id}},

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -59,6 +60,8 @@ type ManifestPut struct {
 	// Expiry reads the value of LabelExpiresAfter; 0 = it says nothing. nil:
 	// labels do not expire tags.
 	Expiry func(value string) time.Duration
+	// Ends is when the tags end that are set; 0 = as labels say.
+	Ends time.Duration
 	// Quota is held for what the namespace does not store yet.
 	Quota QuotaRule
 	// Immutability says whether policies make the tags immutable.
@@ -152,6 +155,7 @@ func (t *tx) putManifest(ctx context.Context, p *ManifestPut, out *ManifestPushe
 	if err != nil {
 		return err
 	}
+	expires = cmp.Or(p.Ends, expires)
 	for _, name := range p.Tags {
 		i := slices.IndexFunc(spans, func(s spanRow) bool { return s.name == name })
 		var old *spanRow
