@@ -199,7 +199,7 @@ func TestConfigValidate(t *testing.T) {
 	if r := gantry(t, "", "config", "validate", "--config", dir); r.code != 1 || !strings.Contains(r.out, "config.yaml:2: AUTHENTICATION_TYPE") || r.err != "" {
 		t.Errorf("%+v", r)
 	}
-	write("SERVER_HOSTNAME: x.example.com\nFEATURE_PROXY_CACHE: true\n")
+	write("SERVER_HOSTNAME: x.example.com\nFEATURE_BUILD_SUPPORT: true\n")
 	r := gantry(t, "", "config", "validate", "--config", dir, "--output", "json")
 	var report struct {
 		Valid      bool

@@ -22,6 +22,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/proxycache"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/telemetry"
 )
@@ -68,6 +69,7 @@ type Options struct {
 	DefaultQuota   int64                 // DEFAULT_SYSTEM_REJECT_QUOTA_BYTES; 0 = none
 	SparseIndex    bool                  // FEATURE_SPARSE_INDEX
 	ConfigDump     func() map[string]any // the configuration without its secrets; nil = not FEATURE_SUPERUSER_CONFIGDUMP
+	ProxyCache     *proxycache.Store     // nil = not FEATURE_PROXY_CACHE
 	Logger         *slog.Logger          // nil = discard
 }
 

@@ -45,11 +45,6 @@ var offRoutes = []route{
 	{method: "POST", path: "organization/{org}/mirror/sync-cancel", access: nsAdmin, handle: off("FEATURE_ORG_MIRROR")},
 	{method: "POST", path: "organization/{org}/mirror/verify", access: nsAdmin, handle: off("FEATURE_ORG_MIRROR")},
 	{method: "GET", path: "organization/{org}/mirror/repositories", access: nsAdmin, handle: off("FEATURE_ORG_MIRROR")},
-	// proxy cache
-	{method: "GET", path: "organization/{org}/proxycache", access: nsMember, handle: off("FEATURE_PROXY_CACHE")},
-	{method: "POST", path: "organization/{org}/proxycache", access: nsAdmin, handle: off("FEATURE_PROXY_CACHE")},
-	{method: "DELETE", path: "organization/{org}/proxycache", access: nsAdmin, handle: off("FEATURE_PROXY_CACHE")},
-	{method: "POST", path: "organization/{org}/validateproxycache", access: nsAdmin, handle: off("FEATURE_PROXY_CACHE")},
 	// what is known of images
 	{method: "GET", path: "repository/{repo}/manifest/{ref}/security", access: repoRead, handle: off("FEATURE_SECURITY_SCANNER")},
 	{method: "GET", path: "repository/{repo}/manifest/{ref}/pull_statistics", access: repoRead, handle: off("FEATURE_IMAGE_PULL_STATS")},

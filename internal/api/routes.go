@@ -30,6 +30,7 @@ var routes = ordered(
 	searchRoutes,
 	externalRoutes,
 	policyRoutes,
+	proxyCacheRoutes,
 	exportRoutes,
 	assignedRoutes,
 	federationRoutes,

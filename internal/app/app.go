@@ -129,6 +129,9 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	if s.content, err = content.New(content.Options{Store: s.db, Locations: locations(s.places), Settings: contentSettings(cfg), Logger: s.log, Metrics: s.metrics, Refused: s.tell.refused}); err != nil {
 		return s, err
 	}
+	if err := s.openProxyCache(cfg); err != nil {
+		return s, err
+	}
 	if s.edges, err = newEdges(s, cfg); err != nil {
 		return s, err
 	}
@@ -272,6 +275,7 @@ func (s *Server) apply(cfg *config.Config, change config.Change) {
 	s.setLevel(cfg)
 	s.auth.Configure(authSettings(cfg))
 	s.content.Configure(contentSettings(cfg))
+	s.proxy.Configure(proxySettings(cfg))
 	if err := s.edges.configure(cfg); err != nil {
 		s.log.ErrorContext(ctx, "a field of the configuration is refused, the old value stays", "error", err)
 	}
@@ -344,6 +348,9 @@ func (s *Server) end(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("background work does not end within %v of the drain", lastWork))
 	case <-ctx.Done():
 		errs = append(errs, fmt.Errorf("background work does not end: %w", ctx.Err()))
+	}
+	if s.proxy != nil {
+		s.proxy.Close()
 	}
 	if s.content != nil {
 		errs = append(errs, s.content.Close())

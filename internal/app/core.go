@@ -17,6 +17,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/proxycache"
+	"github.com/gantry-registry/gantry/internal/remote"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/telemetry"
 )
@@ -37,6 +39,9 @@ type core struct {
 	redis   *redis.Bus // the same, if it goes over Redis; else nil
 	auth    *auth.Service
 	places  []place
+
+	proxy     *proxycache.Store // of a server
+	upstreams *remote.Limits    // of requests to other registries, of a server
 
 	closers []func(context.Context) error // run in reverse
 }
@@ -232,7 +237,8 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 		Hostname: func() string { return c.live.Current().Server.Hostname },
 		MaxFresh: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid, NoTokens: noTokens,
 		KeyService: cfg.Auth.InstanceServiceKeyService, KeyLife: cfg.Auth.InstanceServiceKeyExpiration, KeyRefresh: cfg.Auth.InstanceServiceKeyRefresh,
-		Logger: c.log, Metrics: c.metrics,
+		ProxyCache: c.isProxyCache,
+		Logger:     c.log, Metrics: c.metrics,
 	})
 	return err
 }

@@ -65,7 +65,7 @@ func (e *edges) configure(cfg *config.Config) error {
 	h.limiter = e.limiter
 	s := e.s
 	if s.roles.Registry {
-		r, err := registry.New(registry.Options{Content: s.content, Auth: s.auth, Pages: s.keys.Pages(), Store: s.db,
+		r, err := registry.New(registry.Options{Content: s.proxy, Upstream: s.proxy.Resolve, Auth: s.auth, Pages: s.keys.Pages(), Store: s.db,
 			Settings: registrySettings(cfg), Limiter: h.limiter, Metrics: s.metrics, Logger: s.log, Tell: s.userEvents(cfg)})
 		if err != nil {
 			return err
@@ -75,6 +75,9 @@ func (e *edges) configure(cfg *config.Config) error {
 	if s.roles.API {
 		o := apiOptions(cfg)
 		o.Store, o.Auth, o.Content, o.Logger = s.db, s.auth, s.content, s.log
+		if cfg.Features.ProxyCache {
+			o.ProxyCache = s.proxy
+		}
 		o.Logs.Mail = s.mail()
 		s.plugWeb(&o.Web, cfg)
 		o.Tell.Notify, o.Tell.Base = s.tell.notify, func() string { url, _ := s.tell.base(); return url }

@@ -58,6 +58,7 @@ func (s *Server) work(ctx context.Context) {
 	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
+		start("proxy caches", s.proxy.Run)
 		start("journal", s.orders)
 		start("inventory", s.inventories)
 		start("queue", s.queues)

@@ -400,8 +400,8 @@ func quotaFields() []Field {
 		row("QUOTA_BACKFILL_BATCH_SIZE", Int, "100", later, "Namespaces counted at once.", dead("Usage is exact at every instant; there is nothing to fill in.")),
 		row("QUOTA_INVALIDATE_TOTALS", Bool, "true", later, "Forgets the counts when the feature is off.", dead("Usage is exact at every instant; there is nothing to forget.")),
 		row("QUOTA_REGISTRY_SIZE_POLL_PERIOD", Seconds, "60", live|later, "How often the size of the whole registry is counted."),
-		row("FEATURE_PROXY_CACHE", Bool, "false", 0, "Organizations may stand for another registry and keep what is pulled through them."),
-		row("FEATURE_PROXY_CACHE_BLOB_DOWNLOAD", Bool, "true", later, "Fetch the blobs of a proxied manifest in the background."),
+		row("FEATURE_PROXY_CACHE", Bool, "false", used|live, "Organizations may stand for another registry and keep what is pulled through them."),
+		row("FEATURE_PROXY_CACHE_BLOB_DOWNLOAD", Bool, "true", used|live|later, "Fetch the blobs of a proxied manifest in the background."),
 		row("SSRF_ALLOWED_HOSTS", StringList, "[]", used|live|later, "Private hosts and networks that mirrors, proxies, webhooks and the look at robots' identity providers may reach.", check(checkHostOrCIDR)),
 	}
 }

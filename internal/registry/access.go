@@ -111,9 +111,18 @@ func (c *call) find() (store.Repository, error) {
 	}
 	repo, err := c.s.content.Repository(ctx, c.name)
 	role := roleWithoutGrant(repo, err == nil, c.grants, c.set.NoAnonymous)
+	proxy := err == nil && repo.Upstream != ""
+	if proxy && id == 0 {
+		// What was not there when the token was given was granted as a part of
+		// the proxy cache: a pull makes the repository on its way.
+		role = max(role, min(granted, gantry.Read))
+	}
 	switch {
 	case err != nil && !gantry.Is(err, gantry.NotFound):
 		return repo, err
+	case proxy && need == gantry.Write && max(role, granted) >= gantry.Read:
+		c.role = role
+		return repo, nil // who may pull may know why nobody pushes
 	case err == nil && role >= need:
 		c.role = role
 		return repo, nil
@@ -147,6 +156,9 @@ func (c *call) open(repo store.Repository) error {
 	}
 	if repo.State == gantry.MarkedForDeletion {
 		return errNoRepository
+	}
+	if c.act.access == accessWrite && repo.Upstream != "" {
+		return &gantry.Error{Code: gantry.Unsupported, Detail: "organization " + repo.Name.Namespace + " is a proxy cache of " + repo.Upstream + ": it takes no pushes; push to another organization, or to " + repo.Upstream}
 	}
 	if c.act.access == accessWrite && !mayPushTo(repo.State, c.grants.Actor.Kind) {
 		return &gantry.Error{Code: gantry.Denied, Detail: "the repository is in state " + repo.State.String() + ": it takes no pushes; its administrator can change that"}
@@ -182,7 +194,7 @@ func (c *call) logRefusal(repo store.Repository) {
 	if err != nil {
 		ref = gantry.Reference{} // anything may stand there: it stays out of the log
 	}
-	err = c.s.store.LogAccess(ctx, store.Access{Kind: c.act.log, Namespace: repo.Namespace, Repo: repo.ID, Actor: c.actor(), Ref: ref.String()})
+	err = c.s.store.LogAccess(ctx, store.Access{Kind: c.act.log, Namespace: repo.Namespace, Repo: max(repo.ID, 0), Actor: c.actor(), Ref: ref.String()})
 	if err != nil {
 		c.s.log.WarnContext(ctx, "a refusal could not be logged", "kind", c.act.log, "error", err)
 	}

@@ -71,6 +71,10 @@ type Options struct {
 	// Search answers /v1/search, for "docker search". It checks the
 	// Authorization header itself. Nil: the route is 404.
 	Search func(ctx context.Context, q SearchQuery) (SearchPage, error)
+	// Upstream finds the path here of a path at another registry, for clients
+	// that have this one as a mirror of it and say so ("?ns="); false where
+	// none stands for it. Nil: ns is ignored.
+	Upstream func(ctx context.Context, host, path string) (string, bool)
 }
 
 // A Server is an http.Handler for /v2, /v2/, /v1/_ping and /v1/search. It
@@ -86,6 +90,7 @@ type Server struct {
 	log      *slog.Logger
 	tell     func(context.Context, gantry.AccountID, string, gantry.RepoName)
 	search   func(context.Context, SearchQuery) (SearchPage, error)
+	upstream func(context.Context, string, string) (string, bool)
 	settings atomic.Pointer[settings]
 }
 
@@ -105,7 +110,7 @@ func New(o Options) (*Server, error) {
 	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil {
 		return nil, errors.New("registry: Options.Content, Auth, Pages and Store are required")
 	}
-	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, tell: o.Tell, search: o.Search}
+	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, tell: o.Tell, search: o.Search, upstream: o.Upstream}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -208,6 +213,7 @@ func (c *call) serve() error {
 	}
 	var err error
 	if c.route.repo != "" {
+		c.mirrored()
 		c.name, err = c.set.Names.ParseRepoName(c.route.repo)
 	}
 	if c.act.class != httpd.ClassAuth { // tokens are limited by what they are asked for
@@ -236,6 +242,24 @@ func (c *call) serve() error {
 		}
 	}
 	return c.act.do(c)
+}
+
+// mirrored finds the repository of a client that believes to talk to another
+// registry: containerd names it as ns when it asks a mirror. A registry that
+// nobody here stands for changes nothing.
+func (c *call) mirrored() {
+	if c.s.upstream == nil || !strings.Contains(c.r.URL.RawQuery, "ns=") || c.act.access != accessRead {
+		return
+	}
+	q, err := c.query()
+	if err != nil {
+		return // the handler says so, if it wants parameters
+	}
+	if ns := q.Get("ns"); ns != "" && len(ns) <= maxLast {
+		if path, ok := c.s.upstream(c.r.Context(), ns, c.route.repo); ok {
+			c.route.repo = path
+		}
+	}
 }
 
 func isDigest(ref string) bool { return strings.IndexByte(ref, ':') >= 0 }

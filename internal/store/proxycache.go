@@ -267,6 +267,23 @@ func (db *DB) TakeProxyFill(ctx context.Context, n int, d time.Duration) (all []
 	return all, err
 }
 
+// ProxyBlob returns the size of a blob that a pending manifest of the
+// repository names. NotFound on "blob".
+func (db *DB) ProxyBlob(ctx context.Context, repo gantry.RepoID, d gantry.Digest) (size int64, err error) {
+	err = db.read(ctx, "find a blob of upstream", func(ctx context.Context, t *tx) error {
+		return notFound(t.queryRow(ctx, `SELECT MIN(size) FROM proxy_blobs WHERE repo_id = ? AND digest = ? GROUP BY digest`, repo, d.Bytes()).Scan(&size), errNoBlob)
+	})
+	return size, err
+}
+
+// DropProxyTag forgets that a pending manifest will have a tag.
+func (db *DB) DropProxyTag(ctx context.Context, repo gantry.RepoID, name string) error {
+	return db.update(ctx, "forget a tag of upstream", func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `DELETE FROM proxy_tags WHERE repo_id = ? AND name = ?`, repo, name)
+		return err
+	})
+}
+
 // RenewProxyManifest prolongs the life of a pending manifest.
 func (db *DB) RenewProxyManifest(ctx context.Context, id int64, until time.Time) error {
 	return db.update(ctx, "renew a manifest of upstream", func(ctx context.Context, t *tx) error {
@@ -310,9 +327,8 @@ func (db *DB) SweepProxyManifests(ctx context.Context, n int) (done int, err err
 }
 
 // RenewCached prolongs the life of a manifest in a proxy cache: the end of the
-// tag, if one is named, or else the manifest's own lease. Nothing happens
-// where the tag points elsewhere by now. The journal is not told: a pull is no
-// change.
+// tag, if one is named and points at it, or else its own lease and the ends of
+// all tags that point at it. The journal is not told: a pull is no change.
 func (db *DB) RenewCached(ctx context.Context, repo gantry.RepoID, m gantry.ManifestID, tag string, until time.Time) error {
 	return db.update(ctx, "renew what is cached", func(ctx context.Context, t *tx) error {
 		ms := until.UnixMilli()
@@ -322,8 +338,13 @@ func (db *DB) RenewCached(ctx context.Context, repo gantry.RepoID, m gantry.Mani
 			n, err = t.exec(ctx, `UPDATE tags SET end_ms = ? WHERE repo_id = ? AND live = 1 AND name = ? AND manifest_id = ? AND immutable = 0
 				AND end_ms IS NOT NULL AND end_ms < ?`, ms, repo, tag, m, ms)
 		} else {
-			// 0 is a manifest that a tag keeps.
+			// A lease of 0 is that of a manifest that a tag keeps.
 			n, err = t.exec(ctx, `UPDATE manifests SET lease_until_ms = ? WHERE id = ? AND repo_id = ? AND lease_until_ms > 0 AND lease_until_ms < ?`, ms, m, repo, ms)
+			if err == nil {
+				var tags int64
+				tags, err = t.exec(ctx, `UPDATE tags SET end_ms = ? WHERE manifest_id = ? AND live = 1 AND immutable = 0 AND end_ms IS NOT NULL AND end_ms < ?`, ms, m, ms)
+				n += tags
+			}
 		}
 		if n > 0 {
 			t.grow(repo)

@@ -22,6 +22,10 @@ type Repository struct {
 	// Retention is how long an ended tag can be restored: the namespace's own
 	// choice, or a negative value where it made none.
 	Retention time.Duration
+	// Upstream is what the namespace stands for, if it is a proxy cache: then
+	// nobody pushes there. Set by package proxycache alone; a negative ID is
+	// that of a repository that upstream may have and that is not here yet.
+	Upstream string
 }
 
 const repositoryColumns = `r.id, r.ns_id, a.kind, a.enabled, a.name, r.name, r.visibility, r.state, r.version,

@@ -103,6 +103,10 @@ type Metrics struct {
 	Ready            prometheus.Gauge
 	StaleAnswers     prometheus.Counter
 	RemovalWaits     *prometheus.CounterVec // outcome (acknowledged, late)
+	UpstreamRequests *prometheus.CounterVec // outcome (ok, or what failed); use Upstream
+	UpstreamReceived prometheus.Counter     // use UpstreamBytes
+	ProxyCache       *prometheus.CounterVec // what (manifest, blob), result (hit, fetched, shared, stale, failed); use Proxied
+	ProxyEvicted     prometheus.Counter
 
 	// Counters that every pull adds to, found by their labels once.
 	cacheHit, cacheMiss   prometheus.Counter
@@ -237,6 +241,10 @@ func (m *Metrics) own(b *builder) {
 	m.StaleAnswers = b.counter("gantry_stale_answers_total", "answers from memory that the database could not be asked about")
 	b.counterFunc("gantry_pull_spool_refused_total", "groups of pulls that neither the database nor the local file took", func() float64 { return float64(m.db().SpoolRefused) })
 	m.RemovalWaits = b.counters("gantry_removal_waits_total", "changes that took something away and waited for the other instances; outcome is acknowledged, or late after a second", "outcome")
+	m.UpstreamRequests = b.counters("gantry_upstream_requests_total", "requests to other registries, by mirrors and proxy caches; outcome is ok, or what failed: dns, connect, tls, blocked, credentials, denied, not found, no registry, limited, unavailable, invalid", "outcome")
+	m.UpstreamReceived = b.counter("gantry_upstream_received_bytes_total", "bytes of blobs that came from other registries")
+	m.ProxyCache = b.counters("gantry_proxy_cache_total", "manifests and blobs that were asked for through a proxy cache; result is hit (it was here), fetched, shared (it was on its way for somebody else), stale (upstream is away) or failed", "what", "result")
+	m.ProxyEvicted = b.counter("gantry_proxy_cache_evicted_total", "tags and manifests that were taken out of a proxy cache to make room")
 	m.Ready = b.gauge("gantry_ready", "1 while the instance takes traffic, 0 while it starts or drains")
 }
 
@@ -580,6 +588,36 @@ func (m *Metrics) Upload() (done func()) {
 func (m *Metrics) Limited(class string) {
 	if m != nil {
 		m.RateLimited.WithLabelValues(class).Inc()
+	}
+}
+
+// Upstream counts a request to another registry; outcome is "ok" or a kind of
+// failure.
+func (m *Metrics) Upstream(outcome string) {
+	if m != nil {
+		m.UpstreamRequests.WithLabelValues(outcome).Inc()
+	}
+}
+
+// UpstreamBytes counts bytes that came from another registry.
+func (m *Metrics) UpstreamBytes(n int) {
+	if m != nil {
+		m.UpstreamReceived.Add(float64(n))
+	}
+}
+
+// Proxied counts what was asked for through a proxy cache: what is manifest or
+// blob, result hit, fetched, shared, stale or failed.
+func (m *Metrics) Proxied(what, result string) {
+	if m != nil {
+		m.ProxyCache.WithLabelValues(what, result).Inc()
+	}
+}
+
+// Evicted counts what a proxy cache gave up to make room.
+func (m *Metrics) Evicted() {
+	if m != nil {
+		m.ProxyEvicted.Inc()
 	}
 }
 
