@@ -516,6 +516,11 @@ func (db *DB) DeleteNamespace(ctx context.Context, id gantry.AccountID, actor ga
 			{`DELETE FROM team_invites WHERE org_id = ?`, []any{id}},
 			{`DELETE FROM team_invites WHERE account_id = ?`, []any{id}},
 			{`DELETE FROM repository_emails WHERE repo_id IN (SELECT id FROM repositories WHERE ns_id = ?)`, []any{id}},
+			{`DELETE FROM mirror_outcomes WHERE repo_id IN (SELECT repo_id FROM repo_mirrors WHERE ns_id = ?)`, []any{id}},
+			{`DELETE FROM mirror_runs WHERE repo_id IN (SELECT repo_id FROM repo_mirrors WHERE ns_id = ?)`, []any{id}},
+			{`DELETE FROM repo_mirrors WHERE ns_id = ?`, []any{id}},
+			{`DELETE FROM org_mirror_repos WHERE org_mirror_id IN (SELECT x.id FROM org_mirrors x WHERE x.org_id = ?)`, []any{id}},
+			{`DELETE FROM org_mirrors WHERE org_id = ?`, []any{id}},
 			// Deleted repositories are never public: lists of public ones need not look.
 			{`UPDATE repositories SET deleted_ms = ?, visibility = 'private', state = ?, version = version + 1
 				WHERE ns_id = ? AND deleted_ms = 0`, []any{now, int(gantry.MarkedForDeletion), id}},

@@ -799,7 +799,8 @@ func (db *DB) ExpireTags(ctx context.Context, n int, retention time.Duration) (e
 // repositoryTables are the tables whose rows go with their repository, by
 // their column repo_id, beside those that collection empties in order.
 var repositoryTables = []string{"permissions", "tags", "usage_deltas", "usage_totals", "stars", "repository_words",
-	"frozen_tags", "frozen_repositories", "prune_policies", "immutability_policies", "proxy_manifests", "proxy_blobs", "proxy_tags"}
+	"frozen_tags", "frozen_repositories", "prune_policies", "immutability_policies", "proxy_manifests", "proxy_blobs", "proxy_tags",
+	"repo_mirrors", "mirror_runs", "mirror_outcomes"}
 
 // purgeRepository does one step of emptying a deleted repository. Its row goes
 // last, some time after the deletion, when no push that saw it alive can add

@@ -51,6 +51,9 @@ func (db *DB) CreateRepository(ctx context.Context, n NewRepository, actor gantr
 		} else if err != nil {
 			return notFound(err, errNoAccount("namespace"))
 		}
+		if err := t.mayHold(ctx, ns, kind, n.State); err != nil {
+			return err
+		}
 		got, err := t.insert(ctx, `INSERT INTO repositories (ns_id, name, visibility, state, version, description, created_ms, deleted_ms)
 			VALUES (?, ?, ?, ?, 1, ?, ?, 0)`+t.d.ignore("ns_id"), ns, n.Name.Name, string(n.Visibility), int(n.State), n.Description, t.now.UnixMilli())
 		if err != nil {
@@ -135,6 +138,9 @@ func (db *DB) DeleteRepository(ctx context.Context, r Repository, actor gantry.A
 			}
 		}
 		if err := t.dropNotifications(ctx, `n.repo_id = ?`, r.ID); err != nil {
+			return err
+		}
+		if err := t.dropMirrors(ctx, `id = ?`, r.ID); err != nil {
 			return err
 		}
 		if err := t.review(ctx, reviewRepository, int64(r.ID), 0, t.now); err != nil {

@@ -58,6 +58,7 @@ func (db *DB) RegenerateRobot(ctx context.Context, robot Account, sealed string,
 }
 
 // DeleteRobot deletes a robot with its permissions. Its name is free at once.
+// One that a mirror uses is Invalid on "robot".
 func (db *DB) DeleteRobot(ctx context.Context, robot Account, actor gantry.Actor) error {
 	return db.update(ctx, "delete robot", func(ctx context.Context, t *tx) error {
 		n, err := t.exec(ctx, `UPDATE accounts SET name = uuid, secret = '', enabled = 0, deleted_ms = ?
@@ -67,6 +68,10 @@ func (db *DB) DeleteRobot(ctx context.Context, robot Account, actor gantry.Actor
 		}
 		if n == 0 {
 			return errNoAccount("robot")
+		}
+		// A later statement: a mirror that takes the robot has its row locked.
+		if err := t.robotFree(ctx, robot); err != nil {
+			return err
 		}
 		for _, q := range []string{`DELETE FROM permissions WHERE account_id = ?`, `DELETE FROM team_members WHERE account_id = ?`,
 			`DELETE FROM prototypes WHERE account_id = ?`, `DELETE FROM robot_federations WHERE account_id = ?`} {
