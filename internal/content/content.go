@@ -37,6 +37,7 @@ type Put struct {
 	Tags      []string      // tags to point at it; none for a push by digest alone
 	MediaType string        // as the client's Content-Type says, without parameters; "" = what the body says
 	Body      []byte        // at most Limits.Manifest bytes
+	Sparse    bool          // manifests of an index may be missing, whatever the settings say
 	Actor     gantry.Actor
 	// Cached is of a proxy cache: how long the manifest is kept unless it is
 	// renewed. Its tags end then, whatever its labels say, or else its own

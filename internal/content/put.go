@@ -69,7 +69,7 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 	put := store.ManifestPut{
 		Repo: p.Repo, Digest: d, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType, ConfigType: doc.ConfigType,
 		Subject: doc.Subject, Body: p.Body, LayersSize: doc.LayersSize, Blobs: doc.Blobs, Children: doc.Children,
-		Sparse: set.SparseIndex, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
+		Sparse: set.SparseIndex || p.Sparse, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
 		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention, Quota: set.Quota, Immutability: set.Immutability,
 	}
 	switch {

@@ -427,30 +427,41 @@ func (b *Body) Close() error {
 // list, or else by the tag that clients keep where there is none. No referrers
 // is an empty list.
 func (p *Repository) Referrers(ctx context.Context, d gantry.Digest) ([]Descriptor, error) {
-	if p.err != nil {
-		return nil, p.err
+	all, listed, err := p.ListedReferrers(ctx, d)
+	if err != nil || listed {
+		return all, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, smallCall)
 	defer cancel()
-	var all []Descriptor
+	return p.taggedReferrers(ctx, d)
+}
+
+// ListedReferrers is Referrers by the registry's own list alone; listed is
+// false where it has none.
+func (p *Repository) ListedReferrers(ctx context.Context, d gantry.Digest) (all []Descriptor, listed bool, err error) {
+	if p.err != nil {
+		return nil, false, p.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, smallCall)
+	defer cancel()
 	query := url.Values{}
 	for range maxPages {
 		page, next, err := p.referrers(ctx, d, query)
 		if e, ok := errors.AsType[*Error](err); ok && len(all) == 0 && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented) {
-			return p.taggedReferrers(ctx, d)
+			return nil, false, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if all = append(all, page...); len(all) > maxReferrers {
 			break
 		}
 		if next == nil {
-			return all, nil
+			return all, true, nil
 		}
 		query = next
 	}
-	return nil, &Error{Kind: Invalid, Host: p.r.host, Text: fmt.Sprintf("%s has more than %d referrers of %s, which are not taken", p, maxReferrers, d)}
+	return nil, false, &Error{Kind: Invalid, Host: p.r.host, Text: fmt.Sprintf("%s has more than %d referrers of %s, which are not taken", p, maxReferrers, d)}
 }
 
 // referrers reads one page of the registry's list.

@@ -891,29 +891,69 @@ func (db *DB) ManifestChildren(ctx context.Context, repo gantry.RepoID, index ga
 	return children, err
 }
 
-// MirrorSources returns up to 8 repositories that hold the blob and that the
-// account may read by a permission of its own or of one of its teams. A digest
-// alone is no right: a registry that is mirrored may name any.
-func (db *DB) MirrorSources(ctx context.Context, account gantry.AccountID, d gantry.Digest) (repos []gantry.RepoID, err error) {
+// LinkChildren makes those manifests of a repository that are here part of an
+// index that was put without them, so that it keeps them.
+func (db *DB) LinkChildren(ctx context.Context, repo gantry.RepoID, index gantry.Digest, children []gantry.Digest) error {
+	return db.update(ctx, "link manifests of index", func(ctx context.Context, t *tx) error {
+		var parent int64
+		if err := t.queryRow(ctx, `SELECT id FROM manifests WHERE repo_id = ? AND digest = ?`+t.d.share, repo, index.Bytes()).Scan(&parent); err != nil {
+			return notFound(err, errNoManifest)
+		}
+		for chunk := range slices.Chunk(children, 500) {
+			raw := make([][]byte, len(chunk))
+			for i, d := range chunk {
+				raw[i] = d.Bytes()
+			}
+			in, args := list(raw, []any{repo})
+			ids, err := t.ids(ctx, `SELECT id FROM manifests WHERE repo_id = ? AND digest IN `+in+` ORDER BY id`+t.d.share, args...)
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				if _, err := t.exec(ctx, `INSERT INTO manifest_children (parent_id, child_id, repo_id) VALUES (?, ?, ?)`+t.d.ignore("parent_id"), parent, id, repo); err != nil {
+					return err
+				}
+			}
+		}
+		t.grow(repo)
+		return nil
+	})
+}
+
+// MirrorSources returns whether the registry has a blob at all, and up to 8
+// repositories that hold it and that the account may read by a permission of
+// its own or of one of its teams. A digest alone is no right: a registry that
+// is mirrored may name any.
+func (db *DB) MirrorSources(ctx context.Context, account gantry.AccountID, d gantry.Digest) (here bool, repos []gantry.RepoID, err error) {
 	err = db.read(ctx, "find sources of blob", func(ctx context.Context, t *tx) error {
 		repos = nil
+		var id int64
+		err := t.queryRow(ctx, `SELECT id FROM blobs WHERE digest = ?`, d.Bytes()).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		here = true
 		return t.each(ctx, func(r *sql.Rows) error {
 			var id gantry.RepoID
 			err := r.Scan(&id)
 			repos = append(repos, id)
 			return err
-		}, `SELECT f.repo_id FROM (SELECT rb.repo_id FROM blobs b JOIN repo_blobs rb ON rb.blob_id = b.id WHERE b.digest = ? AND rb.hidden_ms = 0
-			ORDER BY rb.repo_id LIMIT `+limit(maxMountSources)+`) f WHERE EXISTS (SELECT 1 FROM permissions p WHERE p.repo_id = f.repo_id AND p.account_id = ?)
+		}, `SELECT f.repo_id FROM (SELECT repo_id FROM repo_blobs WHERE blob_id = ? AND hidden_ms = 0 ORDER BY repo_id LIMIT `+limit(maxMountSources)+`) f
+			WHERE EXISTS (SELECT 1 FROM permissions p WHERE p.repo_id = f.repo_id AND p.account_id = ?)
 			OR EXISTS (SELECT 1 FROM permissions p JOIN team_members m ON m.team_id = p.team_id WHERE p.repo_id = f.repo_id AND m.account_id = ?)
-			ORDER BY f.repo_id LIMIT 8`, d.Bytes(), account, account)
+			ORDER BY f.repo_id LIMIT 8`, id, account, account)
 	})
-	return repos, err
+	return here, repos, err
 }
 
 // A TouchedTag is a tag that changed since a time, and what it was then.
 type TouchedTag struct {
 	Name   string
 	Live   bool
+	Digest gantry.Digest // that a live one points at
 	Before gantry.Digest // that it pointed at; "" = there was no such tag
 }
 
@@ -946,6 +986,14 @@ func (db *DB) TouchedTags(ctx context.Context, repo gantry.RepoID, since time.Ti
 			if err == nil {
 				page[i].Before = gantry.DigestFromBytes(b)
 			}
+			if !page[i].Live {
+				continue
+			}
+			if err := t.queryRow(ctx, `SELECT m.digest FROM tags g JOIN manifests m ON m.id = g.manifest_id WHERE g.repo_id = ? AND g.name = ? AND g.live = 1`,
+				repo, page[i].Name).Scan(&b); err != nil {
+				return err
+			}
+			page[i].Digest = gantry.DigestFromBytes(b)
 		}
 		return nil
 	})

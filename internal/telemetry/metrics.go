@@ -112,6 +112,7 @@ type Metrics struct {
 	cacheHit, cacheMiss   prometheus.Counter
 	bearerGood, bearerBad prometheus.Counter
 
+	mirrors  mirrors
 	dbStats  atomic.Pointer[func() DBStats]
 	requests atomic.Pointer[map[requestKey]prometheus.Observer]
 	mu       sync.Mutex // of a change of requests
@@ -151,6 +152,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	m.traffic(b)
 	m.machinery(b)
 	m.inventory(b)
+	m.mirroring(b)
 	m.own(b)
 	m.docs = b.docs
 	m.requests.Store(&map[requestKey]prometheus.Observer{})

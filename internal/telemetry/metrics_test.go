@@ -42,7 +42,7 @@ OpenMetrics when the scraper asks for it; then latency histograms carry the trac
 Every sample has the labels ` + "`host`, `process_name` and `pid`" + `, constant for a process. Names with ` + "`quay_`" + ` mean what they
 mean in Quay, so that its dashboards and alerts work unchanged; names with ` + "`gantry_`" + ` are Gantry's own. The usual
 ` + "`process_*` and `go_*`" + ` metrics are there too. Label values come from small fixed sets: no metric grows with the
-number of namespaces or repositories.
+number of namespaces or repositories, but for those of mirrors, which name the 500 that a process ran last.
 
 `)
 	for _, group := range []struct{ title, prefix string }{{"Quay's names", ""}, {"Gantry's own", "gantry_"}} {
