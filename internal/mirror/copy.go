@@ -361,6 +361,9 @@ func (x *run) bring(ctx context.Context, t *tally, p content.Part) error {
 	if err != nil {
 		return err
 	}
+	if !x.choice.Link {
+		sources = nil
+	}
 	if here {
 		ok, err := c.Mount(ctx, x.m.Repo, p.Digest, sources, true, x.actor)
 		if err != nil {

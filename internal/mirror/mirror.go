@@ -41,6 +41,10 @@ type Choice struct {
 	OnlySigned bool `json:"only_signed,omitempty"`
 	// NoReferrers leaves signatures, attestations and the like where they are.
 	NoReferrers bool `json:"no_referrers,omitempty"`
+	// Link lets blobs be linked from repositories that the robot may read. Whoever
+	// set the mirror up must be allowed to act as the robot: an administrator of
+	// the namespace.
+	Link bool `json:"link,omitempty"`
 	// Keep leaves tags here that are gone upstream.
 	Keep bool `json:"keep,omitempty"`
 	// Timeout bounds how long a registry may take for one manifest or send
@@ -65,7 +69,7 @@ type Secret struct {
 // The columns of secrets; see auth.Keys.
 const (
 	secretColumn    = "repo_mirrors.secret" //nolint:gosec // the name of a column
-	orgSecretColumn = "org_mirrors.secret" //nolint:gosec // the name of a column
+	orgSecretColumn = "org_mirrors.secret"  //nolint:gosec // the name of a column
 )
 
 // Seal makes the stored form of a secret of the mirror of that uuid, of an
@@ -235,6 +239,25 @@ func (s *Service) Verify(ctx context.Context, upstream string, c Choice, secret 
 		return err
 	}
 	return r.Repository(at.Name).Verify(ctx)
+}
+
+// Reference reads where a repository is in another registry, as docker pull
+// does, and returns it with its host. Invalid on "external_reference".
+func Reference(text string) (string, error) {
+	at, err := remote.ParseReference(text)
+	if err != nil {
+		return "", gantry.Errorf(gantry.Invalid, "external_reference", "external_reference: %s", Explain(err))
+	}
+	if at.Ref.Digest != "" {
+		return "", gantry.Errorf(gantry.Invalid, "external_reference", "external_reference names a digest, which never changes; name the repository, perhaps with one tag")
+	}
+	return at.String(), nil
+}
+
+// HostOf is the registry of what Reference returned; "" of nothing.
+func HostOf(reference string) string {
+	host, _, _ := strings.Cut(reference, "/")
+	return host
 }
 
 // Explain is an error in words for users. What is not known to be fit for them

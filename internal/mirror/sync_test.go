@@ -75,7 +75,7 @@ func (w *world) service() *Service {
 	return New(Options{Store: w.db, Content: w.content, Keys: w.keys, Settings: func() Settings { return w.set }, Save: 20 * time.Millisecond, Retry: time.Hour,
 		Remote: func(o remote.Options) remote.Options {
 			o.Client, o.Roots, o.Backoff = remotetest.Client, w.up.Roots, time.Millisecond
-			o.Stall, o.Patience = 2*time.Second, 2*time.Second
+			o.Stall, o.Patience = time.Second, 2*time.Second
 			return o
 		}})
 }
@@ -143,7 +143,9 @@ func (w *world) wait() store.MirrorRun {
 		if m.Status != store.MirrorSyncNow && m.Status != store.MirrorSyncing {
 			runs, err := w.db.MirrorRuns(w.t.Context(), w.repo.ID, 0, 1)
 			w.must(err)
-			return runs[0]
+			if len(runs) > 0 {
+				return runs[0]
+			}
 		}
 		if time.Now().After(deadline) {
 			w.t.Fatalf("the run does not end: %+v", m)
@@ -454,13 +456,22 @@ func TestLinked(t *testing.T) {
 		layers = append(layers, b)
 	}
 	image := w.up.AddImage(src, "v1", layers...)
-	w.mirror(Choice{}, Secret{})
+	w.mirror(Choice{Link: true}, Secret{})
 	if run := w.good(); run.Linked != 2 || run.Fetched != 2 { // the stranger's, and the configuration
 		t.Errorf("%+v", run)
 	}
 	w.whole(image.Digest)
 	if w.up.Count("GET", string(gantry.FromBytes(held[stranger]))) != 1 {
 		t.Error("a stranger's blob was linked")
+	}
+	// Nor does the robot's right count where nobody vouched for it.
+	w.choose(func(c *Choice) { c.Link = false })
+	more := layer(4000)
+	_, err = w.content.Push(ctx, own.ID, 4000, bytes.NewReader(more), gantry.FromBytes(more), gantry.Actor{})
+	w.must(err)
+	w.up.AddImage(src, "v2", more)
+	if run := w.good(); run.Linked != 0 || run.Fetched != 2 {
+		t.Errorf("%+v", run)
 	}
 	// What upstream has not, nobody gets by naming it.
 	lie := layer(500)

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -335,13 +334,9 @@ func (t *tx) dropMirrors(ctx context.Context, where string, arg any) error {
 	return nil
 }
 
-// mirrorKey is the dedupe key of the jobs of one mirror.
-func mirrorKey(repo gantry.RepoID, plan bool) string {
-	if plan {
-		return fmt.Sprintf("plan %d", repo)
-	}
-	return big(int64(repo))
-}
+// mirrorKey is the dedupe key of the runs of one mirror. Dry runs have none:
+// each is named by its job.
+func mirrorKey(repo gantry.RepoID) string { return big(int64(repo)) }
 
 // cancelJobs ends the job of that kind and key, if there is one.
 func (t *tx) cancelJobs(ctx context.Context, kind, key string) error {
@@ -352,10 +347,8 @@ func (t *tx) cancelJobs(ctx context.Context, kind, key string) error {
 
 // endRuns ends what runs of a repository's mirror, and its jobs.
 func (t *tx) endRuns(ctx context.Context, repo gantry.RepoID, why string) error {
-	for _, plan := range []bool{false, true} {
-		if err := t.cancelJobs(ctx, JobMirror, mirrorKey(repo, plan)); err != nil {
-			return err
-		}
+	if err := t.cancelJobs(ctx, JobMirror, mirrorKey(repo)); err != nil {
+		return err
 	}
 	_, err := t.exec(ctx, `UPDATE mirror_runs SET state = ?, ended_ms = ?, message = ? WHERE repo_id = ? AND state = ?`,
 		string(RunCancelled), t.now.UnixMilli(), why, repo, string(RunRunning))
@@ -380,7 +373,7 @@ func (db *DB) SyncMirror(ctx context.Context, r Repository, actor gantry.Actor) 
 			string(MirrorSyncNow), t.now.Add(mirrorQueued).UnixMilli(), MirrorRetries, m.ID); err != nil {
 			return err
 		}
-		if _, err := t.enqueue(ctx, []NewJob{{Kind: JobMirror, Dedupe: mirrorKey(m.Repo, false), Priority: Urgent, MaxAttempts: mirrorAttempts,
+		if _, err := t.enqueue(ctx, []NewJob{{Kind: JobMirror, Dedupe: mirrorKey(m.Repo), Rerun: true, Priority: Urgent, MaxAttempts: mirrorAttempts,
 			Payload: MirrorJob{Repo: m.Repo, Deep: true}}}); err != nil {
 			return err
 		}
@@ -403,7 +396,7 @@ func (db *DB) PlanMirror(ctx context.Context, r Repository) (run string, err err
 		if err := t.insertRun(ctx, m.Repo, RunPlan, run); err != nil {
 			return err
 		}
-		_, err = t.enqueue(ctx, []NewJob{{Kind: JobMirror, Dedupe: mirrorKey(m.Repo, true), Priority: Urgent, MaxAttempts: 3,
+		_, err = t.enqueue(ctx, []NewJob{{Kind: JobMirror, Priority: Urgent, MaxAttempts: 3,
 			Payload: MirrorJob{Repo: m.Repo, Plan: true, Run: run}}})
 		return err
 	})
@@ -466,13 +459,13 @@ func (db *DB) QueueMirrors(ctx context.Context, n int) (queued int, err error) {
 		var jobs []NewJob
 		later := t.now.Add(mirrorQueued).UnixMilli()
 		for _, d := range repos {
-			jobs = append(jobs, NewJob{Kind: JobMirror, Dedupe: mirrorKey(gantry.RepoID(d.of), false), MaxAttempts: mirrorAttempts, Payload: MirrorJob{Repo: gantry.RepoID(d.of)}})
+			jobs = append(jobs, NewJob{Kind: JobMirror, Dedupe: mirrorKey(gantry.RepoID(d.of)), Rerun: true, MaxAttempts: mirrorAttempts, Payload: MirrorJob{Repo: gantry.RepoID(d.of)}})
 			if _, err := t.exec(ctx, `UPDATE repo_mirrors SET due_ms = ? WHERE id = ? AND due_ms > 0 AND due_ms <= ?`, later, d.id, now); err != nil {
 				return err
 			}
 		}
 		for _, d := range orgs {
-			jobs = append(jobs, NewJob{Kind: JobDiscover, Dedupe: big(d.of), MaxAttempts: mirrorAttempts, Payload: MirrorJob{Org: gantry.AccountID(d.of)}})
+			jobs = append(jobs, NewJob{Kind: JobDiscover, Dedupe: big(d.of), Rerun: true, MaxAttempts: mirrorAttempts, Payload: MirrorJob{Org: gantry.AccountID(d.of)}})
 			if _, err := t.exec(ctx, `UPDATE org_mirrors SET due_ms = ? WHERE id = ? AND due_ms > 0 AND due_ms <= ?`, later, d.id, now); err != nil {
 				return err
 			}
@@ -580,6 +573,8 @@ func (db *DB) BeginRun(ctx context.Context, j MirrorJob, id string) (m Mirror, r
 		}
 		asked := m.Status == MirrorSyncNow
 		switch {
+		case !asked && j.Run == "" && m.Due.After(t.now.Add(mirrorQueued)):
+			return errRunOver // its turn was taken by the run before
 		case m.State != gantry.Mirror && m.State != gantry.OrgMirror, !m.Live,
 			m.Status == MirrorCancel, !m.Enabled && !asked && j.Run == "":
 			if _, err := t.exec(ctx, `UPDATE repo_mirrors SET due_ms = CASE WHEN enabled = 1 AND status <> ? THEN due_ms ELSE 0 END WHERE id = ?`, string(MirrorCancel), m.ID); err != nil {
@@ -998,6 +993,21 @@ func (db *DB) TouchedTags(ctx context.Context, repo gantry.RepoID, since time.Ti
 		return nil
 	})
 	return page, err
+}
+
+// Administered returns the organizations that an account administers, at most
+// 10,000.
+func (db *DB) Administered(ctx context.Context, account gantry.AccountID) (orgs []gantry.AccountID, err error) {
+	err = db.read(ctx, "list administered organizations", func(ctx context.Context, t *tx) error {
+		orgs = nil
+		ids, err := t.ids(ctx, `SELECT DISTINCT g.org_id FROM team_members m JOIN teams g ON g.id = m.team_id WHERE m.account_id = ? AND g.role = 'admin'
+			ORDER BY g.org_id LIMIT 10000`, account)
+		for _, id := range ids {
+			orgs = append(orgs, gantry.AccountID(id))
+		}
+		return err
+	})
+	return orgs, err
 }
 
 // A MirrorStanding is how a mirror stands, for health and metrics.

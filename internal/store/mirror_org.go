@@ -236,7 +236,7 @@ func (db *DB) SyncOrgMirror(ctx context.Context, org gantry.AccountID, actor gan
 			string(MirrorSyncNow), t.now.Add(mirrorQueued).UnixMilli(), MirrorRetries, m.ID); err != nil {
 			return err
 		}
-		if _, err := t.enqueue(ctx, []NewJob{{Kind: JobDiscover, Dedupe: big(int64(org)), Priority: Urgent, MaxAttempts: mirrorAttempts,
+		if _, err := t.enqueue(ctx, []NewJob{{Kind: JobDiscover, Dedupe: big(int64(org)), Rerun: true, Priority: Urgent, MaxAttempts: mirrorAttempts,
 			Payload: MirrorJob{Org: org, Deep: true}}}); err != nil {
 			return err
 		}
@@ -294,6 +294,9 @@ func (db *DB) BeginDiscovery(ctx context.Context, org gantry.AccountID) (m OrgMi
 			return err
 		}
 		again := m.Status == MirrorSyncing
+		if m.Status != MirrorSyncNow && !again && m.Due.After(t.now.Add(mirrorQueued)) {
+			return errRunOver // its turn was taken by the one before
+		}
 		if m.Status == MirrorCancel || !m.Enabled && m.Status != MirrorSyncNow && !again {
 			_, _ = t.exec(ctx, `UPDATE org_mirrors SET due_ms = 0 WHERE id = ?`, m.ID) // it is tried again if that fails
 			return errRunOver
