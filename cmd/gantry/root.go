@@ -124,7 +124,7 @@ API of a server that runs anywhere.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text, json or yaml; name is names alone, where a command has some; json also is the form of an error on standard error")
 	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.storage(), c.version(),
-		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.quota(), c.log(), c.dev(), c.completion())
+		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.mirror(), c.quota(), c.log(), c.dev(), c.completion())
 	if err := root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return outputs(cmd), cobra.ShellCompDirectiveNoFileComp
 	}); err != nil {
@@ -235,7 +235,7 @@ metrics on the address of --metrics, and stops as "gantry serve" does.`,
 	}
 	c.where(cmd)
 	var only string
-	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc, jobs, notify and replicate; all of them unless told")
+	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc, jobs, notify, replicate and mirror; all of them unless told")
 	c.metrics(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if c.opts.Roles, err = app.ParseWorkers(only); err != nil {

@@ -119,6 +119,7 @@ func (s *stage) serve(path string, now int64) *store.DB {
 // stageOptions has every feature on.
 func stageOptions(o Options) Options {
 	o.UserInitialize, o.UserCreation, o.UserRename, o.UserMetadata = true, true, true, true
+	o.Mirrors.Orgs = true
 	o.RepoMirror, o.Quota, o.EditQuota, o.SparseIndex = true, true, true, true
 	o.Tags.Immutable, o.Tags.MayExpire, o.Tags.Forget = true, true, true
 	o.Policies.AutoPrune, o.Logs.Export, o.Tell.QuotaEvents = true, true, true
@@ -280,6 +281,7 @@ func newStage(t testing.TB) *stage {
 	s.things["reader's quota"] = s.field(s.put("GET", "superuser/users/reader/quota", root, ""), 0, "id")
 	s.put("POST", "messages", root, `{"message":{"content":"hello","media_type":"text/plain","severity":"info"}}`)
 	s.things["message"] = s.field(s.put("GET", "messages", nil, ""), "messages", 0, "uuid")
+	s.mirrors(owner)
 	inbox := `"method":"quay_notification","config":{"target":{"kind":"user","name":"owner"}},"eventConfig":{}}`
 	s.things["notification"] = s.field(s.put("POST", "repository/acme/app/notification", owner, `{"event":"repo_push",`+inbox), "uuid")
 	s.things["acme notification"] = s.field(s.put("POST", "organization/acme/notifications", owner, `{"event":"quota_error",`+inbox), "uuid")
@@ -356,6 +358,24 @@ func newStage(t testing.TB) *stage {
 	return s
 }
 
+// mirrors makes a repository and an organization that mirror others.
+func (s *stage) mirrors(owner http.Header) {
+	s.t.Helper()
+	s.put("PUT", "organization/acme/robots/sync", owner, "")
+	s.put("POST", "repository", owner, `{"namespace":"acme","repository":"copy","visibility":"private","description":""}`)
+	for name, role := range map[string]string{"reader": "read", "writer": "write", "keeper": "admin", "off": "admin"} {
+		s.put("PUT", "repository/acme/copy/permissions/user/"+name, owner, `{"role":"`+role+`"}`)
+	}
+	s.put("POST", "repository/acme/copy/mirror", owner, `{"external_reference":"registry.example/x/y","robot_username":"acme+sync","sync_interval":3600,"sync_start_date":"2030-01-01T00:00:00Z","root_rule":{"rule_kind":"tag_glob_csv","rule_value":["*"]}}`)
+	s.put("POST", "repository/acme/copy/mirror/sync-now", owner, "")
+	s.things["run"] = s.field(s.put("POST", "repository/acme/copy/mirror/plan", owner, ""), "run")
+	s.put("POST", "organization", owner, `{"name":"copies"}`)
+	s.put("PUT", "organization/copies/team/owners/members/spare", owner, "")
+	s.put("PUT", "organization/copies/robots/sync", owner, "")
+	s.put("POST", "organization/copies/mirror", owner, `{"external_registry_type":"quay","external_registry_url":"https://quay.example","external_namespace":"x","robot_username":"copies+sync","visibility":"private","sync_interval":3600,"sync_start_date":"2030-01-01T00:00:00Z"}`)
+	s.put("POST", "organization/copies/mirror/sync-now", owner, "")
+}
+
 // pushed puts an image into a repository, under the tag v1.
 func pushed(t testing.TB, db *store.DB, repo store.Repository) string {
 	t.Helper()
@@ -404,6 +424,10 @@ var paths = map[string]map[string]string{
 	"repository/{repo}/image":                 {"id": "none"},
 	"repository/{repo}/immutabilitypolicy":    {"uuid": "{app immutability}"},
 	"repository/{repo}/notification":          {"uuid": "{notification}"},
+	"repository/{repo}/mirror":                {"repo": "acme/copy", "uuid": "{run}"},
+	"POST repository/{repo}/mirror":           {"repo": "acme/app"}, // which is none yet
+	"organization/{org}/mirror":               {"org": "copies"},
+	"POST organization/{org}/mirror":          {"org": "acme"}, // which is none yet
 	"repository/{repo}/tokens":                {"id": "none"},
 	"repository/{repo}/trigger":               {"uuid": "none", "name": "none"},
 	"superuser/{id}":                          {"id": "none"},

@@ -36,6 +36,7 @@ type Options struct {
 	Tags     TagOptions
 	External ExternalOptions // identities outside
 	Policies PolicyOptions   // about tags
+	Mirrors  MirrorOptions   // of other registries
 	Logs     LogOptions      // of the audit log
 	Tell     TellOptions     // notifications and mail
 	Web      WebOptions      // what is served outside of /api/v1

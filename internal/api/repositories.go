@@ -136,6 +136,9 @@ func (s *server) changeState(c *call) error {
 	if err := c.body(&in, false); err != nil {
 		return err
 	}
+	if c.rights.Repository.State == gantry.OrgMirror {
+		return gantry.Errorf(gantry.Invalid, "state", "The repository belongs to the mirror of its organization, which sets its state.")
+	}
 	for _, state := range []gantry.RepoState{gantry.Normal, gantry.ReadOnlyState, gantry.Mirror} {
 		if state.String() != in.State {
 			continue

@@ -31,6 +31,7 @@ var routes = ordered(
 	externalRoutes,
 	policyRoutes,
 	proxyCacheRoutes,
+	mirrorRoutes,
 	exportRoutes,
 	assignedRoutes,
 	federationRoutes,
@@ -50,6 +51,9 @@ func ordered(groups ...[]route) []route {
 
 // behind is how many parts of a pattern follow {repo}; -1 where there is none.
 func behind(pattern string) int {
+	if strings.HasPrefix(pattern, "repository/") && !strings.Contains(pattern, "{") {
+		return 1 << 10 // which no {repo} stands for
+	}
 	_, tail, ok := strings.Cut(pattern, "{repo}")
 	if !ok {
 		return -1

@@ -22,6 +22,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/mirror"
 )
 
 // DefaultListen is the address of a server that was told none.
@@ -83,6 +84,7 @@ type Server struct {
 	content *content.Store
 	edges   *edges
 	tell    *teller
+	mirror  *mirror.Service
 	front   *httpd.Server // nil: no listener
 	scrape  *httpd.Server // nil: no metrics
 	addr    net.Addr
@@ -132,6 +134,7 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.openProxyCache(cfg); err != nil {
 		return s, err
 	}
+	s.mirror = newMirrors(s)
 	if s.edges, err = newEdges(s, cfg); err != nil {
 		return s, err
 	}

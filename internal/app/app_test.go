@@ -788,13 +788,13 @@ func TestRoles(t *testing.T) {
 		alive, err = w.db.Instances(t.Context(), time.Now().Add(-time.Minute))
 		return len(alive) > 0
 	})
-	if err != nil || len(alive) != 1 || alive[0].Roles != "gc,jobs,notify,replicate" {
+	if err != nil || len(alive) != 1 || alive[0].Roles != "gc,jobs,notify,replicate,mirror" {
 		t.Errorf("instances: %+v, %v", alive, err)
 	}
 }
 
 func TestParseRoles(t *testing.T) {
-	for in, want := range map[string]string{"": "", "registry": "registry", " api , registry": "registry,api", "worker": "gc,jobs,notify,replicate", "gc": "gc", "worker,api": "api,gc,jobs,notify,replicate", "ui": "api", "registry,ui,notify": "registry,api,notify", "mirror": "!", "registry;api": "!"} {
+	for in, want := range map[string]string{"": "", "registry": "registry", " api , registry": "registry,api", "worker": "gc,jobs,notify,replicate,mirror", "gc": "gc", "worker,api": "api,gc,jobs,notify,replicate,mirror", "ui": "api", "registry,ui,notify": "registry,api,notify", "mirror": "mirror", "mirrors": "!", "registry;api": "!"} {
 		r, err := ParseRoles(in)
 		got := r.String()
 		if err != nil {
@@ -804,7 +804,7 @@ func TestParseRoles(t *testing.T) {
 			t.Errorf("ParseRoles(%q) = %s, %v; want %s", in, got, err, want)
 		}
 	}
-	for in, want := range map[string]string{"": "gc,jobs,notify,replicate", "gc": "gc", "jobs,gc": "gc,jobs", "notify": "notify", "registry": "!", "ui": "!"} {
+	for in, want := range map[string]string{"": "gc,jobs,notify,replicate,mirror", "gc": "gc", "jobs,gc": "gc,jobs", "notify": "notify", "registry": "!", "ui": "!"} {
 		r, err := ParseWorkers(in)
 		got := r.String()
 		if err != nil {
@@ -814,10 +814,10 @@ func TestParseRoles(t *testing.T) {
 			t.Errorf("ParseWorkers(%q) = %s, %v; want %s", in, got, err, want)
 		}
 	}
-	if _, err := ParseRoles("mirror"); !strings.Contains(err.Error(), `"mirror"`) || !strings.Contains(err.Error(), "api, gc, jobs, notify, registry, replicate, ui, worker") {
+	if _, err := ParseRoles("mirrors"); !strings.Contains(err.Error(), `"mirrors"`) || !strings.Contains(err.Error(), "api, gc, jobs, mirror, notify, registry, replicate, ui, worker") {
 		t.Errorf("an unknown role: %v", err)
 	}
-	if _, err := ParseWorkers("ui"); !strings.HasSuffix(err.Error(), "gc, jobs, notify, replicate, worker") {
+	if _, err := ParseWorkers("ui"); !strings.HasSuffix(err.Error(), "gc, jobs, mirror, notify, replicate, worker") {
 		t.Errorf("an unknown worker: %v", err)
 	}
 	for _, tt := range []struct {
@@ -825,12 +825,12 @@ func TestParseRoles(t *testing.T) {
 		over map[string]bool
 		want string
 	}{
-		{nil, nil, "registry,api,gc,jobs,notify,replicate"},
+		{nil, nil, "registry,api,gc,jobs,notify,replicate,mirror"},
 		{[]string{"gunicorn-registry", "nginx"}, nil, "registry"},
 		{[]string{"web", "gcworker"}, map[string]bool{"registry": true}, "registry,api,gc"},
-		{nil, map[string]bool{"gcworker": false, "repomirrorworker": true}, "registry,api,jobs,notify,replicate"},
-		{nil, map[string]bool{"blobuploadcleanupworker": false}, "registry,api,gc,jobs,notify,replicate"},
-		{nil, map[string]bool{"notificationworker": false}, "registry,api,gc,jobs,replicate"},
+		{nil, map[string]bool{"gcworker": false, "repomirrorworker": true}, "registry,api,jobs,notify,replicate,mirror"},
+		{nil, map[string]bool{"blobuploadcleanupworker": false}, "registry,api,gc,jobs,notify,replicate,mirror"},
+		{nil, map[string]bool{"notificationworker": false}, "registry,api,gc,jobs,replicate,mirror"},
 		{[]string{}, nil, ""},
 	} {
 		if got := allRoles.restrict(tt.only, tt.over).String(); got != tt.want {

@@ -232,7 +232,7 @@ func (c *core) openAuth(ctx context.Context, noTokens bool) (err error) {
 		c.later(func(context.Context) error { out.close(); return nil })
 	}
 	c.auth, err = auth.New(ctx, auth.Options{
-		Provider: out.provider, Sites: out.sites,
+		Provider: out.provider, Sites: out.sites, MirrorRobot: c.db.MirrorRobot,
 		Store: c.db, Keys: c.keys, Settings: authSettings(cfg),
 		Hostname: func() string { return c.live.Current().Server.Hostname },
 		MaxFresh: cfg.Auth.RegistryJWTAuthMaxFresh, ServiceKey: key, KeyID: kid, NoTokens: noTokens,

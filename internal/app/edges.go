@@ -81,6 +81,7 @@ func (e *edges) configure(cfg *config.Config) error {
 		o.Logs.Mail = s.mail()
 		s.plugWeb(&o.Web, cfg)
 		o.Tell.Notify, o.Tell.Base = s.tell.notify, func() string { url, _ := s.tell.base(); return url }
+		o.Mirrors.Service = s.mirror
 		if cfg.Features.Mailing {
 			o.Tell.Mail = s.tell.mail
 		}

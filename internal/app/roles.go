@@ -16,6 +16,7 @@ type Roles struct {
 	Jobs      bool // background jobs and their schedules
 	Notify    bool // what is told to people and other machines: mail, notifications
 	Replicate bool // copies between storage locations
+	Mirror    bool // repositories kept equal to those of other registries
 }
 
 // parts are the single roles, in the order in which String lists them.
@@ -29,13 +30,14 @@ var parts = []struct {
 	{"jobs", func(r *Roles) *bool { return &r.Jobs }},
 	{"notify", func(r *Roles) *bool { return &r.Notify }},
 	{"replicate", func(r *Roles) *bool { return &r.Replicate }},
+	{"mirror", func(r *Roles) *bool { return &r.Mirror }},
 }
 
 // allRoles is what a process runs that was told nothing.
 var allRoles = workerRoles.or(Roles{Registry: true, API: true})
 
 // workerRoles is what "worker" stands for.
-var workerRoles = Roles{GC: true, Jobs: true, Notify: true, Replicate: true}
+var workerRoles = Roles{GC: true, Jobs: true, Notify: true, Replicate: true, Mirror: true}
 
 // roleNames are the words that ParseRoles takes.
 var roleNames = map[string]Roles{
@@ -47,10 +49,12 @@ var roleNames = map[string]Roles{
 	"jobs":      {Jobs: true},
 	"notify":    {Notify: true},
 	"replicate": {Replicate: true},
+	"mirror":    {Mirror: true},
 }
 
 // ParseRoles reads a list such as "registry,api"; "" gives the zero value.
-// worker is every worker at once; gc, jobs, notify and replicate are single ones. ui is
+// worker is every worker at once; gc, jobs, notify, replicate and mirror are
+// single ones. ui is
 // api under another name: the web console needs both.
 func ParseRoles(list string) (Roles, error) { return parseRoles(list, false) }
 
@@ -112,13 +116,13 @@ func (r Roles) String() string {
 
 // quayServices maps the names of Quay's processes, which QUAY_SERVICES and
 // QUAY_OVERRIDE_SERVICES use, to the parts that do their work here. Processes
-// of other parts of Quay (nginx, memcached, builds, mirrors) are not in it.
+// of other parts of Quay (nginx, memcached, builds) are not in it.
 var quayServices = map[string]Roles{
 	"registry": {Registry: true}, "gunicorn-registry": {Registry: true}, "gunicorn_registry": {Registry: true},
 	"web": {API: true}, "gunicorn-web": {API: true}, "gunicorn_web": {API: true},
 	"gcworker": {GC: true}, "namespacegcworker": {GC: true}, "repositorygcworker": {GC: true},
 	"blobuploadcleanupworker": {GC: true},
-	"globalpromstats":         {Jobs: true}, "storagereplication": {Replicate: true}, "queuecleanupworker": {Jobs: true},
+	"globalpromstats":         {Jobs: true}, "storagereplication": {Replicate: true}, "repomirrorworker": {Mirror: true}, "queuecleanupworker": {Jobs: true},
 	"quotatotalworker": {Jobs: true}, "notificationworker": {Notify: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
 }
 

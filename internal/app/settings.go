@@ -17,6 +17,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/mail"
+	"github.com/gantry-registry/gantry/internal/mirror"
 	"github.com/gantry-registry/gantry/internal/notify"
 	"github.com/gantry-registry/gantry/internal/prune"
 	"github.com/gantry-registry/gantry/internal/registry"
@@ -168,6 +169,34 @@ func contentSettings(c *config.Config) content.Settings {
 	}
 }
 
+func mirrorSettings(c *config.Config) mirror.Settings {
+	return mirror.Settings{
+		On:           c.Features.RepoMirror,
+		OrgsOn:       c.Features.OrgMirror,
+		Rollback:     c.Mirror.Rollback,
+		Page:         c.Mirror.TagRollbackPageSize,
+		MaxIndex:     c.Mirror.MaxManifestListSize,
+		MaxEntries:   c.Mirror.MaxManifestEntries,
+		MaxDiscovery: c.Mirror.OrgMirrorMaxDiscoveryDuration,
+		Nested:       c.Features.ExtendedRepositoryNames,
+		Retention:    retention(c),
+	}
+}
+
+// mirrorDue is how often to look for mirrors that are due.
+func mirrorDue(c *config.Config) time.Duration {
+	every := c.Mirror.Interval
+	if c.Features.OrgMirror && (!c.Features.RepoMirror || c.Mirror.OrgMirrorInterval < every) {
+		every = c.Mirror.OrgMirrorInterval
+	}
+	return max(every, time.Second)
+}
+
+// mirrorsRun reports whether there are mirrors.
+func mirrorsRun(c *config.Config) bool {
+	return (c.Features.RepoMirror || c.Features.OrgMirror) && maintains(c) && !c.Server.DisablePushes
+}
+
 // retention is DEFAULT_TAG_EXPIRATION as package content has it: there 0
 // means its own default.
 func retention(c *config.Config) time.Duration {
@@ -245,6 +274,7 @@ func apiOptions(c *config.Config) api.Options {
 		NoDirectLogin:  !c.Features.DirectLogin,
 		XHROnly:        c.Session.BrowserAPICallsXHROnly,
 		RepoMirror:     c.Features.RepoMirror,
+		Mirrors:        api.MirrorOptions{Orgs: c.Features.OrgMirror, Insecure: !c.Mirror.TLSVerify},
 		CookieName:     c.Session.CookieName,
 		CookieSecure:   c.Session.CookieSecure,
 		CookieScripts:  !c.Session.CookieHTTPOnly,

@@ -70,7 +70,6 @@ var elsewhere = map[string]string{
 
 // partly are the fields of which a small part is in effect, and what is not.
 var partly = map[string]string{
-	"FEATURE_REPO_MIRROR": "the state MIRROR may be set; nothing is mirrored yet",
 }
 
 // texts are tried for a field that takes any text that it allows.
@@ -156,7 +155,7 @@ func all(c *config.Config) string {
 		rest, batch, path, age, *exporter(c), schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
 		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c), replicateOptions(c), copies(c),
 		ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type,
-		mailSettings(c), notifySettings(c), outgoingOptions(c), tellSchedules(c),
+		mailSettings(c), notifySettings(c), outgoingOptions(c), tellSchedules(c), mirrorSettings(c), mirrorDue(c), mirrorsRun(c),
 	}
 	var b strings.Builder
 	for _, p := range parts {

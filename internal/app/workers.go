@@ -56,6 +56,9 @@ func (s *Server) work(ctx context.Context) {
 		start("replication", s.replicates)
 		start("replication lag", s.lags)
 	}
+	if s.roles.Mirror {
+		start("mirrors", s.mirrors)
+	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
 		start("proxy caches", s.proxy.Run)
@@ -174,7 +177,7 @@ func (s *Server) queues(ctx context.Context) {
 			}
 			return
 		}
-		for kind := range joined(s.kinds(), s.tell.kinds()) {
+		for kind := range joined(joined(s.kinds(), s.tell.kinds()), s.mirror.Kinds()) {
 			i := slices.IndexFunc(list, func(b store.JobBacklog) bool { return b.Kind == kind })
 			if i < 0 {
 				s.metrics.Queue(kind, 0, 0)

@@ -124,7 +124,7 @@ func TestBundle(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	dir := folder(t, map[string]string{"config.yaml": "SERVER_HOSTNAME: a.example.com\nREGISTRY_TITLE: One\nFEATURE_REPO_MIRROR: true\n"})
+	dir := folder(t, map[string]string{"config.yaml": "SERVER_HOSTNAME: a.example.com\nREGISTRY_TITLE: One\nREPO_MIRROR_SERVER_HOSTNAME: a.example.com\n"})
 	file := filepath.Join(dir, "config.yaml")
 	l, ps, err := OpenLive(Options{Dir: dir})
 	if err != nil || len(only(ps, NotUsedYet)) != 1 {
@@ -140,7 +140,7 @@ func TestReload(t *testing.T) {
 	if err != nil || !slices.Equal(ch.Applied, []string{"REGISTRY_TITLE"}) || !slices.Equal(ch.Restart, []string{"SERVER_HOSTNAME"}) {
 		t.Errorf("reload: %+v, %v", ch, err)
 	}
-	if c := l.Current(); c.UI.Title != "Two" || c.Server.Hostname != "a.example.com" || c.Features.RepoMirror || !c.Explicit("MY_KEY") {
+	if c := l.Current(); c.UI.Title != "Two" || c.Server.Hostname != "a.example.com" || !c.Explicit("MY_KEY") {
 		t.Errorf("after reload: %q %q", c.UI.Title, c.Server.Hostname)
 	}
 	if first.UI.Title != "One" || l.OnDisk().Server.Hostname != "b.example.com" {

@@ -251,13 +251,13 @@ func TestOldNames(t *testing.T) {
 	if v, ok := c.Get("MY_OWN_KEY"); !ok || !reflect.DeepEqual(v, map[string]any{"anything": []any{int64(1), 2.5, true, nil}}) {
 		t.Errorf("an unknown field is not kept: %v", v)
 	}
-	_, ps := load(t, "USER_SECRETENTS_REDIS: {host: a}\nUSER_EVENTS_REDIS: {host: b}\nSERVER_HOSTNMAE: x\nFEATURE_ACI_CONVERSION: true\nFEATURE_REPO_MIRROR: true\nFEATURE_BUILD_SUPPORT: false\n")
+	_, ps := load(t, "USER_SECRETENTS_REDIS: {host: a}\nUSER_EVENTS_REDIS: {host: b}\nSERVER_HOSTNMAE: x\nFEATURE_ACI_CONVERSION: true\nREPO_MIRROR_SERVER_HOSTNAME: a.example.com\nFEATURE_BUILD_SUPPORT: false\n")
 	s := Report(nil, ps)
 	var text strings.Builder
 	for _, p := range ps {
 		fmt.Fprintf(&text, "%s %d %s\n", p.Severity, p.Line, p.Field)
 	}
-	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 5 FEATURE_REPO_MIRROR\nignored 4 FEATURE_ACI_CONVERSION\n"
+	want := "warning 1 USER_SECRETENTS_REDIS\nwarning 3 SERVER_HOSTNMAE\nnot-used-yet 5 REPO_MIRROR_SERVER_HOSTNAME\nignored 4 FEATURE_ACI_CONVERSION\n"
 	if text.String() != want || !strings.Contains(s.Warnings[1].Message, "did you mean SERVER_HOSTNAME?") {
 		t.Errorf("got\n%s%v", text.String(), s.Warnings)
 	}
@@ -560,7 +560,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	c, ps := load(t, "SERVER_HOSTNAME: a.example.com\nFEATURE_REPO_MIRROR: true\nFEATURE_BILLING: true\nNO_SUCH_FIELD: 1\n")
+	c, ps := load(t, "SERVER_HOSTNAME: a.example.com\nREPO_MIRROR_SERVER_HOSTNAME: a.example.com\nFEATURE_BILLING: true\nNO_SUCH_FIELD: 1\n")
 	s := Report(c, ps)
 	if !s.Valid || s.Written != 4 || len(s.Errors) != 0 || len(s.Warnings) != 1 || len(s.NotUsedYet) != 1 || len(s.Ignored) != 1 {
 		t.Errorf("report: %+v", s)

@@ -408,17 +408,17 @@ func quotaFields() []Field {
 
 func mirrorFields() []Field {
 	return []Field{
-		row("FEATURE_REPO_MIRROR", Bool, "false", 0, "Repositories may mirror another registry."),
-		row("REPO_MIRROR_INTERVAL", Seconds, "30", 0, "How often to look for mirrors that are due."),
-		row("REPO_MIRROR_SERVER_HOSTNAME", String, "", 0, "Host that mirrors are pushed to instead of SERVER_HOSTNAME.", check(checkHostURL)),
-		row("REPO_MIRROR_TLS_VERIFY", Bool, "true", 0, "Check the certificate of the registry that is mirrored."),
-		row("REPO_MIRROR_ROLLBACK", Bool, "false", later, "Put the tags back when a synchronization fails."),
-		row("REPO_MIRROR_TAG_ROLLBACK_PAGE_SIZE", Int, "100", later, "Tags put back at once.", between(1, 100000)),
+		row("FEATURE_REPO_MIRROR", Bool, "false", used|live, "Repositories may mirror another registry."),
+		row("REPO_MIRROR_INTERVAL", Seconds, "30", used|live, "How often to look for mirrors that are due."),
+		row("REPO_MIRROR_SERVER_HOSTNAME", String, "", 0, "Host that Quay's mirrors are pushed to; here a mirror writes without going over the network.", check(checkHostURL)),
+		row("REPO_MIRROR_TLS_VERIFY", Bool, "true", used|live, "Check the certificate of the registry that is mirrored, where a mirror does not say verify_tls itself."),
+		row("REPO_MIRROR_ROLLBACK", Bool, "false", used|live|later, "Put the tags back when a synchronization fails."),
+		row("REPO_MIRROR_TAG_ROLLBACK_PAGE_SIZE", Int, "100", used|live|later, "Tags put back at once.", between(1, 100000)),
 		row("REPO_MIRROR_WORKER_REPLICAS", Int, "", later, "Mirror workers that run."),
-		row("REPO_MIRROR_MAX_MANIFEST_LIST_SIZE", Size, "10MiB", later, "Largest index that is mirrored."),
-		row("REPO_MIRROR_MAX_MANIFEST_ENTRIES", Int, "1000", later, "Most manifests of an index that is mirrored."),
-		row("FEATURE_ORG_MIRROR", Bool, "false", later, "Organizations may mirror a whole namespace."),
-		row("ORG_MIRROR_INTERVAL", Seconds, "30", later, "How often to look for such organizations."),
-		row("ORG_MIRROR_MAX_DISCOVERY_DURATION", Seconds, "1800", later, "Bound on listing the other side."),
+		row("REPO_MIRROR_MAX_MANIFEST_LIST_SIZE", Size, "10MiB", used|live|later, "Largest index that is mirrored."),
+		row("REPO_MIRROR_MAX_MANIFEST_ENTRIES", Int, "1000", used|live|later, "Most manifests of an index that is mirrored."),
+		row("FEATURE_ORG_MIRROR", Bool, "false", used|live|later, "Organizations may mirror a whole namespace."),
+		row("ORG_MIRROR_INTERVAL", Seconds, "30", used|live|later, "How often to look for such organizations."),
+		row("ORG_MIRROR_MAX_DISCOVERY_DURATION", Seconds, "1800", used|live|later, "Bound on listing the other side."),
 	}
 }

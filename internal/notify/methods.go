@@ -29,11 +29,15 @@ const (
 	EventExpiry       = "repo_image_expiry"
 	EventQuotaWarning = "quota_warning"
 	EventQuotaError   = "quota_error"
+
+	EventMirrorStarted = "repo_mirror_sync_started"
+	EventMirrorSuccess = "repo_mirror_sync_success"
+	EventMirrorFailed  = "repo_mirror_sync_failed"
 )
 
 // repositoryEvents are those that a notification of a repository may wait for
 // (api-v1.md §15), and namespaceEvents those of a namespace; both with the
-// check of their configuration, or nil. Events of builds, scans and mirrors
+// check of their configuration, or nil. Events of builds and scans
 // can be waited for, so that a registry that moves here keeps its
 // notifications, and are made where those features run.
 var (
@@ -48,7 +52,7 @@ var (
 			}
 			return nil
 		},
-		"repo_mirror_sync_started": nil, "repo_mirror_sync_success": nil, "repo_mirror_sync_failed": nil,
+		EventMirrorStarted: nil, EventMirrorSuccess: nil, EventMirrorFailed: nil,
 		EventExpiry: func(raw json.RawMessage) error {
 			if days := decode(raw, &struct{ Days int }{}).Days; days <= 0 || days > maxDays {
 				return invalid("eventConfig", `repo_image_expiry needs {"days": N}, from 1 to %d`, maxDays)

@@ -133,7 +133,7 @@ func deliver(n *store.Notification, p payload) (store.NewJob, error) {
 }
 
 // events are the kinds of the journal that make an event.
-var events = map[string]string{"push_repo": EventPush}
+var events = map[string]string{"push_repo": EventPush, EventMirrorStarted: EventMirrorStarted, EventMirrorSuccess: EventMirrorSuccess, EventMirrorFailed: EventMirrorFailed}
 
 // sized are the kinds of the journal after which a namespace may be on the
 // other side of its quota.
@@ -172,7 +172,11 @@ func (s *Service) Dispatch(ctx context.Context, entries []store.Entry) (all []st
 			if e.At.Before(n.Created) {
 				continue // the reader is behind, or new
 			}
-			p, ok := pushed(e)
+			tell := pushed
+			if e.Kind != "push_repo" {
+				tell = mirrored
+			}
+			p, ok := tell(e)
 			if !ok {
 				continue
 			}
@@ -206,6 +210,24 @@ func pushed(e store.Entry) (p payload, ok bool) {
 		data["performer"] = e.Actor.Name
 	}
 	return payload{Event: EventPush, At: e.At, ID: strconv.FormatInt(e.ID, 10), Data: data}, true
+}
+
+// mirrored is what is told of a mirror's run.
+func mirrored(e store.Entry) (p payload, ok bool) {
+	var in struct {
+		Repo, Namespace, Message string
+		Run                      string
+		Reference                string `json:"external_reference"`
+	}
+	if json.Unmarshal(e.Payload, &in) != nil || in.Repo == "" {
+		return p, false
+	}
+	data := repository(gantry.RepoName{Namespace: in.Namespace, Name: in.Repo})
+	data["message"], data["external_reference"] = in.Message, in.Reference
+	if in.Run != "" {
+		data["run"] = in.Run
+	}
+	return payload{Event: e.Kind, At: e.At, ID: strconv.FormatInt(e.ID, 10), Data: data}, true
 }
 
 // Test queues the delivery of a sample, past the line. name is that of the

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gantry-registry/gantry/internal/httpd"
+	"github.com/gantry-registry/gantry/internal/jobs"
+	"github.com/gantry-registry/gantry/internal/mirror"
+	"github.com/gantry-registry/gantry/internal/remote"
+	"github.com/gantry-registry/gantry/internal/store"
+)
+
+// newMirrors returns what runs mirrors, and what asks other registries whether
+// they can be mirrored.
+func newMirrors(s *Server) *mirror.Service {
+	limits := remote.NewLimits(0)
+	return mirror.New(mirror.Options{Store: s.db, Content: s.content, Keys: s.keys, Logger: s.log, Metrics: s.metrics,
+		Settings: func() mirror.Settings { return mirrorSettings(s.live.Current()) },
+		Remote: func(o remote.Options) remote.Options {
+			cfg := s.live.Current()
+			o.Limits, o.Roots = limits, cfg.RootCAs()
+			o.Client = func(out httpd.OutgoingOptions) *http.Client {
+				out.Allowed = append(out.Allowed, cfg.Notify.SSRFAllowedHosts...)
+				return httpd.Outgoing(out)
+			}
+			o.Metrics = remote.Metrics{Request: s.metrics.MirrorRequest, Bytes: s.metrics.MirrorBytes}
+			return o
+		}})
+}
+
+// mirrors runs mirrors and counts them.
+func (s *Server) mirrors(ctx context.Context) {
+	s.while(ctx, mirrorsRun, func(ctx context.Context) {
+		kinds := s.mirror.Kinds()
+		for name, k := range kinds {
+			kinds[name] = s.traced(name, k)
+		}
+		every := mirrorDue(s.live.Current())
+		r, err := jobs.New(ctx, jobs.Options{
+			Store: s.db, Bus: s.bus, Logger: s.log, Metrics: s.metrics, Kinds: kinds, Workers: 16,
+			Schedules: []jobs.Schedule{{Every: every, Job: store.NewJob{Kind: mirror.JobDue, MaxAttempts: 1}}},
+			Holder:    tellHolder(s.id), Grace: interruptJobs, Poll: s.opts.poll(),
+		})
+		if err != nil {
+			s.log.ErrorContext(ctx, "start mirrors", "error", err)
+			pause(ctx, time.Minute)
+			return
+		}
+		every = max(every, countEvery)
+		for ctx.Err() == nil {
+			if c, err := s.db.MirrorCounts(ctx, nil); err == nil {
+				s.metrics.MirrorCounts(c.Waiting, c.Orgs, c.OrgsOn, c.OrgsDue, c.Found, c.OrgWait)
+			} else if ctx.Err() == nil {
+				s.log.WarnContext(ctx, "count the mirrors", "error", err)
+			}
+			pause(ctx, every)
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
+		defer cancel()
+		if err := r.Stop(last); err != nil {
+			s.log.WarnContext(last, "stop mirrors", "error", err)
+		}
+	})
+}
