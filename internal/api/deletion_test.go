@@ -20,7 +20,7 @@ var parents = map[string]string{
 	"blob_id": "blobs", "location_id": "locations", "application_id": "oauth_applications", "token_id": "oauth_tokens", "quota_id": "quotas",
 	"notification_id": "notifications", "tag_id": "tags", "limit_id": "quota_limits", "approver_id": "accounts",
 	"pending_id": "proxy_manifests",
-	"robot_id": "accounts", "org_mirror_id": "org_mirrors", "run_id": "mirror_runs",
+	"robot_id":   "accounts", "org_mirror_id": "org_mirrors", "run_id": "mirror_runs",
 }
 
 // kept are the columns that speak of what is no more: the audit log, and beside

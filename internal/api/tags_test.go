@@ -358,8 +358,8 @@ func TestGetManifest(t *testing.T) {
 	holds(t, w.want(200, "GET", app+"/manifest/"+index, w.reader, ""), `"is_manifest_list":true`, `"layers":null`)
 
 	// The configuration, and what refers to a manifest, come when they are asked for.
-	sbom := w.push(ociManifest+`"artifactType":"application/spdx+json","config":{"mediaType":"application/vnd.oci.empty.v1+json",`+w.blob([]byte(`{}`))+
-		`},"layers":[],"annotations":{"made.by":"ada"},"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+d+`","size":`+strconv.Itoa(len(d))+`}}`)
+	sbom := w.push(ociManifest + `"artifactType":"application/spdx+json","config":{"mediaType":"application/vnd.oci.empty.v1+json",` + w.blob([]byte(`{}`)) +
+		`},"layers":[],"annotations":{"made.by":"ada"},"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + d + `","size":` + strconv.Itoa(len(d)) + `}}`)
 	holds(t, w.want(200, "GET", app+"/manifest/"+d+"?includeConfig=true&includeReferrers=true", w.reader, ""), `"config":{"history":[{"created"`,
 		`"digest":"`+sbom+`"`, `"artifactType":"application/spdx+json"`, `"annotations":{"made.by":"ada"}`)
 	if strings.Contains(b, `"referrers"`) || strings.Contains(b, `"config":`) {

@@ -69,8 +69,7 @@ var elsewhere = map[string]string{
 }
 
 // partly are the fields of which a small part is in effect, and what is not.
-var partly = map[string]string{
-}
+var partly = map[string]string{}
 
 // texts are tried for a field that takes any text that it allows.
 var texts = []string{"acme", "10.1.2.3", "10.1.2.3:99", "https://x.example.com/", "ldap://x", "/x/y", "mailto:a@example.com", "acme.", "YWJj", "<1.2.0", "2d",
