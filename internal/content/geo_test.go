@@ -881,3 +881,31 @@ func TestGeoLyingLocation(t *testing.T) {
 		t.Errorf("%+v", at)
 	}
 }
+
+// TestGeoBrief: a read of what only a silent location has does not wait as long
+// for it as where there is no other location.
+func TestGeoBrief(t *testing.T) {
+	w := newGeo(t, storetest.SQLite, 2, mem.Options{})
+	d := w.mustPush(randomBytes(1000))
+	o := w.options
+	o.Timing = content.Timing{FirstByte: 20 * time.Millisecond, Brief: 100 * time.Millisecond, Patience: 24 * time.Hour, Probe: 24 * time.Hour}
+	s, err := content.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // of a test
+	w.faulty[0].SetHook(func(ctx context.Context, c *blobtest.Call) error {
+		if c.Op == blobtest.OpOpen && !c.After {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	b, err := s.Blob(t.Context(), w.repo, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Open(t.Context(), b); !gantry.Is(err, gantry.Unavailable) {
+		t.Errorf("a silent location: %v", err)
+	}
+}

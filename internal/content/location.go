@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ type Timing struct {
 	// Patience is how long a read waits for the last location to answer, and
 	// an upload for one call; 0 = 30 s.
 	Patience time.Duration
+	// Brief is Patience where there are several locations and the last one is
+	// known to fail; 0 = 10 s.
+	Brief time.Duration
 	// Probe is how often a location is asked that nobody else asks; 0 = 5 s.
 	// One that clients are sent to by URLs is asked each second at least, and
 	// one of which a read has failed at once.
@@ -55,6 +59,7 @@ func (t Timing) orDefaults() Timing {
 	t.Stall = cmp.Or(t.Stall, 10*time.Second)
 	t.Floor = cmp.Or(t.Floor, 32<<10)
 	t.Patience = cmp.Or(t.Patience, 30*time.Second)
+	t.Brief = min(cmp.Or(t.Brief, 10*time.Second), t.Patience)
 	t.Probe = cmp.Or(t.Probe, 5*time.Second)
 	return t
 }
@@ -169,7 +174,7 @@ func (s *sources) open(ctx context.Context, d gantry.Digest, size int64, copies 
 			for i := range waiting {
 				copies[i].Health.Reads(0, errSlow)
 			}
-			if !ask() && time.Since(started) >= s.timing.Patience {
+			if !ask() && time.Since(started) >= s.patience(copies) {
 				o.err = errSlow
 				s.forget(results, waiting)
 				return o
@@ -182,6 +187,14 @@ func (s *sources) open(ctx context.Context, d gantry.Digest, size int64, copies 
 		}
 	}
 	return o
+}
+
+// patience is how long a read waits for the last of the copies to answer.
+func (s *sources) patience(copies []copyAt) time.Duration {
+	if len(s.locations) > 1 && !slices.ContainsFunc(copies, func(c copyAt) bool { up, _ := c.Health.up(false); return up }) {
+		return s.timing.Brief
+	}
+	return s.timing.Patience
 }
 
 // forget ends the calls that nobody waits for any more, and closes what they
