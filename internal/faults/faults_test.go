@@ -41,9 +41,8 @@ type stage struct {
 	crowd *crowd
 	began time.Time
 	notes []string // further figures for the table
-	// writers and readers are clients that only push and only pull, beside the
-	// others; copies is as in tally.
-	writers int
+	// readers are clients that only pull, beside the others; copies is as in
+	// tally.
 	readers int
 	copies  func(digest string) int64
 
@@ -57,7 +56,7 @@ type stage struct {
 func (s *stage) play(f *fleet, clients int, fail func()) {
 	s.t.Helper()
 	s.fleet = f
-	s.crowd = newCrowd(f, clients, s.writers, s.readers, s.copies)
+	s.crowd = newCrowd(f, clients, s.readers, s.copies)
 	s.began = time.Now()
 	time.Sleep(long(5 * time.Second))
 	s.until("pushes and pulls work before anything is done", func() bool {
@@ -91,7 +90,13 @@ func (s *stage) progress() bool {
 // until waits for what has to become true.
 func (s *stage) until(what string, f func() bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	s.soon(2*time.Minute, what, f)
+}
+
+// soon is until with another bound.
+func (s *stage) soon(within time.Duration, what string, f func() bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(within)
 	for !f() {
 		if time.Now().After(deadline) {
 			s.t.Errorf("never: %s", what)

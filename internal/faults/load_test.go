@@ -133,25 +133,20 @@ type crowd struct {
 	done   sync.WaitGroup
 
 	readers []*reader
-	written atomic.Int64 // images by the clients that only push
 
 	mu     sync.Mutex
 	pushed []*image // acknowledged, and not deleted
 	maybe  []*image // a push or a delete of them was not acknowledged
 }
 
-// newCrowd starts n clients, so many that only push, and so many that only
-// read. copies is as in tally.
-func newCrowd(f *fleet, n, writers, readers int, copies func(digest string) int64) *crowd {
+// newCrowd starts n clients, and so many that only read. copies is as in
+// tally.
+func newCrowd(f *fleet, n, readers int, copies func(digest string) int64) *crowd {
 	c := &crowd{fleet: f, stop: make(chan struct{}), shared: bytes.Repeat([]byte("shared layer "), 20_000)}
 	c.tally.copies = copies
 	for id := range n {
 		cl := f.client(&c.tally)
 		c.done.Go(func() { c.work(cl, id) })
-	}
-	for id := range writers {
-		cl := f.client(&c.tally)
-		c.done.Go(func() { c.write(cl, id) })
 	}
 	for id := range readers {
 		cl := f.client(&c.tally)
@@ -160,26 +155,6 @@ func newCrowd(f *fleet, n, writers, readers int, copies func(digest string) int6
 		c.done.Go(func() { r.read(cl, c.ended) })
 	}
 	return c
-}
-
-// write only pushes: no client waits for an image while another is pushed.
-func (c *crowd) write(cl *client, id int) {
-	r := rand.New(rand.NewPCG(uint64(id), 9))
-	for n := 0; !c.ended(); n++ {
-		i := newImage(r, user+"/app"+strconv.Itoa(id%3), fmt.Sprintf("w%d-%d", id, n), c.shared)
-		err := cl.push(i, c.ended)
-		c.mu.Lock()
-		if err == nil {
-			c.pushed = append(c.pushed, i)
-		} else {
-			c.maybe = append(c.maybe, i)
-		}
-		c.mu.Unlock()
-		if err == nil {
-			c.written.Add(1)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }
 
 // A reader pushes one image and then only pulls it, from each instance in turn.

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,7 +129,7 @@ func (s *stage) caughtUp() {
 	s.t.Helper()
 	began := time.Now()
 	was := s.backlog()
-	s.until("every location has everything", func() bool { return s.backlog() == 0 })
+	s.soon(10*time.Minute, "every location has everything", func() bool { return s.backlog() == 0 })
 	s.note("a backlog of %d blobs was caught up in %.1f s", was, time.Since(began).Seconds())
 }
 
@@ -154,38 +157,52 @@ func (s *stage) everywhere(n int64) {
 	}
 }
 
-// within takes a location away for a while, and notes how soon pushes and
-// pulls go on.
+// within has a location fail for a while, and notes how soon the readers go on,
+// and pushes by clients that come one a second after it began to fail.
 func (s *stage) within(away time.Duration, fail func()) {
 	s.t.Helper()
-	pulls, pushes := s.crowd.reads(), s.crowd.written.Load()
+	before := s.crowd.reads()
 	began := time.Now()
 	fail()
-	var read, written time.Duration
-	for time.Since(began) < away {
-		if read == 0 && s.crowd.reads() >= pulls+2*int64(s.readers) { // those that began before are done
+	var pushed atomic.Int64 // of the first push that was done: how soon
+	var read time.Duration
+	var pushes sync.WaitGroup
+	defer pushes.Wait()
+	over := func() bool { return pushed.Load() > 0 || time.Since(began) > away }
+	for n := 0; time.Since(began) < away; time.Sleep(20 * time.Millisecond) {
+		if read == 0 && s.crowd.reads() >= before+2*int64(s.readers) { // those that began before are done
 			read = time.Since(began)
 		}
-		if written == 0 && s.crowd.written.Load() >= pushes+2*int64(s.writers) {
-			written = time.Since(began)
+		if !over() && time.Since(began) >= time.Duration(n)*time.Second {
+			cl := s.fleet.client(&s.crowd.tally)
+			i := newImage(rand.New(rand.NewPCG(uint64(n), 9)), user+"/app0", fmt.Sprint("new-", n), nil)
+			n++
+			pushes.Go(func() {
+				if cl.push(i, over) == nil {
+					pushed.CompareAndSwap(0, int64(time.Since(began)))
+					s.crowd.mu.Lock()
+					defer s.crowd.mu.Unlock()
+					s.crowd.pushed = append(s.crowd.pushed, i)
+				}
+			})
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	tell := func(what string, d time.Duration, n int64) {
-		if d == 0 {
+	tell := func(what string, d time.Duration) {
+		if d == 0 || d > away {
 			s.note("%s took longer than %.0f s", what, away.Seconds())
 			return
 		}
-		s.note("%d %s meanwhile, the first after %.1f s", n, what, d.Seconds())
+		s.note("%s after %.1f s", what, d.Seconds())
 	}
-	tell("pulls of what has copies", read, s.crowd.reads()-pulls)
-	tell("pushes", written, s.crowd.written.Load()-pushes)
+	tell("pulls of what has copies went on", read)
+	tell("a new push was done", time.Duration(pushed.Load()))
+	s.note("%d such pulls meanwhile", s.crowd.reads()-before)
 }
 
 // tellOneCopy notes the reads of what only one location had.
 func (s *stage) tellOneCopy() {
 	if n := s.crowd.tally.oneCopyErrors.Load(); n > 0 {
-		s.note("%d reads of what had no second copy yet were put off (503)", n)
+		s.note("put off (503), for there was no second copy yet: %d reads", n)
 	}
 }
 
@@ -198,7 +215,7 @@ func oneLocation(name, what string, short bool, away time.Duration, fail func(*s
 		// Wrong bytes are known at the end of a read, which breaks off then.
 		s.noPullErrors = name != "LocationLies"
 		s.several(config)
-		s.readers, s.writers = 2, 1
+		s.readers = 2
 		s.play(f, 4, func() {
 			s.everywhere(3)
 			s.within(long(away), func() { fail(all[0]) })
@@ -219,7 +236,7 @@ func oneLocation(name, what string, short bool, away time.Duration, fail func(*s
 var stores = []scenario{
 	oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, 20*time.Second, func(s *site) { s.tcp.Cut() }),
 	oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, time.Minute, func(s *site) { s.tcp.Stall() }),
-	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, time.Minute, func(s *site) { s.tcp.Slow(1 << 10) }),
+	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, 20*time.Second, func(s *site) { s.tcp.Slow(1 << 10) }),
 	oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, 20*time.Second, func(s *site) { s.answer(500, "InternalError") }),
 	oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, 20*time.Second, func(s *site) { s.lie() }),
 	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, 20*time.Second, func(s *site) { s.full() }),
