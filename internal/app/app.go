@@ -278,7 +278,7 @@ func (s *Server) apply(cfg *config.Config, change config.Change) {
 	s.setLevel(cfg)
 	s.auth.Configure(authSettings(cfg))
 	s.content.Configure(contentSettings(cfg))
-	s.proxy.Configure(proxySettings(cfg))
+	s.proxy.Configure(trusting(proxySettings(cfg), cfg))
 	if err := s.edges.configure(cfg); err != nil {
 		s.log.ErrorContext(ctx, "a field of the configuration is refused, the old value stays", "error", err)
 	}

@@ -30,7 +30,7 @@ func (s *Server) openProxyCache(cfg *config.Config) (err error) {
 	}
 	s.upstreams = remote.NewLimits(upstreamsAtOnce)
 	s.proxy, err = proxycache.New(proxycache.Options{
-		Content: s.content, Store: s.db, Keys: s.keys, Settings: proxySettings(cfg), Client: s.upstreamClient, Limits: s.upstreams,
+		Content: s.content, Store: s.db, Keys: s.keys, Settings: trusting(proxySettings(cfg), cfg), Client: s.upstreamClient, Limits: s.upstreams,
 		Collect: func(ctx context.Context) error { _, err := s.collector().RunOnce(ctx); return err },
 		Holder:  s.id, Spool: spool, Logger: s.log, Metrics: s.metrics,
 	})
@@ -50,8 +50,13 @@ func proxySettings(c *config.Config) proxycache.Settings {
 		ReadOnly:    c.Server.ReadOnly(),
 		PublicRepos: !c.Registry.CreatePrivateRepoOnPush,
 		Quota:       contentSettings(c).Quota,
-		Roots:       c.RootCAs(),
 	}
+}
+
+// trusting adds the authorities that the configuration trusts.
+func trusting(o proxycache.Settings, c *config.Config) proxycache.Settings {
+	o.Roots = c.RootCAs()
+	return o
 }
 
 // isProxyCache reports whether a namespace is a proxy cache. A command knows

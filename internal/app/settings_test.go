@@ -151,7 +151,7 @@ func all(c *config.Config) string {
 	rest, batch := pruneDue(c)
 	path, age := rotation(c)
 	parts := []any{
-		rest, batch, path, age, *exporter(c), schedules(c), pruneOptions(c), registrySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
+		rest, batch, path, age, *exporter(c), schedules(c), pruneOptions(c), registrySettings(c), proxySettings(c), authSettings(c), contentSettings(c), collectOptions(c), apiOptions(c), trace,
 		trustedProxies(c), proxyCount(c), network(c), logOptions(c), collects(c), maintains(c), replicateOptions(c), copies(c),
 		ldapOptions(c), jwtOptions(c), keystoneOptions(c), oidcOptions(c), githubOptions(c), c.Auth.Type,
 		mailSettings(c), notifySettings(c), outgoingOptions(c), tellSchedules(c), mirrorSettings(c), mirrorDue(c), mirrorsRun(c),

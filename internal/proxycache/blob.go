@@ -430,7 +430,7 @@ func (s *Store) alone(ctx context.Context, a *away, f *flight) (release func(), 
 					}
 				}
 			}()
-			return func() {
+			release = func() {
 				close(stop)
 				<-ended
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -438,9 +438,17 @@ func (s *Store) alone(ctx context.Context, a *away, f *flight) (release func(), 
 				if err := s.db.ReleaseLease(ctx, l); err != nil {
 					s.log.WarnContext(ctx, "give a lease back", "of", name, "error", err)
 				}
-			}, nil
+			}
+			if b, err := s.Store.Blob(ctx, a.repo.ID, f.key.d); err == nil { // it came before the lease was free
+				return release, &b
+			}
+			return release, nil
 		}
-		if !gantry.Is(err, gantry.Conflict) || time.Now().After(end) || ctx.Err() != nil {
+		if !gantry.Is(err, gantry.Conflict) {
+			s.log.WarnContext(ctx, "take a lease", "of", name, "error", err)
+			return release, nil
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
 			return release, nil
 		}
 		select {

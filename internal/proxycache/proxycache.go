@@ -45,11 +45,9 @@ type Settings struct {
 	Fill          bool // FEATURE_PROXY_CACHE_BLOB_DOWNLOAD: what no client fetched is fetched
 	ReadOnly      bool // nothing new is brought in
 	PublicRepos   bool // repositories are made public: CREATE_PRIVATE_REPO_ON_PUSH is off
-	NoCreate      bool // repositories are not made
 	Quota         store.QuotaRule
 	Roots         *x509.CertPool // nil is the system's authorities
-	Names         gantry.NameRules
-	UpstreamStall time.Duration // how long upstream may send nothing; 0 = 30 s
+	UpstreamStall time.Duration  // how long upstream may send nothing; 0 = 30 s
 }
 
 // Options are what New needs. Content, Store and Keys are required.
