@@ -467,13 +467,25 @@ func (s *Store) settleWith(ctx context.Context, u *upstream, repo gantry.RepoID,
 			err = errors.Join(err, failed)
 			continue
 		}
-		if _, failed := s.settle(ctx, u, &list[i]); failed != nil {
-			err = errors.Join(err, failed)
-		}
+		err = errors.Join(err, s.settlePending(ctx, u, &list[i]))
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.WarnContext(ctx, "a manifest whose blobs have come is not kept yet", "organization", u.Name, "error", err)
 	}
+}
+
+// settlePending is settle for a manifest that was found pending: two of its
+// blobs may come at the same moment, and one of them is enough.
+func (s *Store) settlePending(ctx context.Context, u *upstream, p *store.ProxyManifest) error {
+	u.settling.Lock()
+	defer u.settling.Unlock()
+	now, err := s.db.ProxyManifest(ctx, p.Repo, gantry.Reference{Digest: p.Digest})
+	if err == nil {
+		_, err = s.settle(ctx, u, &now)
+	} else if gantry.Is(err, gantry.NotFound) {
+		err = nil // it is settled, or its time is over
+	}
+	return err
 }
 
 // missing lists the blobs of a manifest that are not here.

@@ -91,8 +91,7 @@ func (s *Store) fill(ctx context.Context, p *store.ProxyManifest) error {
 	if missing, err = s.missing(ctx, p); err != nil || len(missing) > 0 {
 		return err // what came was not kept: the log says why
 	}
-	_, err = s.settle(ctx, u, p)
-	return err
+	return s.settlePending(ctx, u, p)
 }
 
 // fetch brings a blob without a client.

@@ -207,6 +207,8 @@ type upstream struct {
 	err   error      // the configuration cannot be used: why
 	room  sync.Mutex // held by who evicts
 
+	settling sync.Mutex // held by who makes a pending manifest one of its repository
+
 	mu    sync.Mutex
 	until time.Time // it rests until then
 	last  error     // why
