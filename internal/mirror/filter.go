@@ -68,21 +68,21 @@ func (f *Filter) add(rule string) error {
 	case strings.HasPrefix(rule, semverPrefix):
 		c, err := semver.NewConstraint(strings.TrimSpace(rule[len(semverPrefix):]))
 		if err != nil {
-			return gantry.Errorf(gantry.Invalid, "root_rule", "%.80q is no range of versions; write semver:>=1.2 <3, semver:^1.4 or semver:~2.0", rule)
+			return gantry.Errorf(gantry.Invalid, "root_rule", "root_rule: %.80q is no range of versions; write semver:>=1.2 <3, semver:^1.4 or semver:~2.0", rule)
 		}
 		f.ranges = append(f.ranges, c)
 	case strings.HasPrefix(rule, newestPrefix):
 		n, err := strconv.Atoi(strings.TrimSpace(rule[len(newestPrefix):]))
 		if err != nil || n < 1 || n > 1_000_000 {
-			return gantry.Errorf(gantry.Invalid, "root_rule", "%.80q is not newest: and a number above 0", rule)
+			return gantry.Errorf(gantry.Invalid, "root_rule", "root_rule: %.80q is not newest: and a number above 0", rule)
 		}
 		if f.newest != 0 {
-			return gantry.Errorf(gantry.Invalid, "root_rule", "newest: is there twice")
+			return gantry.Errorf(gantry.Invalid, "root_rule", "root_rule: newest: is there twice")
 		}
 		f.newest = n
 	case rule[0] == '!':
 		if rule == "!" {
-			return gantry.Errorf(gantry.Invalid, "root_rule", "! needs a glob behind it")
+			return gantry.Errorf(gantry.Invalid, "root_rule", "root_rule: ! needs a glob behind it")
 		}
 		f.without = append(f.without, rule[1:])
 	default:

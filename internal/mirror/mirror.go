@@ -118,7 +118,7 @@ func (c *Choice) Check(org bool) error {
 	}
 	for _, a := range c.Architectures {
 		if a == "" || len(a) > 64 || strings.Count(a, "/") > 2 || strings.Trim(a, "abcdefghijklmnopqrstuvwxyz0123456789_/-.") != "" {
-			return gantry.Errorf(gantry.Invalid, "architecture_filter", "%.80q is no architecture; write amd64, linux/arm64 or linux/arm/v7", a)
+			return gantry.Errorf(gantry.Invalid, "architecture_filter", "architecture_filter: %.80q is no architecture; write amd64, linux/arm64 or linux/arm/v7", a)
 		}
 	}
 	if len(c.Repositories) > maxRules {
