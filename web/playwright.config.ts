@@ -3,7 +3,7 @@ import { defineConfig } from '@playwright/test';
 // The tests start their own registries (e2e/registry.ts), on free ports.
 export default defineConfig({
   testDir: 'e2e',
-  fullyParallel: false,
+  fullyParallel: true,
   workers: 2,
   timeout: 180_000, // a machine may be busy: nothing here is measured in time
   expect: { timeout: 30_000 },
@@ -14,6 +14,7 @@ export default defineConfig({
     viewport: { width: 1280, height: 860 },
     locale: 'en-US',
     timezoneId: 'Asia/Seoul',
-    trace: 'retain-on-failure',
+    contextOptions: { reducedMotion: 'reduce' },
+    screenshot: 'only-on-failure',
   },
 });

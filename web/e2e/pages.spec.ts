@@ -19,6 +19,7 @@ const pages: Record<string, Where[]> = {
     ['/repository/show/app?tab=information', 'The app'],
     ['/repository/show/app?tab=history', 'Restore'],
     ['/repository/show/app?tab=logs', 'Push'],
+    ['/repository/show/app?tab=rules', 'the newest 50 tags'],
     ['/repository/show/app?tab=settings', 'show+ci'],
     ['/repository/show/app/tag/v2', 'COPY v2 /app'],
     ['/repository/show/app/tag/multi', 'linux/arm64/v8'],
@@ -65,20 +66,19 @@ async function settled(page: Page, path: string) {
 }
 
 for (const [group, list] of Object.entries(pages)) {
-  test(`the pages of ${group} are there, for everybody, in both themes`, async ({ signedIn: page, ada }) => {
-    await prepare(ada);
-    for (const [path, shows] of list) {
-      await test.step(path, async () => {
-        const made = calls(page);
-        await settled(page, path);
-        await expect(page.locator('main').getByText(shows).filter({ visible: true }).first()).toBeVisible();
-        expect(made.length, `${path}: ${made.join(', ')}`).toBeLessThanOrEqual(4);
-        await expect(page).toHaveTitle(/· Gantry$/);
-        page.removeAllListeners('request');
-        await accessible(page);
-      });
-    }
-  });
+  for (const [path, shows] of list) {
+    test(`${group}: ${path}`, async ({ signedIn: page, ada }) => {
+      await prepare(ada);
+      const made = calls(page);
+      await settled(page, path);
+      await expect(page.locator('main').getByText(shows).filter({ visible: true }).first()).toBeVisible();
+      // Beside what the console starts with, whatever its first page is.
+      const own = made.filter((x) => x !== 'GET /config' && x !== 'GET /api/v1/user');
+      expect(own.length, own.join(', ')).toBeLessThanOrEqual(4);
+      await expect(page).toHaveTitle(/· Gantry$/);
+      await accessible(page);
+    });
+  }
 }
 
 test('on a phone no page is wider than the screen', async ({ signedIn: page, ada }) => {

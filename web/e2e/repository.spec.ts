@@ -113,6 +113,7 @@ test('roles, visibility, state and rules of a repository', async ({ signedIn: pa
   await page.getByRole('dialog').getByRole('textbox').fill('ada/kept');
   await page.getByRole('dialog').getByRole('button', { name: 'Make it public' }).click();
   await expect(page.getByText('Public: everybody may pull.')).toBeVisible();
+  await page.getByRole('link', { name: 'Rules for tags' }).click();
   const prune = page.getByRole('region', { name: 'Auto-prune' });
   await prune.getByRole('button', { name: 'Add a rule' }).click();
   await page.getByRole('dialog').getByRole('spinbutton').fill('5');

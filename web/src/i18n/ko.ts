@@ -210,6 +210,7 @@ export const ko = {
   'Storage': '저장 공간',
   'Usage logs': '사용 기록',
   'Settings': '설정',
+  'Rules for tags': '태그 규칙',
   'Member: the roles that it is given': '구성원: 부여받은 역할만',
   'Creator: may make repositories, too': '생성자: 리포지토리도 만들 수 있음',
   'Admin: administers the organization': '관리: 조직을 관리함',

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { api, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { Face, Load } from '../ui/bits';
+import { firstLine } from '../ui/format';
 import { Link, repoPath, useGo, useTitle } from '../ui/link';
 import { useUser } from '../ui/session';
 import { Usage } from '../ui/usage';
@@ -22,7 +23,7 @@ function RepoCard({ r }: { r: Repo }) {
         <div className="g-wrap">
           <Label isCompact color={r.is_public ? 'green' : 'grey'}>{r.is_public ? t('Public') : t('Private')}</Label>
           {r.state !== 'NORMAL' && <Label isCompact color="orange">{r.state === 'READ_ONLY' ? t('Read-only') : t('Mirror')}</Label>}
-          <span className="g-quiet g-clip">{r.description?.split('\n')[0]}</span>
+          <span className="g-quiet g-clip">{firstLine(r.description)}</span>
         </div>
       </CardBody>
     </Card>

@@ -115,6 +115,17 @@ function Permissions({ r }: { r: Repository }) {
   );
 }
 
+/** RepoRules are the rules by which the tags of a repository go, or stay. */
+export function RepoRules({ repo }: { repo: string }) {
+  const place = `repository/${enc(repo)}`;
+  return (
+    <>
+      <PrunePolicies place={place} may />
+      <ImmutabilityPolicies place={place} may />
+    </>
+  );
+}
+
 /** RepoSettings are what an administrator of a repository decides. */
 export default function RepoSettings({ r }: { r: Repository }) {
   const repo = `${r.namespace}/${r.name}`;
@@ -171,8 +182,6 @@ export default function RepoSettings({ r }: { r: Repository }) {
         </Section>
       )}
       <Notifications path={`${place}/notification`} events={['repo_push', 'repo_image_expiry']} namespace={r.namespace} may />
-      <PrunePolicies place={place} may />
-      <ImmutabilityPolicies place={place} may />
       <Section title={t('Delete')} text={t('The repository goes with all of its tags and images, and cannot be restored.')}>
         <Button
           variant="danger"

@@ -12,7 +12,7 @@ import { Link, repoPath, useGo, useTitle, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
 import { useUser } from '../ui/session';
 import { DataTable, type Column } from '../ui/table';
-import { bytes } from '../ui/format';
+import { bytes, firstLine } from '../ui/format';
 
 export type Repo = Pick<Schemas['RepositoryEntry'], 'namespace' | 'name' | 'is_public' | 'description'> & Partial<Pick<Schemas['RepositoryEntry'], 'state' | 'is_starred' | 'quota_report'>>;
 
@@ -127,7 +127,7 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
         ]
       : []),
     { key: 'name', title: t('Name'), cell: (r) => <Link href={repoPath(nameOf(r))}>{ns ? r.name : nameOf(r)}</Link> },
-    { key: 'description', title: t('Description'), wide: true, cell: (r) => <span className="g-quiet">{r.description?.split('\n')[0]?.slice(0, 100)}</span> },
+    { key: 'description', title: t('Description'), wide: true, cell: (r) => <span className="g-quiet">{firstLine(r.description)}</span> },
     {
       key: 'visibility',
       title: t('Visibility'),

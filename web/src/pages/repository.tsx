@@ -7,6 +7,7 @@ import { t } from '../i18n';
 import { Bones, Load } from '../ui/bits';
 import { Crumbs, TabBar } from '../ui/frame';
 import { repoPath, useTitle } from '../ui/link';
+import { useBoot } from '../ui/session';
 
 export type Repository = Schemas['Repository'];
 
@@ -15,6 +16,7 @@ const Tags = lazy(() => import('./repo-tags'));
 const TimeMachine = lazy(() => import('./repo-history'));
 const RepoLogs = lazy(() => import('./repo-logs'));
 const RepoSettings = lazy(() => import('./repo-settings'));
+const RepoRules = lazy(() => import('./repo-settings').then((m) => ({ default: m.RepoRules })));
 const TagPage = lazy(() => import('./tag'));
 const Compare = lazy(() => import('./compare'));
 const Repositories = lazy(() => import('./repositories').then((m) => ({ default: m.Repositories })));
@@ -76,6 +78,7 @@ export function RepoHead({ r }: { r: Repository }) {
 function RepositoryPage({ repo }: { repo: string }) {
   const { tab = 'tags' } = useSearch({ strict: false });
   const query = useRepository(repo);
+  const boot = useBoot();
   useTitle(repo);
   const base = repoPath(repo);
   return (
@@ -92,11 +95,12 @@ function RepositoryPage({ repo }: { repo: string }) {
               { key: 'information', title: t('Information') },
               { key: 'history', title: t('Time machine') },
               r.can_admin && { key: 'logs', title: t('Usage logs') },
+              r.can_admin && (boot.features.AUTO_PRUNE || boot.features.IMMUTABLE_TAGS) && { key: 'rules', title: t('Rules for tags') },
               r.can_admin && { key: 'settings', title: t('Settings') },
             ]}
           />
           <Suspense fallback={<Bones rows={6} />}>
-            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
+            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
           </Suspense>
         </>
       )}

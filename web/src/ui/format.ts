@@ -71,3 +71,8 @@ export function parseDuration(text: string): number | undefined {
   const m = /^(\d+)([smhdw])$/.exec(text);
   return m ? Number(m[1]) * letters[m[2]!]! : undefined;
 }
+
+/** firstLine is how a text in Markdown begins, without its marks. */
+export function firstLine(text: string | null | undefined): string {
+  return (text ?? '').trimStart().split('\n')[0]!.replace(/^[#>*\-\s]+/, '').slice(0, 120);
+}
