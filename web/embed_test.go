@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ func built(t *testing.T) fs.FS {
 }
 
 func ask(h http.Handler, method, path string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, nil)
+	r := httptest.NewRequestWithContext(context.Background(), method, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -85,7 +86,7 @@ func TestServes(t *testing.T) {
 		{"GET", "/", "text/html,*/*", true}, {"GET", "/", "*/*", false}, {"GET", "/assets/x.js", "*/*", true}, {"GET", "/favicon.svg", "", true},
 		{"GET", "/no/such", "application/json", false}, {"POST", "/", "text/html", false}, {"HEAD", "/organization/acme", "text/html", true},
 	} {
-		r := httptest.NewRequest(c.method, c.path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
 		r.Header.Set("Accept", c.accept)
 		if got := Serves(r); got != c.want {
 			t.Errorf("%s %s for %q: %v", c.method, c.path, c.accept, got)
