@@ -216,7 +216,7 @@ func TestProxyCache(t *testing.T) {
 // rows asks the database of the site.
 func (s *proxied) rows(query string, args ...any) int64 {
 	s.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.data, "gantry.db"))
+	db, err := sql.Open("sqlite", filepath.Join(s.data, "gantry.db"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

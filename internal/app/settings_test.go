@@ -32,6 +32,7 @@ var elsewhere = map[string]string{
 	"GANTRY_SCRUB_RATE":                               "scrub",
 	"GANTRY_PULL_SPOOL_SIZE":                          "core.open",
 	"DB_READ_REPLICAS":                                "core.open",
+	"ORG_MIRROR_INTERVAL":                             "mirrorDue, with FEATURE_ORG_MIRROR",
 	"GANTRY_HEALTH_NEEDS_DATABASE":                    "checks",
 	"REGISTRY_JWT_AUTH_MAX_FRESH_S":                   "openAuth",
 	"INSTANCE_SERVICE_KEY_SERVICE":                    "openAuth",

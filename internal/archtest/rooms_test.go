@@ -60,7 +60,7 @@ var rooms = table(map[string][]string{
 	// not part of the product
 	"internal/archtest":   nil,
 	"internal/servertest": nil, // any test may import it
-	"internal/faults":     {"internal/store"},
+	"internal/faults":     {"internal/gantry", "internal/store"},
 	"internal/bench":      {"internal/gantry"},
 	"deploy":              nil,
 })
