@@ -685,23 +685,23 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * The mirror of an organization
+         * @description With FEATURE_ORG_MIRROR.
          */
         get: operations["getOrgMirrorConfig"];
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * Change the mirror of an organization
+         * @description What is absent stays.
          */
         put: operations["updateOrgMirrorConfig"];
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * Make an organization a mirror
+         * @description No other repositories can be made in it then. external_registry_type, external_registry_url, external_namespace, robot_username, visibility, sync_interval and sync_start_date are required.
          */
         post: operations["createOrgMirrorConfig"];
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * End the mirror of an organization
+         * @description Its repositories stay, in the state NORMAL.
          */
         delete: operations["deleteOrgMirrorConfig"];
         options?: never;
@@ -719,10 +719,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
-         */
+        /** The repositories that the mirror of an organization has found */
         get: operations["listOrgMirrorRepositories"];
         put?: never;
         post?: never;
@@ -745,8 +742,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * End what runs for the mirror of an organization
+         * @description 404 where nothing runs.
          */
         post: operations["cancelOrgMirrorSync"];
         delete?: never;
@@ -768,8 +765,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * Look for repositories and run all mirrors now
+         * @description 404 while that goes on.
          */
         post: operations["syncOrgMirrorNow"];
         delete?: never;
@@ -791,8 +788,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: mirrors of organizations
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_ORG_MIRROR: false`.
+         * Ask the other registry whether its repositories can be listed
+         * @description With what the body says, or else with what is stored.
          */
         post: operations["verifyOrgMirror"];
         delete?: never;
@@ -942,19 +939,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Not here: proxy caches
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_PROXY_CACHE: false`.
+         * For which registry an organization stands
+         * @description With `FEATURE_PROXY_CACHE`. The credentials are never shown. All three fields are empty where the organization is no proxy cache.
          */
         get: operations["getProxyCacheConfig"];
         put?: never;
         /**
-         * Not here: proxy caches
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_PROXY_CACHE: false`.
+         * Make an organization a proxy cache
+         * @description Upstream is asked first, with the credentials: 400 says what is wrong. Also 400 where the organization is one already, or has immutable tags.
          */
         post: operations["createProxyCacheConfig"];
         /**
-         * Not here: proxy caches
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_PROXY_CACHE: false`.
+         * Make a proxy cache an organization like any other
+         * @description What is cached stays until its time is over.
          */
         delete: operations["deleteProxyCacheConfig"];
         options?: never;
@@ -1320,8 +1317,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: proxy caches
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_PROXY_CACHE: false`.
+         * Try a proxy cache's configuration
+         * @description As the POST of `proxycache`, but nothing is stored.
          */
         post: operations["validateProxyCacheConfig"];
         delete?: never;
@@ -1382,6 +1379,23 @@ export interface paths {
         put?: never;
         /** Make a repository */
         post: operations["createRepo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/mirror/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the mirrors of the caller's namespaces are */
+        get: operations["getMirrorHealth"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1967,20 +1981,118 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
+         * The mirror of a repository
+         * @description With FEATURE_REPO_MIRROR. Also of a repository that the mirror of its organization made.
          */
         get: operations["getRepoMirrorConfig"];
         /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
+         * Change the mirror of a repository
+         * @description What is absent stays. Another registry needs external_registry_password again.
          */
         put: operations["changeRepoMirrorConfig"];
         /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
+         * Make a repository a mirror
+         * @description Its state becomes MIRROR, and the robot may write. external_reference, sync_interval, sync_start_date, root_rule and robot_username are required.
          */
         post: operations["createRepoMirrorConfig"];
+        /**
+         * End the mirror of a repository
+         * @description What was mirrored stays; the state becomes NORMAL. Gantry's own.
+         */
+        delete: operations["deleteRepoMirrorConfig"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/{repo}/mirror/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find out what a run would change
+         * @description A run of kind plan, which changes nothing. Gantry's own.
+         */
+        post: operations["planRepoMirror"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/{repo}/mirror/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The last runs of the mirror
+         * @description Gantry's own.
+         */
+        get: operations["listRepoMirrorRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/{repo}/mirror/runs/{uuid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+                uuid: components["parameters"]["uuid"];
+            };
+            cookie?: never;
+        };
+        /**
+         * A run of the mirror
+         * @description Gantry's own.
+         */
+        get: operations["getRepoMirrorRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/{repo}/mirror/runs/{uuid}/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+                uuid: components["parameters"]["uuid"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What became of each tag in a run
+         * @description Gantry's own.
+         */
+        get: operations["listRepoMirrorRunTags"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2000,8 +2112,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
+         * End the run of the mirror
+         * @description 404 where it does not run. There is no next run until somebody asks for one.
          */
         post: operations["syncCancel"];
         delete?: never;
@@ -2023,10 +2135,33 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
+         * Run the mirror now
+         * @description 404 while it runs.
          */
         post: operations["syncNow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repository/{repo}/mirror/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask the other registry whether the repository can be mirrored
+         * @description With what the body says, or else with what is stored. Gantry's own.
+         */
+        post: operations["verifyRepoMirror"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2925,10 +3060,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Not here: mirrors
-         * @description Answers 404 to who may call it, as Quay with `FEATURE_REPO_MIRROR: false`.
-         */
+        /** How all mirrors are */
         get: operations["getSuperUserMirrorHealth"];
         put?: never;
         post?: never;
@@ -4306,6 +4438,98 @@ export interface components {
         Message: {
             message: string;
         };
+        MirrorHealth: {
+            healthy: boolean;
+            issues: {
+                message?: string;
+                severity?: string;
+                timestamp?: string | null;
+            }[];
+            last_check: string | null;
+            repositories: {
+                completed?: number;
+                details?: Record<string, never>[];
+                failed?: number;
+                never_run?: number;
+                pagination?: Record<string, never>;
+                syncing?: number;
+                total?: number;
+                waiting?: number;
+            };
+            tags_pending: number;
+            workers: {
+                active?: number;
+                configured?: number;
+                status?: string;
+            };
+        };
+        MirrorOutcome: {
+            bytes: number;
+            manifest_digest: string | null;
+            message: string | null;
+            outcome: string;
+            tag: string;
+        };
+        MirrorProxy: {
+            http_proxy?: string | null;
+            https_proxy?: string | null;
+            no_proxy?: string | null;
+        };
+        MirrorRegistryConfig: {
+            /** @description tags that are gone upstream stay */
+            keep_removed_tags?: boolean;
+            /** @description only images that carry a signature; whose it is, is not checked */
+            only_signed?: boolean;
+            proxy?: components["schemas"]["MirrorProxy"];
+            /** @description signatures, attestations and the like come with their images; true unless told */
+            referrers?: boolean;
+            /** @description kept for Quay's clients; only_signed decides */
+            unsigned_images?: boolean;
+            /** @description false takes any certificate, and plain http */
+            verify_tls?: boolean;
+        };
+        /** @description globs, and: !glob, semver:RANGE, newest:N */
+        MirrorRule: {
+            /** @enum {string} */
+            rule_kind?: "tag_glob_csv";
+            rule_value?: string[];
+        };
+        MirrorRun: {
+            blobs: {
+                fetched?: number;
+                /** @description they were here already, in another repository */
+                linked?: number;
+            };
+            /** @description that came from the other registry */
+            bytes: number;
+            bytes_per_second: number;
+            ended: string | null;
+            eta_seconds: number | null;
+            id: string;
+            /** @enum {string} */
+            kind: "sync" | "plan";
+            message: string | null;
+            /** @description one word, of a failure */
+            reason?: string | null;
+            started: string | null;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "cancelled";
+            tags: {
+                copied?: number;
+                done?: number;
+                failed?: number;
+                removed?: number;
+                skipped?: number;
+                total?: number;
+                unchanged?: number;
+            };
+        };
+        /** @enum {string} */
+        MirrorStatus: "NEVER_RUN" | "SUCCESS" | "FAIL" | "SYNCING" | "SYNC_NOW" | "CANCEL" | "SKIP";
+        MirrorVerified: {
+            message: string;
+            success: boolean;
+        };
         NamespacePermissions: {
             permissions: {
                 repository: {
@@ -4361,6 +4585,72 @@ export interface components {
             /** @description Deliveries that wait for their turn */
             waiting: number;
         };
+        OrgMirror: {
+            architecture_filter?: string[];
+            creation_date?: string | null;
+            delete_stale_repos?: boolean;
+            external_namespace: string;
+            external_registry_config?: components["schemas"]["MirrorRegistryConfig"];
+            external_registry_type: string;
+            external_registry_url: string;
+            external_registry_username?: string | null;
+            is_enabled: boolean;
+            last_sync_date?: string | null;
+            next_sync_date?: string | null;
+            repository_filters: string[];
+            robot_username: string | null;
+            root_rule?: components["schemas"]["MirrorRule"];
+            skopeo_timeout?: number;
+            status_message?: string | null;
+            sync_expiration_date?: string | null;
+            sync_interval: number;
+            sync_retries_remaining?: number;
+            sync_start_date: string | null;
+            sync_status: components["schemas"]["MirrorStatus"];
+            visibility: string;
+        };
+        OrgMirrorChange: {
+            architecture_filter?: string[];
+            /** @description delete repositories here that are gone upstream */
+            delete_stale_repos?: boolean;
+            /** @example acme */
+            external_namespace?: string;
+            external_registry_config?: components["schemas"]["MirrorRegistryConfig"];
+            external_registry_password?: string | null;
+            /**
+             * @description quay (also gantry), harbor, dockerhub, gitlab, or catalog for any other
+             * @example quay
+             */
+            external_registry_type?: string;
+            /** @example https://quay.io */
+            external_registry_url?: string;
+            external_registry_username?: string | null;
+            is_enabled?: boolean;
+            /** @description globs; none is all */
+            repository_filters?: string[];
+            /** @example acme+mirror */
+            robot_username?: string;
+            root_rule?: components["schemas"]["MirrorRule"];
+            /** @description seconds, 30 to 3600 */
+            skopeo_timeout?: number;
+            /**
+             * @description seconds, at least 60
+             * @example 3600
+             */
+            sync_interval?: number;
+            /** @example 2026-01-01T00:00:00Z */
+            sync_start_date?: string;
+            /** @enum {string} */
+            visibility?: "public" | "private";
+        };
+        OrgMirrorRepo: {
+            discovery_date: string | null;
+            last_sync_date: string | null;
+            name: string;
+            quay_repository: string | null;
+            status_message: string | null;
+            sync_status: components["schemas"]["MirrorStatus"];
+        };
         Organization: {
             avatar: components["schemas"]["Avatar"];
             contact_email?: string | null;
@@ -4388,6 +4678,24 @@ export interface components {
             delegate: components["schemas"]["Entity"];
             id: string;
             role: components["schemas"]["Role"];
+        };
+        ProxyCache: {
+            /** @description Seconds since the last pull after which something is forgotten, or an empty string */
+            expiration_s: number | "";
+            /** @description Plain http, or an empty string */
+            insecure: boolean | "";
+            /** @description A registry, perhaps with the beginning of its repositories' paths: `docker.io/library` */
+            upstream_registry: string;
+        };
+        ProxyCacheChange: {
+            /** @description 86400 if it is not there */
+            expiration_s?: number | null;
+            insecure?: boolean;
+            /** @description Ignored */
+            org_name?: string;
+            upstream_registry: string;
+            upstream_registry_password?: string | null;
+            upstream_registry_username?: string | null;
         };
         PrunePolicy: {
             /** @enum {string} */
@@ -4483,6 +4791,51 @@ export interface components {
             super_user: boolean;
             username: string;
             verified: boolean;
+        };
+        RepoMirror: {
+            architecture_filter: string[];
+            external_reference: string;
+            external_registry_config: components["schemas"]["MirrorRegistryConfig"];
+            external_registry_username: string | null;
+            is_enabled: boolean;
+            last_sync_date?: string | null;
+            /** @enum {string} */
+            mirror_type: "PULL";
+            next_sync_date?: string | null;
+            /** @description the mirror of the organization made it */
+            organization_mirror?: boolean;
+            robot_username: string | null;
+            root_rule: components["schemas"]["MirrorRule"];
+            /** @description seconds */
+            skopeo_timeout_interval: number;
+            status_message?: string | null;
+            sync_expiration_date: string | null;
+            /** @description seconds */
+            sync_interval: number;
+            sync_retries_remaining: number;
+            sync_start_date: string | null;
+            sync_status: components["schemas"]["MirrorStatus"];
+        };
+        RepoMirrorChange: {
+            architecture_filter?: string[];
+            /** @example registry.example/acme/app */
+            external_reference?: string;
+            external_registry_config?: components["schemas"]["MirrorRegistryConfig"];
+            external_registry_password?: string | null;
+            external_registry_username?: string | null;
+            is_enabled?: boolean;
+            /** @example acme+mirror */
+            robot_username?: string;
+            root_rule?: components["schemas"]["MirrorRule"];
+            /** @description seconds, at least 300 */
+            skopeo_timeout_interval?: number;
+            /**
+             * @description seconds
+             * @example 3600
+             */
+            sync_interval?: number;
+            /** @example 2026-01-01T00:00:00Z */
+            sync_start_date?: string;
         };
         Repository: {
             can_admin: boolean;
@@ -5911,6 +6264,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The mirror, without its password */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrgMirror"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -5924,8 +6286,21 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrgMirrorChange"];
+            };
+        };
         responses: {
+            /** @description Changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -5939,8 +6314,22 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrgMirrorChange"];
+            };
+        };
         responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            409: components["responses"]["Error"];
             default: components["responses"]["Error"];
         };
     };
@@ -5956,12 +6345,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
             default: components["responses"]["Error"];
         };
     };
     listOrgMirrorRepositories: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description from 1 */
+                page?: number;
+                /** @description at most 500; 100 unless told */
+                limit?: number;
+                /** @description only those of this sync_status */
+                status?: string;
+            };
             header?: never;
             path: {
                 /** @description Name of an organization */
@@ -5971,6 +6368,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description A page of them, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        has_next: boolean;
+                        limit: number;
+                        page: number;
+                        repositories: components["schemas"]["OrgMirrorRepo"][];
+                        total: number;
+                    };
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -5986,6 +6398,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
             default: components["responses"]["Error"];
         };
     };
@@ -6001,6 +6414,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
             default: components["responses"]["Error"];
         };
     };
@@ -6014,8 +6428,21 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["OrgMirrorChange"];
+            };
+        };
         responses: {
+            /** @description What it said */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorVerified"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -6347,6 +6774,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The configuration */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProxyCache"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -6360,8 +6796,13 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProxyCacheChange"];
+            };
+        };
         responses: {
+            201: components["responses"]["Created"];
             default: components["responses"]["Error"];
         };
     };
@@ -6377,6 +6818,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is one no more */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": "Deleted";
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -7130,8 +7580,21 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProxyCacheChange"];
+            };
+        };
         responses: {
+            /** @description Upstream answers and takes the credentials */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": "Valid";
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -7260,6 +7723,43 @@ export interface operations {
                         name: string;
                         namespace: string;
                     };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getMirrorHealth: {
+        parameters: {
+            query?: {
+                /** @description list the mirrors */
+                detailed?: boolean;
+                /** @description at most so many of them */
+                limit?: number;
+                /** @description from the page before */
+                next_page?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are well */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorHealth"];
+                };
+            };
+            /** @description Something is wrong, as issues say */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorHealth"];
                 };
             };
             default: components["responses"]["Error"];
@@ -8122,6 +8622,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The mirror, without its password */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RepoMirror"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -8135,8 +8644,21 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RepoMirrorChange"];
+            };
+        };
         responses: {
+            /** @description Changed */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -8150,8 +8672,154 @@ export interface operations {
             };
             cookie?: never;
         };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RepoMirrorChange"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            409: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteRepoMirrorConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
+            default: components["responses"]["Error"];
+        };
+    };
+    planRepoMirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The id of the dry run */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        run: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listRepoMirrorRuns: {
+        parameters: {
+            query?: {
+                /** @description at most so many, up to 20 */
+                limit?: number;
+                /** @description from the page before */
+                next_page?: string;
+            };
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The runs, the newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        next_page?: string;
+                        runs: components["schemas"]["MirrorRun"][];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getRepoMirrorRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+                uuid: components["parameters"]["uuid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorRun"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listRepoMirrorRunTags: {
+        parameters: {
+            query?: {
+                /** @description copied, removed, skipped, failed, kept or rolled back */
+                outcome?: string;
+                /** @description from the page before */
+                next_page?: string;
+            };
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+                uuid: components["parameters"]["uuid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tags that did not stay as they were, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        next_page?: string;
+                        tags: components["schemas"]["MirrorOutcome"][];
+                    };
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -8167,6 +8835,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
             default: components["responses"]["Error"];
         };
     };
@@ -8182,6 +8851,35 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            204: components["responses"]["Gone"];
+            default: components["responses"]["Error"];
+        };
+    };
+    verifyRepoMirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description namespace/name, where the name may hold slashes */
+                repo: components["parameters"]["repo"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RepoMirrorChange"];
+            };
+        };
+        responses: {
+            /** @description What it said */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorVerified"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -9478,13 +10176,38 @@ export interface operations {
     };
     getSuperUserMirrorHealth: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description list the mirrors */
+                detailed?: boolean;
+                /** @description at most so many of them */
+                limit?: number;
+                /** @description from the page before */
+                next_page?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description They are well */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorHealth"];
+                };
+            };
+            /** @description Something is wrong, as issues say */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorHealth"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
