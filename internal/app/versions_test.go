@@ -26,6 +26,7 @@ func TestNewerSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close() //nolint:errcheck // only read
 		var tables []string
 		for rows.Next() {
 			var name string
