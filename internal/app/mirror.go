@@ -13,14 +13,14 @@ import (
 )
 
 // newMirrors returns what runs mirrors, and what asks other registries whether
-// they can be mirrored.
+// they can be mirrored. One registry gets as many requests at once from this
+// process as s.upstreams says, whether for mirrors or for proxy caches.
 func newMirrors(s *Server) *mirror.Service {
-	limits := remote.NewLimits(0)
 	return mirror.New(mirror.Options{Store: s.db, Content: s.content, Keys: s.keys, Logger: s.log, Metrics: s.metrics,
 		Settings: func() mirror.Settings { return mirrorSettings(s.live.Current()) },
 		Remote: func(o remote.Options) remote.Options {
 			cfg := s.live.Current()
-			o.Limits, o.Roots = limits, cfg.RootCAs()
+			o.Limits, o.Roots = s.upstreams, cfg.RootCAs()
 			o.Client = func(out httpd.OutgoingOptions) *http.Client {
 				out.Allowed = append(out.Allowed, cfg.Notify.SSRFAllowedHosts...)
 				return httpd.Outgoing(out)
