@@ -275,7 +275,7 @@ func (e *Engine) Copy(ctx context.Context, from, to string) error {
 	}
 	status := started.CopyStatus
 	for wait := 100 * time.Millisecond; status != nil && *status == azure.CopyStatusTypePending; wait = min(2*wait, 5*time.Second) {
-		if err := sleep(ctx, wait); err != nil {
+		if err := wire.Sleep(ctx, wait); err != nil {
 			return e.dropCopy(ctx, to, *started.CopyID, err)
 		}
 		now, err := dst.GetProperties(ctx, nil)
@@ -350,15 +350,4 @@ func (e *Engine) Check(ctx context.Context) error {
 		err = e.failed("see the test object", err)
 	}
 	return errors.Join(err, e.remove(ctx, name))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

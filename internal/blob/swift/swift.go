@@ -194,7 +194,7 @@ func (e *Engine) do(ctx context.Context, r request) (answer, error) {
 			return answer{}, err
 		}
 		wait := min(100*time.Millisecond<<min(try, 6), 5*time.Second)
-		if err := sleep(ctx, wait/2+mathrand.N(wait)); err != nil { //nolint:gosec // spreads repetitions
+		if err := wire.Sleep(ctx, wait/2+mathrand.N(wait)); err != nil { //nolint:gosec // spreads repetitions
 			return answer{}, err
 		}
 	}
@@ -504,15 +504,4 @@ func (e *Engine) Check(ctx context.Context) error {
 	}
 	_, err = e.head(ctx, name)
 	return errors.Join(err, e.drop(ctx, name))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

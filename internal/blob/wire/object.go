@@ -67,7 +67,7 @@ func (o *Object) Read(p []byte) (n int, err error) {
 		if try == readTries || o.lost(err) {
 			return 0, err
 		}
-		if err := sleep(o.ctx, time.Duration(try)*50*time.Millisecond); err != nil {
+		if err := Sleep(o.ctx, time.Duration(try)*50*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
@@ -132,7 +132,7 @@ func (o *Object) ReadAt(p []byte, off int64) (n int, err error) {
 		if try == readTries || o.lost(err) {
 			return n, err
 		}
-		if err := sleep(o.ctx, time.Duration(try)*50*time.Millisecond); err != nil {
+		if err := Sleep(o.ctx, time.Duration(try)*50*time.Millisecond); err != nil {
 			return n, err
 		}
 	}
@@ -178,7 +178,8 @@ func (o *Object) Close() error {
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until ctx is done, whose error it returns then.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
