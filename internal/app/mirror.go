@@ -2,10 +2,8 @@ package app
 
 import (
 	"context"
-	"net/http"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/jobs"
 	"github.com/gantry-registry/gantry/internal/mirror"
 	"github.com/gantry-registry/gantry/internal/remote"
@@ -19,12 +17,7 @@ func newMirrors(s *Server) *mirror.Service {
 	return mirror.New(mirror.Options{Store: s.db, Content: s.content, Keys: s.keys, Logger: s.log, Metrics: s.metrics,
 		Settings: func() mirror.Settings { return mirrorSettings(s.live.Current()) },
 		Remote: func(o remote.Options) remote.Options {
-			cfg := s.live.Current()
-			o.Limits, o.Roots = s.upstreams, cfg.RootCAs()
-			o.Client = func(out httpd.OutgoingOptions) *http.Client {
-				out.Allowed = append(out.Allowed, cfg.Notify.SSRFAllowedHosts...)
-				return httpd.Outgoing(out)
-			}
+			o.Limits, o.Roots, o.Client = s.upstreams, s.live.Current().RootCAs(), s.upstreamClient
 			o.Metrics = remote.Metrics{Request: s.metrics.MirrorRequest, Bytes: s.metrics.MirrorBytes}
 			return o
 		}})
