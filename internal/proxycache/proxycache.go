@@ -111,10 +111,8 @@ type Store struct {
 	settings atomic.Pointer[Settings]
 	limits   *remote.Limits
 
-	configs struct {
-		sync.Mutex
-		list *configs
-	}
+	loading sync.Mutex // held by who reads configs anew
+	configs atomic.Pointer[configs]
 	// virtual are repositories that are not there yet: a negative id for each.
 	virtual struct {
 		sync.Mutex
@@ -177,9 +175,9 @@ func New(o Options) (*Store, error) {
 // Configure changes the settings.
 func (s *Store) Configure(c Settings) {
 	s.settings.Store(&c)
-	s.configs.Lock()
-	defer s.configs.Unlock()
-	s.configs.list = nil // its clients are made with the settings
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	s.configs.Store(nil) // its clients are made with the settings
 }
 
 var errStopping = &gantry.Error{Code: gantry.Unavailable, Object: "registry", Retry: 5 * time.Second, Detail: "the registry is stopping; try again"}
@@ -197,6 +195,11 @@ type configs struct {
 	byID       map[gantry.AccountID]*upstream
 	byName     map[string]*upstream
 	ordered    []*upstream // oldest first
+}
+
+// holds reports whether they are still what the database has.
+func (c *configs) holds(generation uint64, now time.Time) bool {
+	return c != nil && c.generation == generation && (c.until.IsZero() || now.Before(c.until))
 }
 
 // upstream is what an organization stands for.
@@ -243,11 +246,13 @@ func (s *Store) all(ctx context.Context) (*configs, error) {
 	if !s.settings.Load().On {
 		return nobody, nil
 	}
-	s.configs.Lock()
-	defer s.configs.Unlock()
-	now, old := time.Now(), s.configs.list
-	generation := s.db.AccountsGeneration()
-	if old != nil && old.generation == generation && (old.until.IsZero() || now.Before(old.until)) {
+	if all := s.configs.Load(); all.holds(s.db.AccountsGeneration(), time.Now()) {
+		return all, nil // on the way of each request
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	now, old, generation := time.Now(), s.configs.Load(), s.db.AccountsGeneration()
+	if old.holds(generation, now) { // somebody else has read them
 		return old, nil
 	}
 	rows, err := s.db.ProxyCaches(ctx)
@@ -271,7 +276,7 @@ func (s *Store) all(ctx context.Context) (*configs, error) {
 		list.byID[row.Namespace], list.byName[row.Name] = u, u
 		list.ordered = append(list.ordered, u)
 	}
-	s.configs.list = list
+	s.configs.Store(list)
 	return list, nil
 }
 
