@@ -139,9 +139,10 @@ test('a push of podman arrives while one looks', async ({ signedIn: page, ada, r
   const podman = (...args: string[]) => run('podman', ['--root', join(dir, 'root'), '--runroot', join(dir, 'run'), '--storage-driver', 'vfs', ...args], { env: { ...process.env, REGISTRY_AUTH_FILE: join(dir, 'auth.json') } });
   try {
     await ada.image('ada/live', 'before');
+    const subscribed = page.waitForResponse((r) => r.url().includes('/realtime/user/subscribe'));
     await page.goto('/repository/ada/live');
     await expect(page.getByRole('link', { name: 'before' })).toBeVisible();
-    await page.waitForResponse((r) => r.url().includes('/realtime/user/subscribe'));
+    await subscribed;
     await podman('login', '--tls-verify=false', '-u', 'ada', '-p', password, registry.host);
     await podman('pull', '-q', '--tls-verify=false', `${registry.host}/ada/live:before`).catch(() => undefined); // its layers are no archives; the import below is
     await run('tar', ['-cf', join(dir, 'rootfs.tar'), '-C', dir, '--files-from', '/dev/null']);
