@@ -113,6 +113,15 @@ type Filer interface {
 	File() *os.File
 }
 
+// An Interrupter is an Upload whose Write may wait for a service. Write has no
+// context that would end it.
+type Interrupter interface {
+	Upload
+	// Interrupt makes the Write that is under way, and every further call but
+	// Close, return an error. Any goroutine may call it during a Write.
+	Interrupt()
+}
+
 // An UploadPublisher is an Engine that completes and publishes an upload in
 // one go, for less than the two calls cost.
 type UploadPublisher interface {

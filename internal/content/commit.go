@@ -119,7 +119,7 @@ func (s *Store) completeFile(ctx context.Context, ses *session) error {
 	if err := s.open(ctx, ses); err != nil {
 		return err
 	}
-	err := ses.file.Complete(ctx)
+	err := s.within(ctx, ses, s.toSend(ses), nil, ses.file.Complete)
 	s.byID[ses.Location].Health.Writes(0, err)
 	if err != nil {
 		s.drop(ctx, ses)
@@ -190,12 +190,16 @@ func (s *Store) publish(ctx context.Context, l Location, ses *session, d gantry.
 	began := time.Now()
 	var err error
 	if ses.complete {
-		err = l.Engine.Publish(ctx, ses.Path, d.Key())
+		err = s.within(ctx, ses, s.sources.timing.Stall, nil, func(ctx context.Context) error {
+			return l.Engine.Publish(ctx, ses.Path, d.Key())
+		})
 	} else {
 		if err := s.open(ctx, ses); err != nil {
 			return false, err
 		}
-		err = blob.PublishUpload(ctx, l.Engine, ses.file, ses.Path, d.Key())
+		err = s.within(ctx, ses, s.toSend(ses), nil, func(ctx context.Context) error {
+			return blob.PublishUpload(ctx, l.Engine, ses.file, ses.Path, d.Key())
+		})
 		s.closeFile(ses)
 		ses.complete = err == nil || gantry.Is(err, gantry.Unsupported)
 		if !ses.complete {

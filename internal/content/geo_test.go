@@ -821,6 +821,67 @@ func TestGeoFullInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestGeoSilentUploads: no call of an upload waits for a location that falls
+// silent while another one is well, and the next try goes there.
+func TestGeoSilentUploads(t *testing.T) {
+	for _, op := range []blobtest.Op{blobtest.OpUpload, blobtest.OpWrite, blobtest.OpSync, blobtest.OpPublishUpload, blobtest.OpComplete, blobtest.OpPublish} {
+		t.Run(string(op), func(t *testing.T) {
+			t.Parallel()
+			w := newGeo(t, storetest.SQLite, 2, mem.Options{NoPublish: op == blobtest.OpComplete})
+			var hung atomic.Int64
+			w.faulty[0].SetHook(func(ctx context.Context, c *blobtest.Call) error {
+				switch {
+				case c.After:
+					return nil
+				case op == blobtest.OpComplete && c.Op == blobtest.OpPublishUpload, c.Op == op:
+					hung.Add(1)
+				case c.Op != blobtest.OpAbort && c.Op != blobtest.OpDelete && c.Op != blobtest.OpCheck:
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			data := randomBytes(600 << 10) // more than what is kept to go elsewhere
+			d, ctx := gantry.FromBytes(data), t.Context()
+			send := func() error {
+				u, err := w.StartUpload(ctx, w.repo, "", gantry.Actor{})
+				if err != nil {
+					return err
+				}
+				if _, err = w.Append(ctx, w.repo, u.UUID, 0, -1, bytes.NewReader(data[:400<<10])); err == nil {
+					_, err = w.Finish(ctx, w.repo, u.UUID, 400<<10, -1, bytes.NewReader(data[400<<10:]), d, gantry.Actor{})
+				}
+				return err
+			}
+			if op == blobtest.OpPublish { // of an upload that is complete: its digest is of another algorithm
+				send = func() error {
+					u, err := w.StartUpload(ctx, w.repo, "sha512", gantry.Actor{})
+					if err == nil {
+						_, err = w.Append(ctx, w.repo, u.UUID, 0, -1, bytes.NewReader(data))
+					}
+					if err == nil {
+						_, err = w.Finish(ctx, w.repo, u.UUID, int64(len(data)), -1, nil, d, gantry.Actor{})
+					}
+					return err
+				}
+			}
+			err := send()
+			if hung.Load() == 0 {
+				t.Fatal("nothing hung")
+			}
+			if err != nil && !gantry.Is(err, gantry.Unavailable) {
+				t.Errorf("the first push: %v", err)
+			}
+			if err := send(); err != nil {
+				t.Errorf("the second push: %v", err)
+			}
+			if at := w.holds(data); len(at) == 0 || at[len(at)-1] != 1 {
+				t.Errorf("the bytes are at %v", at)
+			}
+		})
+	}
+}
+
 // TestGeoDamagedInTurn: copies that stay damaged are looked at one after the
 // other, so that none waits behind those that cannot be repaired.
 func TestGeoDamagedInTurn(t *testing.T) {

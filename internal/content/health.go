@@ -299,7 +299,7 @@ func readOrder(all []candidate) []int {
 		switch {
 		case c.down:
 			class = 2
-		case best > 0 && c.latency > slowAtAll && c.latency > farSlower*best:
+		case c.crawls(best):
 			class = 1
 		}
 		if c.suspect {
@@ -311,11 +311,17 @@ func readOrder(all []candidate) []int {
 
 // writeOrder returns the candidates, given in order of preference, in the
 // order in which an upload tries them: the first, then default locations, then
-// others; those that are down after all that are well. One that takes no new
-// objects is left out.
+// others; the far slower ones after all that are well, and those that are down
+// after these. One that takes no new objects is left out.
 func writeOrder(all []candidate) []int {
+	best := time.Duration(0)
+	for _, c := range all {
+		if !c.down && !c.refused && c.latency > 0 && (best == 0 || c.latency < best) {
+			best = c.latency
+		}
+	}
 	first := -1
-	return inClasses(all, 6, func(i int, c candidate) int {
+	return inClasses(all, 9, func(i int, c candidate) int {
 		if c.refused {
 			return -1
 		}
@@ -329,11 +335,20 @@ func writeOrder(all []candidate) []int {
 		case c.fallback:
 			class = 1
 		}
-		if c.down {
+		switch {
+		case c.down:
+			class += 6
+		case c.crawls(best):
 			class += 3
 		}
 		return class
 	})
+}
+
+// crawls reports whether the candidate is far slower than the best one, whose
+// latency is given.
+func (c candidate) crawls(best time.Duration) bool {
+	return best > 0 && c.latency > slowAtAll && c.latency > farSlower*best
 }
 
 // inClasses returns the indexes of all by class, without those of a class

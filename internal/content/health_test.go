@@ -43,6 +43,10 @@ func TestWriteOrder(t *testing.T) {
 		"draining":                           {[]candidate{{refused: true}, {}, {fallback: true}}, []int{1, 2}},
 		"all down":                           {[]candidate{{down: true}, {down: true}, {down: true, fallback: true}}, []int{0, 2, 1}},
 		"none takes it":                      {[]candidate{{refused: true}}, nil},
+		"the preferred crawls":               {[]candidate{{latency: time.Second}, {latency: time.Millisecond}, {down: true}}, []int{1, 0, 2}},
+		"the preferred is far, not slow":     {[]candidate{{latency: 150 * time.Millisecond}, {latency: time.Millisecond}}, []int{0, 1}},
+		"all are far":                        {[]candidate{{latency: time.Second}, {latency: 500 * time.Millisecond}}, []int{0, 1}},
+		"only the one that crawls takes it":  {[]candidate{{latency: time.Second}, {latency: time.Millisecond, refused: true}}, []int{0}},
 	} {
 		if got := writeOrder(c.all); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v; want %v", name, got, c.want)

@@ -89,8 +89,15 @@ func (s *Store) write(ctx context.Context, ses *session, limit int64, p []byte, 
 		h.add(p)
 	}
 	for {
-		_, err := ses.file.Write(p)
 		l := s.byID[ses.Location]
+		file, interrupt := ses.file, func() {}
+		if i, ok := file.(blob.Interrupter); ok {
+			interrupt = i.Interrupt
+		}
+		err := s.within(ctx, ses, s.sources.timing.Patience, interrupt, func(context.Context) error {
+			_, err := file.Write(p)
+			return err
+		})
 		l.Health.Writes(0, err)
 		if err == nil {
 			break
@@ -142,7 +149,12 @@ func (s *Store) openUpload(ctx context.Context, l Location, ses *session) (blob.
 		return nil, errBreaker(l)
 	}
 	defer leave()
-	return l.Engine.Upload(ctx, ses.Path, ses.received, ses.EngineState)
+	var f blob.Upload
+	err := s.within(ctx, ses, s.sources.timing.Stall, nil, func(ctx context.Context) (err error) {
+		f, err = l.Engine.Upload(ctx, ses.Path, ses.received, ses.EngineState)
+		return err
+	})
+	return f, err
 }
 
 // elsewhere gives an upload of which nothing was kept yet the next location,

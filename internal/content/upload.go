@@ -399,8 +399,10 @@ func (s *Store) keep(ctx context.Context, ses *session, from int64) error {
 		u.HashState = state
 	}
 	if ses.file != nil {
-		var err error
-		u.EngineState, err = ses.file.Sync(ctx)
+		err := s.within(ctx, ses, s.toSend(ses), nil, func(ctx context.Context) (err error) {
+			u.EngineState, err = ses.file.Sync(ctx)
+			return err
+		})
 		s.byID[ses.Location].Health.Writes(0, err)
 		if err != nil {
 			s.drop(ctx, ses) // nothing of it can be trusted any more

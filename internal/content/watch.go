@@ -2,6 +2,7 @@ package content
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -176,8 +177,8 @@ func (s *Store) writeTo(ns gantry.AccountID) []Location {
 	list := make([]candidate, len(s.locations))
 	first := true
 	for i, l := range s.locations {
-		up, _ := l.Health.up(true)
-		list[i] = candidate{down: !up, fallback: l.Fallback, refused: !rules.Takes(ns, l.ID)}
+		up, latency := l.Health.up(true)
+		list[i] = candidate{down: !up, latency: latency, fallback: l.Fallback, refused: !rules.Takes(ns, l.ID)}
 		if !list[i].refused {
 			list[i].refused = !first && !replication && !l.Fallback
 			first = false
@@ -189,6 +190,77 @@ func (s *Store) writeTo(ns gantry.AccountID) []Location {
 		all = append(all, s.locations[i])
 	}
 	return all
+}
+
+// others reports whether there is a location that is well for an upload of the
+// namespace, other than that one; better: it comes before that one.
+func (s *Store) others(ns gantry.AccountID, than int64) (some, better bool) {
+	before := true
+	for _, l := range s.writeTo(ns) {
+		if l.ID == than {
+			before = false
+			continue
+		}
+		if up, _ := l.Health.up(true); up {
+			return true, before
+		}
+	}
+	return false, false
+}
+
+// mostWaiting is how much of an upload may wait in memory to be sent, as far as
+// it counts for how long sending it may take.
+const mostWaiting = 8 << 20
+
+// toSend is how long a call may take that stores the rest of an upload.
+func (s *Store) toSend(ses *session) time.Duration {
+	t := s.sources.timing
+	return t.Stall + time.Duration(min(ses.received, mostWaiting))*time.Second/time.Duration(t.Floor)
+}
+
+// within makes a call of the upload's location. Where another location is well,
+// the call is given up after most, or when the location turns out to fail
+// or to crawl meanwhile; the error is errSlow then. interrupt ends a call that
+// has no context; nil: the context does.
+func (s *Store) within(ctx context.Context, ses *session, most time.Duration, interrupt func(), call func(context.Context) error) error {
+	l := s.byID[ses.Location]
+	if l.Local || len(s.locations) == 1 {
+		return call(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	done, watched := make(chan struct{}), make(chan struct{})
+	began, timing := time.Now(), s.sources.timing
+	late := time.AfterFunc(min(timing.FirstByte, most), func() {
+		defer close(watched)
+		tick := time.NewTicker(min(watchEvery, timing.FirstByte))
+		defer tick.Stop()
+		for {
+			up, _ := l.Health.up(true)
+			some, better := s.others(ses.Namespace, l.ID)
+			if took := time.Since(began); some && (!up || took >= most || better && took >= timing.Stall) {
+				cancel(errSlow)
+				if interrupt != nil {
+					interrupt()
+				}
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+		}
+	})
+	err := call(ctx)
+	close(done)
+	if !late.Stop() {
+		<-watched // it interrupts nothing that comes later
+	}
+	if err != nil && context.Cause(ctx) == errSlow { //nolint:errorlint // set above
+		err = fmt.Errorf("%w: %v", errSlow, err) //nolint:errorlint // its cancellation is not the client's
+	}
+	cancel(nil)
+	return err
 }
 
 // uploadError is the failure of an upload as a client may see it: where its

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -91,7 +92,7 @@ type tally struct {
 	retries                atomic.Int64 // requests that were sent again
 	givenUp                atomic.Int64 // images that a client gave up after its patience
 	pullErrors             atomic.Int64 // reads that failed, retried or not
-	oneCopyErrors          atomic.Int64 // 503 for a blob that only one location had yet
+	oneCopyErrors          atomic.Int64 // failed reads of a blob that only one location had when they began
 	damaged                atomic.Int64 // whole answers with other bytes
 	lastError              atomic.Pointer[error]
 	copies                 func(digest string) int64 // how many locations have the blob; nil = not known
@@ -101,6 +102,21 @@ type tally struct {
 	errors  []string  // the first that were seen, each with its time
 	last    time.Time // of the last success
 	longest time.Duration
+}
+
+// alone returns what tells, after a read that fails, whether only one location
+// had the blob: at the end of the read, or a second after its beginning where it
+// lasted longer, for a copy may arrive while a read of the other one crawls.
+func (t *tally) alone(digest string) (was func() bool, stop func()) {
+	ask := func() bool { return t.copies(digest) == 1 }
+	asked := make(chan bool, 1)
+	timer := time.AfterFunc(time.Second, func() { asked <- ask() })
+	return func() bool {
+		if timer.Stop() {
+			return ask()
+		}
+		return <-asked
+	}, func() { timer.Stop() }
 }
 
 // failure notes that something did not work, though it may be tried again.
@@ -537,6 +553,12 @@ func (c *client) pull(i *image, stopped func() bool) error {
 		if err := c.login(); err != nil {
 			return err
 		}
+		alone := func() bool { return false }
+		if c.tally.copies != nil && path == "/v2/"+i.repo+"/blobs/"+want {
+			var stop func()
+			alone, stop = c.tally.alone(want)
+			defer stop()
+		}
 		a, err := c.must(200, "GET", path, nil, kind...)
 		switch {
 		case err != nil && a.status == 404:
@@ -545,7 +567,7 @@ func (c *client) pull(i *image, stopped func() bool) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		case err != nil:
-			if f := c.tally.copies; f != nil && a.status == 503 && path == "/v2/"+i.repo+"/blobs/"+want && f(want) == 1 {
+			if timeout, ok := errors.AsType[net.Error](err); (a.status == 503 || ok && timeout.Timeout()) && alone() {
 				c.tally.oneCopyErrors.Add(1)
 			} else {
 				c.tally.pullErrors.Add(1)

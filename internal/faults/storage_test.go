@@ -236,7 +236,7 @@ func oneLocation(name, what string, short bool, away time.Duration, fail func(*s
 var stores = []scenario{
 	oneLocation("LocationKilled", "the nearest of three storage locations is unplugged", true, 20*time.Second, func(s *site) { s.tcp.Cut() }),
 	oneLocation("LocationSilent", "the nearest of three storage locations answers nothing; packets vanish", false, time.Minute, func(s *site) { s.tcp.Stall() }),
-	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, 20*time.Second, func(s *site) { s.tcp.Slow(1 << 10) }),
+	oneLocation("LocationSlow", "the nearest of three storage locations sends 1 KiB a second", false, time.Minute, func(s *site) { s.tcp.Slow(1 << 10) }),
 	oneLocation("LocationErrors", "the nearest of three storage locations answers 500", false, 20*time.Second, func(s *site) { s.answer(500, "InternalError") }),
 	oneLocation("LocationLies", "the nearest of three storage locations returns wrong bytes", false, 20*time.Second, func(s *site) { s.lie() }),
 	oneLocation("LocationFull", "the nearest of three storage locations has no space left", false, 20*time.Second, func(s *site) { s.full() }),

@@ -208,6 +208,9 @@ func (u *upload) stage(ctx context.Context, n int, body *wire.Body) error {
 	return u.e.failed("store a block", err)
 }
 
+// Interrupt implements blob.Interrupter.
+func (u *upload) Interrupt() { u.parts.Interrupt() }
+
 // Write implements blob.Upload.
 func (u *upload) Write(p []byte) (int, error) {
 	n, err := u.parts.Write(p)

@@ -215,7 +215,9 @@ func (f *FaultyEngine) Upload(ctx context.Context, key string, offset int64, sta
 		}
 		return nil, err
 	}
-	return &faultyUpload{f: f, u: inner, key: key, state: slices.Clone(state)}, nil
+	u := &faultyUpload{f: f, u: inner, key: key, state: slices.Clone(state)}
+	u.writes, u.interrupt = context.WithCancel(context.WithoutCancel(ctx))
+	return u, nil
 }
 
 // Abort implements blob.Engine.
@@ -326,18 +328,23 @@ func (f *FaultyEngine) Check(ctx context.Context) error {
 }
 
 type faultyUpload struct {
-	f     *FaultyEngine
-	u     blob.Upload
-	key   string
-	state []byte // of the last Sync
-	err   error  // of a hook: every further call answers it
+	f         *FaultyEngine
+	u         blob.Upload
+	key       string
+	state     []byte          // of the last Sync
+	err       error           // of a hook: every further call answers it
+	writes    context.Context //nolint:containedctx // of the hooks of Write, which has none
+	interrupt context.CancelFunc
 }
+
+// Interrupt implements blob.Interrupter, for hooks that wait.
+func (u *faultyUpload) Interrupt() { u.interrupt() }
 
 func (u *faultyUpload) Write(p []byte) (n int, err error) {
 	if u.err != nil {
 		return 0, u.err
 	}
-	ctx := context.Background() // io.Writer has none
+	ctx := u.writes
 	hook := *u.f.hook.Load()
 	c := Call{Op: OpWrite, Key: u.key, N: len(p)}
 	if u.err = hook(ctx, &c); u.err != nil {
@@ -393,7 +400,10 @@ func (u *faultyUpload) end(ctx context.Context, c Call, do func() error) error {
 	return err
 }
 
-func (u *faultyUpload) Close() error { return u.u.Close() }
+func (u *faultyUpload) Close() error {
+	u.interrupt()
+	return u.u.Close()
+}
 
 type faultyObject struct {
 	f   *FaultyEngine

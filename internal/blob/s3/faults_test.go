@@ -96,6 +96,43 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// TestInterrupt: a Write that waits for a silent service ends when it is told
+// to, long before the service is given up.
+func TestInterrupt(t *testing.T) {
+	e, p := behind(t)
+	asked := make(chan struct{}, 64)
+	p.Hook(func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodPut {
+			_, _ = io.Copy(io.Discard, r.Body) // the client may be gone
+			asked <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		server.ServeHTTP(w, r)
+	})
+	u, err := e.Upload(t.Context(), "t", 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close() //nolint:errcheck // of a test
+	go func() {
+		<-asked
+		u.(blob.Interrupter).Interrupt()
+	}()
+	piece := blobtest.Bytes(1, 1<<20)
+	for range 256 {
+		if _, err = u.Write(piece); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		t.Error("256 MiB went to a service that answers nothing")
+	}
+	if _, err := u.Sync(t.Context()); err == nil {
+		t.Error("an interrupted upload syncs")
+	}
+}
+
 // A completion whose answer was lost is known again.
 func TestLostAnswer(t *testing.T) {
 	e, p := behind(t)

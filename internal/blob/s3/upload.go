@@ -36,8 +36,9 @@ const (
 )
 
 var (
-	errEnded = errors.New("the upload has ended")
-	errMoved = errors.New("another process has written parts of the upload")
+	errEnded       = errors.New("the upload has ended")
+	errInterrupted = errors.New("the upload was interrupted")
+	errMoved       = errors.New("another process has written parts of the upload")
 )
 
 // An upload is one that is open.
@@ -221,6 +222,9 @@ func (u *upload) Write(p []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// Interrupt implements blob.Interrupter.
+func (u *upload) Interrupt() { u.cancel(errInterrupted) }
 
 // size is that of the part that is filling; filled, what it has.
 func (u *upload) size() int64 { return partSize(u.e.first, len(u.parts)+1) }

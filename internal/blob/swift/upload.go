@@ -170,6 +170,9 @@ func (e *Engine) put(ctx context.Context, object, key string, body *wire.Body) e
 	return e.failed("store a segment", err)
 }
 
+// Interrupt implements blob.Interrupter.
+func (u *upload) Interrupt() { u.parts.Interrupt() }
+
 // Write implements blob.Upload.
 func (u *upload) Write(p []byte) (int, error) {
 	n, err := u.parts.Write(p)

@@ -145,6 +145,13 @@ func (p *Pool) NewWriter(ctx context.Context, plan Plan) *Writer {
 	return w
 }
 
+// Interrupt ends what is on its way, and the calls that wait for it. Any
+// goroutine may call it.
+func (w *Writer) Interrupt() {
+	w.cancel() // who holds mu waits for this
+	w.Fail(errors.New("the upload was interrupted"))
+}
+
 // Next is the number of the next part, and so says how many were begun.
 func (w *Writer) Next() int {
 	w.mu.Lock()

@@ -131,6 +131,32 @@ func TestWriterFails(t *testing.T) {
 
 // TestPoolTrickle has one writer that holds all memory and stops writing:
 // after a while what it holds is stored, and others go on.
+// TestInterrupt: a Write that waits for a store, or for memory, ends.
+func TestInterrupt(t *testing.T) {
+	for name, size := range map[string]int64{"a store": 64 * Piece, "memory": 4 * Piece} {
+		t.Run(name, func(t *testing.T) {
+			pool := NewPool(size)
+			stuck := make(chan struct{}, 16)
+			w := pool.NewWriter(t.Context(), Plan{Size: func(int) (int64, int64) { return Piece, Piece }, Store: func(ctx context.Context, _ int, _ *Body) error {
+				stuck <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			}})
+			defer w.Close()
+			go func() {
+				<-stuck
+				w.Interrupt()
+			}()
+			if _, err := w.Write(make([]byte, 16*Piece)); err == nil {
+				t.Error("all was written")
+			}
+			if err := w.Flush(t.Context()); err == nil {
+				t.Error("an interrupted writer flushes")
+			}
+		})
+	}
+}
+
 func TestPoolTrickle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := NewPool(1 << 20)
