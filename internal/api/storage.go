@@ -114,7 +114,7 @@ func (s *server) putNamespaceStorage(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Store.SetNamespaceLocations(ctx, a.ID, w); err != nil {
+	if err := s.Store.SetNamespaceLocations(ctx, a.ID, w, c.id.Actor); err != nil {
 		return err
 	}
 	if _, err := s.Store.Enqueue(ctx, store.NewJob{Kind: store.JobFill, Dedupe: "schedule " + store.JobFill, Rerun: true}); err != nil {

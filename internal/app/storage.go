@@ -343,9 +343,9 @@ func startStorage(ctx context.Context, c *core, in StorageRequest) (any, error) 
 			if !left {
 				return nil, gantry.Errorf(gantry.Conflict, "location", "%s is the only storage location: add another one to DISTRIBUTED_STORAGE_CONFIG first", in.Location)
 			}
-			err = c.db.SetLocationState(ctx, id, store.LocationDraining)
+			err = c.db.SetLocationState(ctx, id, store.LocationDraining, system)
 		case "fill": // a location that was emptied takes objects again
-			err = c.db.SetLocationState(ctx, id, store.LocationActive)
+			err = c.db.SetLocationState(ctx, id, store.LocationActive, system)
 		}
 		if err != nil {
 			return nil, err
@@ -389,7 +389,7 @@ func namespaceStorage(ctx context.Context, c *core, in NamespaceStorage) (any, e
 		if err != nil {
 			return nil, err
 		}
-		if err := c.db.SetNamespaceLocations(ctx, a.ID, w); err != nil {
+		if err := c.db.SetNamespaceLocations(ctx, a.ID, w, system); err != nil {
 			return nil, err
 		}
 		if _, err := startStorage(ctx, c, StorageRequest{Kind: "fill"}); err != nil {

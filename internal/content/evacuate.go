@@ -110,7 +110,7 @@ func (e *Evacuation) Run(ctx context.Context, told func(EvacuateProgress) error)
 				return err
 			}
 			if use.Placements == 0 && use.Uploads == 0 {
-				return e.o.Store.SetLocationState(ctx, e.o.Location, store.LocationRemoved)
+				return e.o.Store.SetLocationState(ctx, e.o.Location, store.LocationRemoved, gantry.Actor{Kind: gantry.ActorSystem, Name: "evacuation"})
 			}
 		}
 		t := time.NewTimer(e.o.Pause)

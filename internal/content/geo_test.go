@@ -533,7 +533,7 @@ func TestGeoNamespaces(t *testing.T) {
 		w.copier = content.NewReplicator(content.ReplicateOptions{Store: w.db, Locations: w.at, Defaults: w.ids[:1], Follow: true, Timing: quick, Behind: -1})
 		ns := storetest.Namespace(t, w.db)
 		repo := storetest.RepoIn(t, w.db, ns)
-		if err := w.db.SetNamespaceLocations(t.Context(), ns, store.Wishes{Also: w.ids[2:], Not: w.ids[:1]}); err != nil {
+		if err := w.db.SetNamespaceLocations(t.Context(), ns, store.Wishes{Also: w.ids[2:], Not: w.ids[:1]}, gantry.Actor{}); err != nil {
 			t.Fatal(err)
 		}
 		w.until("the wishes are known", func() bool { return len(w.Rules().Wishes) == 1 })
@@ -549,8 +549,19 @@ func TestGeoNamespaces(t *testing.T) {
 		if at := w.holds(other); fmt.Sprint(at) != "[0]" {
 			t.Errorf("another namespace's blob is at %v", at)
 		}
-		if err := w.db.SetNamespaceLocations(t.Context(), ns, store.Wishes{Also: w.ids, Not: w.ids[:1]}); !gantry.Is(err, gantry.Invalid) {
+		if err := w.db.SetNamespaceLocations(t.Context(), ns, store.Wishes{Also: w.ids, Not: w.ids[:1]}, gantry.Actor{}); !gantry.Is(err, gantry.Invalid) {
 			t.Errorf("a location that is both: %v", err)
+		}
+		told := func(kind string) int64 {
+			return storetest.Get(t, w.db, `SELECT COUNT(*) FROM events WHERE kind = '`+kind+`'`)
+		}
+		for range 2 { // the second changes nothing
+			if err := w.db.SetLocationState(t.Context(), w.ids[2], store.LocationDraining, gantry.Actor{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a, b := told("namespace_storage_change"), told("storage_location_change"); a != 1 || b != 1 {
+			t.Errorf("the log has %d changes of the namespace and %d of a location; want one each", a, b)
 		}
 	})
 }
@@ -581,7 +592,7 @@ func TestGeoEvacuate(t *testing.T) {
 				push(2000 + i)
 			}
 		})
-		if err := w.db.SetLocationState(ctx, w.ids[0], store.LocationDraining); err != nil {
+		if err := w.db.SetLocationState(ctx, w.ids[0], store.LocationDraining, gantry.Actor{}); err != nil {
 			t.Fatal(err)
 		}
 		e := content.NewEvacuation(content.EvacuateOptions{Store: w.db, Locations: w.at, Location: w.ids[0], Pause: time.Millisecond})
@@ -637,7 +648,7 @@ func TestGeoEvacuateGone(t *testing.T) {
 	w.settle()
 	lost := w.mustPush(randomBytes(2000))
 	w.faulty[0].SetHook(away)
-	if err := w.db.SetLocationState(ctx, w.ids[0], store.LocationDraining); err != nil {
+	if err := w.db.SetLocationState(ctx, w.ids[0], store.LocationDraining, gantry.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	run := func(lose bool) (content.EvacuateProgress, error) {

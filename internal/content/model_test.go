@@ -373,7 +373,7 @@ func (m *model) quiesce() {
 	var locations []content.Location
 	for _, x := range m.sites {
 		m.must(x.engine.ReleaseDeletes(ctx, -1))
-		m.must(m.db.SetLocationState(ctx, x.id, store.LocationActive))
+		m.must(m.db.SetLocationState(ctx, x.id, store.LocationActive, gantry.Actor{}))
 		locations = append(locations, content.Location{ID: x.id, Name: x.name, Engine: x.engine})
 	}
 	c := content.NewCollector(content.CollectOptions{Store: m.db, Retention: modelRetention, Rate: 1_000_000, Locations: locations})
@@ -1038,7 +1038,7 @@ func (w *worker) copyOne(x *site, c store.Copy, then op) op {
 // lets it take objects again at the end.
 func (w *worker) evacuate() op {
 	near, far := w.sites[0], w.sites[1]
-	w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationDraining))
+	w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationDraining, gantry.Actor{}))
 	after := gantry.BlobID(0)
 	var next op
 	next = func() op {
@@ -1048,7 +1048,7 @@ func (w *worker) evacuate() op {
 		w.counts["evacuated"] += out.Left
 		w.mu.Unlock()
 		if out.Last == after {
-			w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationActive))
+			w.must(w.db.SetLocationState(w.ctx(), far.id, store.LocationActive, gantry.Actor{}))
 			return nil
 		}
 		after = out.Last

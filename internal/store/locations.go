@@ -69,18 +69,23 @@ func (t *tx) locations(ctx context.Context) (all []StorageLocation, err error) {
 }
 
 // SetLocationState changes the state of a location; other instances follow
-// within seconds. NotFound on "location".
-func (db *DB) SetLocationState(ctx context.Context, id int64, state string) error {
+// within seconds, and the audit log has who did it. NotFound on "location".
+func (db *DB) SetLocationState(ctx context.Context, id int64, state string, actor gantry.Actor) error {
 	if state != LocationActive && state != LocationDraining && state != LocationRemoved {
 		return gantry.Errorf(gantry.Invalid, "location", "a location is active, draining or removed, not %.20q", state)
 	}
 	return db.update(ctx, "set location state", func(ctx context.Context, t *tx) error {
-		var is string
-		if err := t.queryRow(ctx, `SELECT state FROM locations WHERE id = ?`+t.d.excl, id).Scan(&is); err != nil {
+		var name, was string
+		if err := t.queryRow(ctx, `SELECT name, state FROM locations WHERE id = ?`+t.d.excl, id).Scan(&name, &was); err != nil {
 			return notFound(err, errNoLocation)
 		}
-		_, err := t.exec(ctx, `UPDATE locations SET state = ? WHERE id = ?`, state, id)
-		return err
+		if was == state {
+			return nil
+		}
+		if _, err := t.exec(ctx, `UPDATE locations SET state = ? WHERE id = ?`, state, id); err != nil {
+			return err
+		}
+		return t.event(ctx, Event{Kind: "storage_location_change", Actor: actor, Payload: map[string]any{"location": name, "from": was, "to": state}})
 	})
 }
 
@@ -173,17 +178,17 @@ func (db *DB) NamespaceLocations(ctx context.Context, ns gantry.AccountID) (w Wi
 	return w, err
 }
 
-// SetNamespaceLocations changes the wishes of a namespace. What has been
-// pushed follows with WantMissing.
-func (db *DB) SetNamespaceLocations(ctx context.Context, ns gantry.AccountID, w Wishes) error {
+// SetNamespaceLocations changes the wishes of a namespace; the audit log has who
+// did it. What has been pushed follows with WantMissing.
+func (db *DB) SetNamespaceLocations(ctx context.Context, ns gantry.AccountID, w Wishes, actor gantry.Actor) error {
 	for _, l := range w.Also {
 		if slices.Contains(w.Not, l) {
 			return gantry.Errorf(gantry.Invalid, "location", "a location is asked for or excluded, not both")
 		}
 	}
 	return db.update(ctx, "set locations of a namespace", func(ctx context.Context, t *tx) error {
-		var id gantry.AccountID
-		if err := t.queryRow(ctx, `SELECT id FROM accounts WHERE id = ? AND deleted_ms = 0`+t.d.excl, ns).Scan(&id); err != nil {
+		var name string
+		if err := t.queryRow(ctx, `SELECT name FROM accounts WHERE id = ? AND deleted_ms = 0`+t.d.excl, ns).Scan(&name); err != nil {
 			return notFound(err, &gantry.Error{Code: gantry.NotFound, Object: "namespace", Detail: "there is no such namespace"})
 		}
 		if _, err := t.exec(ctx, `DELETE FROM namespace_locations WHERE ns_id = ?`, ns); err != nil {
@@ -197,11 +202,26 @@ func (db *DB) SetNamespaceLocations(ctx context.Context, ns gantry.AccountID, w 
 				n++
 			}
 		}
-		if n == 0 {
-			return nil
+		if n > 0 {
+			if _, err := t.exec(ctx, `INSERT INTO namespace_locations (ns_id, location_id, excluded) VALUES `+tuples(n, 3), rows...); err != nil {
+				return err
+			}
 		}
-		_, err := t.exec(ctx, `INSERT INTO namespace_locations (ns_id, location_id, excluded) VALUES `+tuples(n, 3), rows...)
-		return err
+		all, err := t.locations(ctx)
+		if err != nil {
+			return err
+		}
+		names := func(ids []int64) []string {
+			list := []string{}
+			for _, l := range all {
+				if slices.Contains(ids, l.ID) {
+					list = append(list, l.Name)
+				}
+			}
+			return list
+		}
+		return t.event(ctx, Event{Kind: "namespace_storage_change", Namespace: ns, Actor: actor,
+			Payload: map[string]any{"namespace": name, "locations": names(w.Also), "excluded": names(w.Not)}})
 	})
 }
 
