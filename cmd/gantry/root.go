@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,10 @@ func outputs(cmd *cobra.Command) []string {
 }
 
 // errFailed ends the program with code 1 after the command has said all.
+// databaseWait is how long a server waits at its start for a database server
+// that is not there yet, as when both are started together.
+const databaseWait = 5 * time.Minute
+
 var errFailed = errors.New("failed")
 
 // execute runs the program and returns its exit code: 0 is well, 1 a failure,
@@ -186,7 +191,8 @@ const serveLong = `Run the registry: /v2 for images, /api/v1, background work an
 collection, until SIGTERM or SIGINT. Then it drains: health checks fail,
 running requests finish within 25 seconds, and it ends. A second signal ends
 it at once. SIGHUP reads configuration and certificate again and opens the log
-file anew; changes of the folder are seen without it, too.
+file anew; changes of the folder are seen without it, too. A database server
+that does not answer yet is waited for, up to five minutes.
 
 Without --config everything has its default: SQLite and files in the data
 folder, plain HTTP. While there is no account, the log says how to make the
@@ -207,7 +213,7 @@ func (c *cli) serve() *cobra.Command {
 	cmd.Flags().StringVar(&c.opts.Listen, "listen", app.DefaultListen, "`address` of the registry and its API")
 	c.metrics(cmd)
 	cmd.Flags().DurationVar(&c.opts.DrainDelay, "drain-delay", 0, "how long to go on after SIGTERM before no connection is accepted, so that load balancers see the failing health check")
-	cmd.Flags().StringVar(&roles, "role", "", "what this process does, a `list` of registry, api, worker, gc, jobs; all of it unless told")
+	cmd.Flags().StringVar(&roles, "role", "", "what this process does, a `list` of registry, api, worker, or single workers (gc, jobs, notify, replicate, mirror); all of it unless told")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if c.opts.Roles, err = app.ParseRoles(roles); err != nil {
 			return fmt.Errorf("--role: %w", err)
@@ -257,7 +263,9 @@ func (c *cli) run(cmd *cobra.Command) error {
 	ends := make(chan os.Signal, 2) // before the start, too: the first one ends ctx as well
 	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(ends)
-	s, err := app.Start(ctx, c.options())
+	o := c.options()
+	o.DatabaseWait = databaseWait
+	s, err := app.Start(ctx, o)
 	if err != nil {
 		return err
 	}

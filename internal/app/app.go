@@ -58,6 +58,9 @@ type Options struct {
 	// DrainDelay is how long a server that was asked to stop goes on as before,
 	// but for its health check, so that balancers see that; 0 = not at all.
 	DrainDelay time.Duration
+	// DatabaseWait is how long a server waits, when it starts, for a database
+	// server that does not answer yet; 0 = not at all.
+	DatabaseWait time.Duration
 	// Poll is how often the folder of the configuration is looked at;
 	// 0 = config.DefaultPoll.
 	Poll time.Duration

@@ -182,7 +182,7 @@ func (c *core) open(ctx context.Context, o coreOptions, cfg *config.Config, uri 
 		so.Observe, so.Grouped, so.Told = c.observe, c.metrics.Grouped, c.told
 		so.Follow, so.Spool, so.SpoolBytes = true, filepath.Join(c.data, pullSpool), cfg.DB.PullSpoolSize
 	}
-	if c.db, err = store.Open(ctx, so); err != nil {
+	if c.db, err = c.openDatabase(ctx, o, so); err != nil {
 		return &databaseError{err}
 	}
 	c.later(func(context.Context) error { return c.db.Close() })

@@ -42,6 +42,29 @@ func (c *core) clock(ctx context.Context, o coreOptions) (now func() time.Time, 
 	return now, true, nil
 }
 
+// databasePause is the time between two tries to reach a database server.
+const databasePause = time.Second
+
+// openDatabase opens the database, for which a server waits as long as it may.
+func (c *core) openDatabase(ctx context.Context, o coreOptions, so store.Options) (*store.DB, error) {
+	began, told := time.Now(), time.Time{}
+	for {
+		db, err := store.Open(ctx, so)
+		if err == nil || !o.server || !store.NotThere(err) || time.Since(began)+databasePause > o.DatabaseWait {
+			return db, err
+		}
+		if time.Since(told) >= 10*time.Second {
+			told = time.Now()
+			c.log.WarnContext(ctx, "the database does not answer; it is tried again", "error", err, "until", began.Add(o.DatabaseWait).UTC().Format(time.RFC3339))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(databasePause):
+		}
+	}
+}
+
 // shared is the bus that reaches the other instances; nil = there is none, and
 // changes that take away wait for a second where there are others.
 func (s *Server) shared() bus.Bus {

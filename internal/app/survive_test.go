@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
@@ -217,6 +218,50 @@ func TestSurvival(t *testing.T) {
 				n, _ := a.db.Spooled()
 				return n == 0 && storetest.Get(t, g.db, `SELECT COUNT(*) FROM access_log`) == logged+pulls
 			})
+		}
+	})
+}
+
+// TestStartBeforeDatabase: a server that is started with its database, or before
+// it, waits; one whose database will never have it does not.
+func TestStartBeforeDatabase(t *testing.T) {
+	eachGroup(t, func(t *testing.T, g *group) {
+		through, p := storetest.Proxied(t, g.uri)
+		p.Cut()
+		var log journal
+		o := Options{Environ: g.environ(through), Data: t.TempDir(), Listen: "127.0.0.1:0", Metrics: Off, DatabaseWait: time.Minute,
+			Log: log.logger()}
+		healed := make(chan struct{})
+		go func() {
+			defer close(healed)
+			for !strings.Contains(log.String(), "the database does not answer") {
+				time.Sleep(10 * time.Millisecond)
+			}
+			p.Heal()
+		}()
+		s, err := Start(t.Context(), o)
+		<-healed
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		p.Cut()
+		gone, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		if _, err := Start(gone, o); !errors.Is(err, context.Canceled) {
+			t.Errorf("a start that is called off: %v", err)
+		}
+		p.Heal()
+		u, err := url.Parse(g.uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path = "/nowhere"
+		o.Environ, o.DatabaseWait = g.environ(u.String()), 24*time.Hour
+		if _, err := Start(t.Context(), o); err == nil || errors.Is(err, context.Canceled) {
+			t.Errorf("a database that there is not: %v", err)
 		}
 	})
 }

@@ -6,10 +6,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -124,6 +127,24 @@ func (db *DB) openPool(u *uri, l limits, dials *atomic.Uint64) (_ *sql.DB, conne
 		}
 	}
 	return sql.OpenDB(counting{c, dials}), time.Duration(len(u.hosts)) * connect, nil
+}
+
+// NotThere reports whether err, of Open, says that a database server does not
+// answer, or takes nobody at the moment: it may do so later, which one that
+// refuses the user or the certificate does not.
+func NotThere(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code == "57P01" || e.Code == "57P02" || e.Code == "57P03" || e.Code == "53300"
+	}
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return e.Number == 1040 || e.Number == 1053 // too many connections; it shuts down
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	_, unknown := errors.AsType[*net.DNSError](err)
+	return unknown || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn)
 }
 
 // openServer opens the pool for PostgreSQL or MySQL.
