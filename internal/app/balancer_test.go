@@ -390,6 +390,7 @@ func (b *behind) trickles(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	for _, name := range []string{"nginx", "haproxy", "haproxy passthrough"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			b := newBehind(t, name)
 			i := newImage("rolling")
 			for _, blob := range [][]byte{i.config, i.layer} {
@@ -423,6 +424,7 @@ func TestRollingRestart(t *testing.T) {
 			for worker := range 6 {
 				wg.Go(func() {
 					for n := 0; ctx.Err() == nil; n++ {
+						time.Sleep(5 * time.Millisecond) // the cores are the other tests', too
 						if worker%2 == 0 {
 							if try(worker/2%2, "PUT", fmt.Sprintf("/v2/ada/app/manifests/w%d", worker), i.manifest, 201, "Content-Type", manifestType) {
 								pushes.Add(1)

@@ -12,6 +12,7 @@ import (
 
 // TestAzure runs the configurations of docs/deploy/azure.md against Azurite.
 func TestAzure(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	az := servertest.Azurite(t)
 	container := "t" + strings.ToLower(rand.Text())
 	az.Container(t, container)
@@ -28,6 +29,7 @@ func TestAzure(t *testing.T) {
 
 // TestAzureAway starts without the service.
 func TestAzureAway(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	startsWithout(t, map[string]any{"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"x": []any{"AzureStorage", map[string]any{
 		"storage_path": "/x", "azure_container": "x", "azure_account_name": "x", "azure_account_key": servertest.AzuriteKey, "endpoint_url": "http://127.0.0.1:1/x",
 	}}}}, servertest.AzuriteKey)

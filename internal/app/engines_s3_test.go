@@ -96,6 +96,7 @@ func TestS3(t *testing.T) {
 
 // A bucket that does not answer holds up no start; pushes are told to wait.
 func TestS3Away(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	params := s3Params(t)
 	p := servertest.NewProxy(t, servertest.S3(t).Addr)
 	params["host"], params["port"] = p.Addr(), 0

@@ -13,6 +13,7 @@ import (
 // TestSwift runs the configurations of docs/deploy/swift.md against a real
 // Swift, the second one by way of a stand-in for Keystone.
 func TestSwift(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := servertest.Swift(t)
 	k := servertest.NewKeystone(t, s)
 	container := "t" + strings.ToLower(rand.Text())
@@ -30,6 +31,7 @@ func TestSwift(t *testing.T) {
 
 // TestSwiftAway starts without the service.
 func TestSwiftAway(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	startsWithout(t, map[string]any{"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"x": []any{"SwiftStorage", map[string]any{
 		"storage_path": "/x", "swift_container": "x", "auth_url": "http://127.0.0.1:1/auth/v1.0", "swift_user": "x", "swift_password": "very-secret", "retry_count": 1,
 	}}}}, "very-secret")

@@ -12,6 +12,7 @@ import (
 
 // TestLDAP runs a registry on a directory: the only users are there.
 func TestLDAP(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	dir := ldaptest.Start(t, false, "")
 	s := open(t, Options{Config: folder(t, map[string]string{"ldap.crt": dir.PEM(), "config.yaml": fmt.Sprintf(`
 AUTHENTICATION_TYPE: LDAP

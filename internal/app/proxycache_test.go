@@ -438,6 +438,7 @@ func TestProxyCacheFaults(t *testing.T) {
 // TestProxyCacheFill: what no client fetched comes in the background, so that
 // the image is whole when upstream is gone.
 func TestProxyCacheFill(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	u := remotetest.New(t, remotetest.Options{})
 	img := u.AddImage("app", "v1", []byte("one"), []byte("two"))
 	s := proxySite(t, nil)
@@ -541,6 +542,7 @@ func TestProxyCacheMirror(t *testing.T) {
 // TestProxyCacheOfReal: Docker's own registry, and another Gantry with
 // accounts, as upstream.
 func TestProxyCacheOfReal(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	d := servertest.Distribution(t)
 	second := proxySite(t, nil)
 	i := newImage("real")

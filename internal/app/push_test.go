@@ -115,6 +115,7 @@ func (s *site) both(repo string) (first reply) {
 // switched off, what is off is switched on. Push and pull go on, or the answer
 // says why not. Those that have no effect yet are turned all at once.
 func TestFeatures(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	data := filepath.Join(t.TempDir(), "data")
 	if _, err := NewAdmin(Options{Data: data}).UserCreate(t.Context(), NewUser{Name: "ada", Password: password}); err != nil {
 		t.Fatal(err)
@@ -252,6 +253,7 @@ func TestFeatures(t *testing.T) {
 
 // TestSwitches turns single fields and looks at what a client is told.
 func TestSwitches(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	data := filepath.Join(t.TempDir(), "data")
 	s := open(t, Options{Data: data})
 	oauth := s.initialize("ada")
