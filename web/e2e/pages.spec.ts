@@ -67,7 +67,7 @@ async function settled(page: Page, path: string) {
 
 for (const [group, list] of Object.entries(pages)) {
   for (const [path, shows] of list) {
-    test(`${group}: ${path}`, async ({ signedIn: page, ada }) => {
+    test(`${group}: ${path}`, async ({ shown: page, ada }) => {
       await prepare(ada);
       const made = calls(page);
       await settled(page, path);

@@ -16,7 +16,6 @@ test('the pictures of docs/web', async ({ browser, ada }) => {
   const shoot = async (page: Awaited<ReturnType<typeof open>>, path: string, name: string) => {
     await page.goto(path);
     await expect(page.locator('h1').first()).toBeVisible();
-    await page.waitForLoadState('networkidle');
     await expect(page.getByRole('status', { name: /Loading|불러오는/ })).toHaveCount(0);
     await page.evaluate(() => document.fonts.ready);
     await page.screenshot({ path: to(name) });
