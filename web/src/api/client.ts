@@ -14,6 +14,8 @@ export class Problem extends Error {
     readonly id = '',
     /** retryAfter is in seconds; 0 = not said. */
     readonly retryAfter = 0,
+    /** body is the whole answer. */
+    readonly body: Record<string, unknown> = {},
   ) {
     super(detail);
   }
@@ -29,7 +31,7 @@ export async function problemOf(res: Response): Promise<Problem> {
   }
   const text = (key: string) => (typeof body[key] === 'string' ? (body[key] as string) : '');
   const detail = text('detail') || text('message') || text('error_message') || `HTTP ${res.status}`;
-  return new Problem(res.status, text('error_type'), detail, res.headers.get('X-Request-Id') ?? '', Number(res.headers.get('Retry-After')) || 0);
+  return new Problem(res.status, text('error_type'), detail, res.headers.get('X-Request-Id') ?? '', Number(res.headers.get('Retry-After')) || 0, body);
 }
 
 /** Why somebody is asked for the password: the session is too old for this, or it ended. */

@@ -1,9 +1,10 @@
 import { Button, Label, Title } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { lazy, Suspense } from 'react';
 import { useParams, useSearch } from '@tanstack/react-router';
 import { api, call, enc, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
-import { CopyButton, Face, Load, RoleLabel, Time } from '../ui/bits';
+import { Bones, CopyButton, Face, Load, RoleLabel, Time } from '../ui/bits';
 import { useDialogs, type Field } from '../ui/dialogs';
 import { parseEntity } from '../ui/entity';
 import { duration, parseDuration } from '../ui/format';
@@ -26,6 +27,9 @@ type Org = Schemas['Organization'];
 type Team = Schemas['Team'];
 type Member = Schemas['Member'];
 type Application = Schemas['Application'];
+
+const OrganizationMirror = lazy(() => import('../ui/mirror').then((m) => ({ default: m.OrganizationMirror })));
+const ProxyCache = lazy(() => import('../ui/mirror').then((m) => ({ default: m.ProxyCache })));
 
 const orgPath = (name: string) => `/organization/${encodeURIComponent(name)}`;
 
@@ -65,6 +69,8 @@ export function Organization() {
               o.is_admin && { key: 'defaults', title: t('Default permissions') },
               o.is_admin && { key: 'applications', title: t('Applications') },
               o.is_admin && boot.features.QUOTA_MANAGEMENT && { key: 'quota', title: t('Storage') },
+              o.is_admin && boot.features.ORG_MIRROR && { key: 'mirror', title: t('Mirror') },
+              o.is_member && boot.features.PROXY_CACHE && { key: 'proxy', title: t('Proxy cache') },
               o.is_admin && { key: 'logs', title: t('Usage logs') },
               o.is_admin && { key: 'settings', title: t('Settings') },
             ]}
@@ -81,6 +87,14 @@ export function Organization() {
             <Applications org={org} />
           ) : tab === 'quota' ? (
             <QuotaView namespace={org} report={o.quota_report} quotas={o.quotas} edit={user.super_user ? `superuser/organization/${enc(org)}/quota` : ''} limits={`${place}/quota`} changed={() => void query.refetch()} />
+          ) : tab === 'mirror' ? (
+            <Suspense fallback={<Bones />}>
+              <OrganizationMirror org={org} />
+            </Suspense>
+          ) : tab === 'proxy' ? (
+            <Suspense fallback={<Bones />}>
+              <ProxyCache org={org} may={o.is_admin} />
+            </Suspense>
           ) : tab === 'logs' ? (
             <Logs place={place} base={base} />
           ) : tab === 'settings' ? (

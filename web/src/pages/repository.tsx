@@ -17,6 +17,7 @@ const TimeMachine = lazy(() => import('./repo-history'));
 const RepoLogs = lazy(() => import('./repo-logs'));
 const RepoSettings = lazy(() => import('./repo-settings'));
 const RepoRules = lazy(() => import('./repo-settings').then((m) => ({ default: m.RepoRules })));
+const RepoMirror = lazy(() => import('../ui/mirror').then((m) => ({ default: m.RepoMirror })));
 const TagPage = lazy(() => import('./tag'));
 const Compare = lazy(() => import('./compare'));
 const Repositories = lazy(() => import('./repositories').then((m) => ({ default: m.Repositories })));
@@ -96,11 +97,12 @@ function RepositoryPage({ repo }: { repo: string }) {
               { key: 'history', title: t('Time machine') },
               r.can_admin && { key: 'logs', title: t('Usage logs') },
               r.can_admin && (boot.features.AUTO_PRUNE || boot.features.IMMUTABLE_TAGS) && { key: 'rules', title: t('Rules for tags') },
+              r.can_admin && (boot.features.REPO_MIRROR || r.state === 'ORG_MIRROR') && { key: 'mirror', title: t('Mirror') },
               r.can_admin && { key: 'settings', title: t('Settings') },
             ]}
           />
           <Suspense fallback={<Bones rows={6} />}>
-            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
+            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'mirror' ? <RepoMirror repo={repo} namespace={r.namespace} organization={r.is_organization} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
           </Suspense>
         </>
       )}

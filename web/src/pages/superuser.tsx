@@ -1,9 +1,10 @@
 import { Alert, Button, Label, Title } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
 import { api, call, enc, ok, Problem, type Schemas } from '../api/client';
 import { t } from '../i18n';
-import { Face, Load, Time } from '../ui/bits';
+import { Bones, Face, Load, Time } from '../ui/bits';
 import { useDialogs } from '../ui/dialogs';
 import { bytes, duration } from '../ui/format';
 import { Section, TabBar } from '../ui/frame';
@@ -20,6 +21,8 @@ import { DataTable } from '../ui/table';
 import { LazyMarkdown } from '../shell';
 import { orgName } from './organizations';
 import { accountFields } from './welcome';
+
+const MirrorHealth = lazy(() => import('../ui/mirror').then((m) => ({ default: m.MirrorHealth })));
 
 type RegistryUser = Schemas['RegistryUser'];
 type RegistryOrganization = Schemas['RegistryOrganization'];
@@ -48,12 +51,13 @@ export function Superuser() {
           { key: 'organizations', title: t('Organizations') },
           { key: 'messages', title: t('Messages') },
           { key: 'storage', title: t('Storage') },
+          (boot.features.REPO_MIRROR || boot.features.ORG_MIRROR) && { key: 'mirrors', title: t('Mirrors') },
           { key: 'keys', title: t('Service keys') },
           { key: 'logs', title: t('Usage logs') },
           boot.features.SUPERUSER_CONFIGDUMP && { key: 'config', title: t('Configuration') },
         ]}
       />
-      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
+      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'mirrors' ? <Suspense fallback={<Bones />}><MirrorHealth /></Suspense> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
     </>
   );
 }

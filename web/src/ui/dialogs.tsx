@@ -50,6 +50,9 @@ export type FormSpec = {
   fields: Field[];
   action: string;
   danger?: boolean;
+  /** trial asks whether the values would do, and says what came of it; its failure is shown like that of submit. */
+  trial?: { label: string; run: (values: Values) => Promise<string> };
+  wide?: boolean;
   /** submit does it; what it throws is shown in the dialog, which stays open. */
   submit: (values: Values) => Promise<unknown>;
 };
@@ -233,9 +236,11 @@ export function useForm(fields: Field[], submit: (values: Values) => Promise<unk
   const [wrong, setWrong] = useState<Values>({});
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
-  const onSubmit = (e?: FormEvent) => {
+  const [said, setSaid] = useState('');
+  const send = (e: FormEvent | undefined, act: (values: Values) => Promise<unknown>) => {
     e?.preventDefault();
     if (busy) return;
+    setSaid('');
     const now = faults(fields, values);
     setWrong(now);
     const first = Object.keys(now)[0];
@@ -246,10 +251,12 @@ export function useForm(fields: Field[], submit: (values: Values) => Promise<unk
     }
     setBusy(true);
     setError(undefined);
-    submit(values)
+    act(values)
       .catch(setError)
       .finally(() => setBusy(false));
   };
+  const onSubmit = (e?: FormEvent) => send(e, submit);
+  const onTrial = (run: (values: Values) => Promise<string>) => send(undefined, (v) => run(v).then(setSaid));
   const body = (
     <Fields
       fields={fields}
@@ -264,7 +271,7 @@ export function useForm(fields: Field[], submit: (values: Values) => Promise<unk
       }}
     />
   );
-  return { values, setValues, error, busy, onSubmit, body };
+  return { values, setValues, error, busy, said, onSubmit, onTrial, body };
 }
 
 function FormDialog({ spec, close }: { spec: FormSpec; close: () => void }) {
@@ -273,19 +280,25 @@ function FormDialog({ spec, close }: { spec: FormSpec; close: () => void }) {
     close();
   });
   return (
-    <Modal isOpen onClose={close} variant="small" aria-labelledby="form-title" elementToFocus={spec.fields.length > 0 ? '.g-dialog input, .g-dialog select, .g-dialog textarea' : undefined}>
+    <Modal isOpen onClose={close} variant={spec.wide ? 'medium' : 'small'} aria-labelledby="form-title" elementToFocus={spec.fields.length > 0 ? '.g-dialog input, .g-dialog select, .g-dialog textarea' : undefined}>
       <ModalHeader title={spec.title} labelId="form-title" />
       <ModalBody>
         <Form id="dialog-form" className="g-dialog" onSubmit={form.onSubmit} noValidate>
           {spec.text && <div>{spec.text}</div>}
           {form.body}
           <ProblemAlert error={form.error} />
+          {form.said && <Alert isInline variant="success" title={form.said} role="status" />}
         </Form>
       </ModalBody>
       <ModalFooter>
         <Button type="submit" form="dialog-form" variant={spec.danger ? 'danger' : 'primary'} isLoading={form.busy} isDisabled={form.busy}>
           {spec.action}
         </Button>
+        {spec.trial && (
+          <Button variant="secondary" onClick={() => form.onTrial(spec.trial!.run)} isDisabled={form.busy}>
+            {spec.trial.label}
+          </Button>
+        )}
         <Button variant="link" onClick={close}>
           {t('Cancel')}
         </Button>
