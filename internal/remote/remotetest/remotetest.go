@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -77,6 +78,7 @@ type Asked struct {
 type repo struct {
 	manifests map[gantry.Digest]manifest
 	tags      map[string]gantry.Digest
+	sorted    []string // the tags' names; nil = to be made anew
 	blobs     map[gantry.Digest][]byte
 }
 
@@ -147,7 +149,7 @@ func (u *Upstream) AddManifest(name, tag, mediaType string, b []byte) gantry.Dig
 	u.in(name, func(r *repo) {
 		r.manifests[d] = manifest{mediaType, b}
 		if tag != "" {
-			r.tags[tag] = d
+			r.tags[tag], r.sorted = d, nil
 		}
 	})
 	return d
@@ -155,11 +157,16 @@ func (u *Upstream) AddManifest(name, tag, mediaType string, b []byte) gantry.Dig
 
 // Tag points a tag at a manifest.
 func (u *Upstream) Tag(name, tag string, d gantry.Digest) {
-	u.in(name, func(r *repo) { r.tags[tag] = d })
+	u.in(name, func(r *repo) { r.tags[tag], r.sorted = d, nil })
 }
 
 // DeleteTag takes a tag away.
-func (u *Upstream) DeleteTag(name, tag string) { u.in(name, func(r *repo) { delete(r.tags, tag) }) }
+func (u *Upstream) DeleteTag(name, tag string) {
+	u.in(name, func(r *repo) {
+		delete(r.tags, tag)
+		r.sorted = nil
+	})
+}
 
 // DeleteBlob takes a blob away.
 func (u *Upstream) DeleteBlob(name string, d gantry.Digest) {
@@ -393,6 +400,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
 			names = append(names, n)
 		}
 		u.mu.Unlock()
+		slices.Sort(names)
 		u.list(w, r, "repositories", "", names)
 	default:
 		u.repository(w, r, name, kind, ref)
@@ -467,7 +475,6 @@ func (u *Upstream) token(w http.ResponseWriter, r *http.Request) {
 
 // list answers a page of names.
 func (u *Upstream) list(w http.ResponseWriter, r *http.Request, field, name string, names []string) {
-	slices.Sort(names)
 	q := r.URL.Query()
 	last := q.Get("last")
 	if u.o.Flavor == Quay {
@@ -518,10 +525,10 @@ func (u *Upstream) repository(w http.ResponseWriter, r *http.Request, name, kind
 	}
 	switch kind {
 	case "tags":
-		names := make([]string, 0, len(repo.tags))
-		for t := range repo.tags {
-			names = append(names, t)
+		if repo.sorted == nil {
+			repo.sorted = slices.Sorted(maps.Keys(repo.tags))
 		}
+		names := repo.sorted
 		u.mu.Unlock()
 		u.list(w, r, "tags", name, names)
 	case "manifests":
