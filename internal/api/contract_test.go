@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -27,6 +29,10 @@ var loadContract = sync.OnceValues(func() (*openapi3.T, error) {
 	}
 	return openapi3.NewLoader().LoadFromData(b)
 })
+
+// conforming are answers that were held to the contract: operation, status,
+// type and the hash of the body.
+var conforming sync.Map
 
 // checked holds every call of a test to the contract: what is sent to a
 // documented operation and does not conform to it is refused, and every answer
@@ -77,9 +83,15 @@ func checked(t testing.TB, api http.Handler) http.Handler {
 		if err != nil && rec.Code < 400 {
 			t.Errorf("%s %s with %.300s is answered %d, and is not in the contract: %v", r.Method, r.URL, sent, rec.Code, err)
 		}
-		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: rec.Code, Header: rec.Header(), Options: in.Options}
-		if err := openapi3filter.ValidateResponse(ctx, out.SetBodyBytes(answer)); err != nil {
-			t.Errorf("%s %s: the answer %d %.500s is not in the contract: %v", r.Method, r.URL, rec.Code, answer, err)
+		// Most answers of a test are refusals that say the same.
+		same := fmt.Sprintf("%s %s %d %q %x", rt.method, rt.path, rec.Code, rec.Header()["Content-Type"], sha256.Sum256(answer))
+		if _, known := conforming.Load(same); !known {
+			out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: rec.Code, Header: rec.Header(), Options: in.Options}
+			if err := openapi3filter.ValidateResponse(ctx, out.SetBodyBytes(answer)); err != nil {
+				t.Errorf("%s %s: the answer %d %.500s is not in the contract: %v", r.Method, r.URL, rec.Code, answer, err)
+			} else {
+				conforming.Store(same, nil)
+			}
 		}
 		if rec.Code == http.StatusNoContent && len(answer) > 0 {
 			t.Errorf("%s %s: 204 with a body", r.Method, r.URL)
