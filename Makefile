@@ -57,6 +57,11 @@ web/dist/site/index.html: $(shell find web/src web/public -type f) web/index.htm
 .PHONY: console
 console: web/dist/site/index.html ## the web console alone, into web/dist/site
 
+IMAGE ?= localhost/gantry
+.PHONY: image
+image: build ## the container image (IMAGE=localhost/gantry); any user may, with buildah
+	./scripts/image bin/gantry $(IMAGE)
+
 .PHONY: test
 test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) test-web ## all tests, on real databases and with real clients
 

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,18 +98,9 @@ func TestCompose(t *testing.T) {
 // TestContainerfile checks that the image is the binary alone and starts it.
 func TestContainerfile(t *testing.T) {
 	text := read(t, "Containerfile")
-	for _, want := range []string{"\nFROM scratch\n", "\nENTRYPOINT [\"/gantry\"]\n", "\nVOLUME /data\n"} {
+	for _, want := range []string{"\nFROM scratch\n", "\nENTRYPOINT [\"/bin/gantry\"]\n", "\nVOLUME /data\n", "\nUSER 1001:0\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", strings.TrimSpace(want))
-		}
-	}
-	// What it copies by name has to be in the repository, or be built.
-	for _, m := range regexp.MustCompile(`(?m)^COPY (?:--\S+ )*(\S+) `).FindAllStringSubmatch(text, -1) {
-		if m[1] == "${BINARY}" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
-			t.Errorf("COPY %s: %v", m[1], err)
 		}
 	}
 }

@@ -10,5 +10,8 @@ var (
 )
 
 func main() {
+	if code, ok := applet(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
+		os.Exit(code)
+	}
 	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 }

@@ -40,11 +40,11 @@ func outputs(cmd *cobra.Command) []string {
 	return forms
 }
 
-// errFailed ends the program with code 1 after the command has said all.
 // databaseWait is how long a server waits at its start for a database server
 // that is not there yet, as when both are started together.
 const databaseWait = 5 * time.Minute
 
+// errFailed ends the program with code 1 after the command has said all.
 var errFailed = errors.New("failed")
 
 // execute runs the program and returns its exit code: 0 is well, 1 a failure,
@@ -52,6 +52,11 @@ var errFailed = errors.New("failed")
 func execute(args []string, in io.Reader, out, stderr io.Writer, environ []string) int {
 	c := &cli{in: in, out: out, err: stderr, environ: environ}
 	root := c.root()
+	args, err := translate(args, environ)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "gantry:", err) // nowhere else to tell it
+		return 2
+	}
 	root.SetArgs(args)
 	usage := true // an error before a command runs is one of the command line
 	for _, cmd := range walk(root) {
@@ -209,6 +214,7 @@ func (c *cli) serve() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	c.where(cmd)
+	c.noMigrate(cmd)
 	var roles string
 	cmd.Flags().StringVar(&c.opts.Listen, "listen", app.DefaultListen, "`address` of the registry and its API")
 	c.metrics(cmd)
@@ -221,6 +227,10 @@ func (c *cli) serve() *cobra.Command {
 		return c.run(cmd)
 	}
 	return cmd
+}
+
+func (c *cli) noMigrate(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.opts.NoMigrate, "no-migrate", false, "do not bring the schema of the database up; end if it is more than a version behind")
 }
 
 func (c *cli) metrics(cmd *cobra.Command) {
@@ -240,6 +250,7 @@ metrics on the address of --metrics, and stops as "gantry serve" does.`,
 		Args: cobra.NoArgs,
 	}
 	c.where(cmd)
+	c.noMigrate(cmd)
 	var only string
 	cmd.Flags().StringVar(&only, "only", "", "a `list` of single workers, gc, jobs, notify, replicate and mirror; all of them unless told")
 	c.metrics(cmd)

@@ -68,39 +68,25 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestOwnImage builds the image of deploy/Containerfile around the binary,
-// starts it as the Quadlet does, without a capability and with a read-only
-// root, and stops it.
+// TestOwnImage builds the image as "make image" does, starts it as the Quadlet
+// does, without a capability and with a read-only root, looks into it as kubectl
+// exec and kubectl cp do, has it do what Quay's words say, and stops it.
 func TestOwnImage(t *testing.T) {
 	onlyGantry(t, "it has no image here")
 	b := newBox(t, "buildah", "podman", "runc", "conmon")
-	dir := filepath.Join(b.dir, "context")
-	for _, f := range []struct {
-		from, to string
-		mode     os.FileMode
-	}{{os.Getenv("GANTRY_BIN"), "gantry", 0o755}, {"../../deploy/Containerfile", "Containerfile", 0o644}} {
-		text, err := os.ReadFile(f.from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, f.to), text, f.mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(b.dir+"/data", 0o700); err != nil {
+	script, err := filepath.Abs("../../scripts/image")
+	if err != nil {
 		t.Fatal(err)
 	}
+	b.env = append(b.env, "STORAGE="+b.dir)
+	b.run(t, script, os.Getenv("GANTRY_BIN"), "localhost/gantry:test")
 	addr, err := freeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.run(t, "buildah", "bud", "--build-arg", "BINARY=gantry", "-t", "localhost/gantry:test", dir)
-	id := b.run(t, "podman", "run", "--detach", "--pull=never", "--network=host", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only",
-		"--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:1024", "--volume", b.dir+"/data:/data",
-		"localhost/gantry:test", "serve", "--data", "/data", "--listen", addr, "--metrics", "off")
+	limits := []string{"--pull=never", "--network=host", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only",
+		"--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:1024", "--volume", "data:/data"}
+	id := b.run(t, "podman", append(append([]string{"run", "--detach"}, limits...), "localhost/gantry:test", "serve", "--data", "/data", "--listen", addr, "--metrics", "off")...)
 	t.Cleanup(func() { // the test's context is over by then
 		if _, errs, err := b.try(context.WithoutCancel(t.Context()), "", "podman", "rm", "--force", "--ignore", id); err != nil {
 			t.Errorf("podman rm: %v\n%s", err, errs)
@@ -118,8 +104,38 @@ func TestOwnImage(t *testing.T) {
 	if a, err := fetch(t.Context(), http.MethodGet, "http://"+addr+"/v2/", nil, nil); err != nil || a.status != http.StatusUnauthorized {
 		t.Errorf("GET /v2/: %d, %v", a.status, err)
 	}
+	if user := b.run(t, "podman", "inspect", "--format", "{{.Config.User}}", id); user != "1001:0" {
+		t.Errorf("it runs as %s", user)
+	}
+	if got := b.run(t, "podman", "exec", id, "cat", "/etc/passwd"); !strings.HasPrefix(got, "gantry:x:1001:") {
+		t.Errorf("cat: %q", got)
+	}
+	b.run(t, "podman", "exec", id, "test", "-d", "/conf/stack")
+	archive, _, err := b.try(t.Context(), "", "podman", "exec", id, "tar", "cf", "-", "/etc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := b.try(t.Context(), archive, "tar", "tf", "-"); err != nil || !strings.Contains(out, "etc/ssl/certs/ca-certificates.crt") {
+		t.Errorf("what it packs: %v\n%s%s", err, out, errs)
+	}
+	if _, errs, err := b.try(t.Context(), archive, "podman", "exec", "-i", id, "tar", "-xmf", "-", "-C", "/data"); err != nil {
+		t.Errorf("a copy into it: %v\n%s", err, errs)
+	}
+	if got := b.run(t, "podman", "exec", id, "cat", "/data/etc/passwd"); !strings.HasPrefix(got, "gantry:x:1001:") {
+		t.Errorf("what was copied into it: %q", got)
+	}
 	b.run(t, "podman", "stop", "--time", "40", id)
 	if code := b.run(t, "podman", "inspect", "--format", "{{.State.ExitCode}}", id); strings.TrimSpace(code) != "0" {
 		t.Errorf("it ended with code %s", code)
+	}
+	once := func(args ...string) (string, error) {
+		out, errs, err := b.try(t.Context(), "", "podman", append(append([]string{"run", "--rm", "--env", "QUAY_OVERRIDE_CONFIG={\"DB_URI\": \"sqlite:////data/quay.db\"}"}, limits...), append([]string{"localhost/gantry:test"}, args...)...)...)
+		return out + errs, err
+	}
+	if text, err := once("registry-nomigrate"); err == nil || !strings.Contains(text, "gantry db migrate") {
+		t.Errorf("without a schema: %v\n%s", err, text)
+	}
+	if text, err := once("migrate", "head"); err != nil {
+		t.Errorf("migrate head: %v\n%s", err, text)
 	}
 }

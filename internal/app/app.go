@@ -58,6 +58,9 @@ type Options struct {
 	// DrainDelay is how long a server that was asked to stop goes on as before,
 	// but for its health check, so that balancers see that; 0 = not at all.
 	DrainDelay time.Duration
+	// NoMigrate leaves the schema of the database as it is: a server that finds
+	// one that is more than one version behind does not start.
+	NoMigrate bool
 	// DatabaseWait is how long a server waits, when it starts, for a database
 	// server that does not answer yet; 0 = not at all.
 	DatabaseWait time.Duration
@@ -110,7 +113,7 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	s = &Server{opts: o, id: auth.NewUUID(), gate: &httpd.Gate{}, changed: make(chan struct{})}
 	s.opts.reopen = &s.reopen
 	s.opts.Version = cmp.Or(o.Version, "dev")
-	if s.core, err = openCore(ctx, coreOptions{Options: s.opts, migrate: true, server: true}); err != nil {
+	if s.core, err = openCore(ctx, coreOptions{Options: s.opts, migrate: !o.NoMigrate, server: true}); err != nil {
 		return nil, err
 	}
 	s.started = s.db.Now()

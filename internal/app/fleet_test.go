@@ -166,6 +166,7 @@ func TestBrokenStart(t *testing.T) {
 		"storage_path":                  {Environ: override(t, map[string]any{"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"x": []any{"LocalStorage", map[string]any{"storage_path": file}}}})},
 		"GANTRY_LOG_DESTINATION":        {Environ: []string{"GANTRY_LOG_DESTINATION=" + file + "/x"}},
 		"INSTANCE_SERVICE_KEY_LOCATION": {Environ: override(t, map[string]any{"INSTANCE_SERVICE_KEY_LOCATION": file})},
+		"gantry db migrate":             {NoMigrate: true},
 		"database":                      {Environ: override(t, map[string]any{"DB_URI": "postgresql://u:secret@127.0.0.1:1/x", "SECRET_KEY": "s", "DATABASE_SECRET_KEY": "d"})},
 	} {
 		if o.Data == "" {

@@ -79,7 +79,7 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 		}
 	}
 	if has < before {
-		return fmt.Errorf("check schema: the database has version %d and this program needs %d: migrate it first", has, before)
+		return fmt.Errorf("check schema: the database has version %d and this program needs %d: gantry db migrate brings it up", has, before)
 	}
 	return db.notACopy(ctx)
 }
