@@ -242,9 +242,41 @@ func (r *Registry) fetchToken(ctx context.Context, c challenge, scope string) (i
 		auth = r.basicHeader()
 		q.Set("account", r.o.Username)
 	}
-	u.RawQuery = q.Encode()
+	get := *u
+	get.RawQuery = q.Encode()
+	i, err := r.tokenOf(ctx, tokenAsk{u: &get, auth: auth})
+	if e, ok := errors.AsType[*Error](err); !ok || e.Host == "" || auth == "" || e.Status != http.StatusNotFound && e.Status != http.StatusMethodNotAllowed {
+		return i, err
+	}
+	// It knows OAuth2's way alone, which needs somebody to give the token to.
+	form := url.Values{"grant_type": {"password"}, "client_id": {"gantry"}, "username": {r.o.Username}, "password": {r.o.Password}}
+	if r.o.Username == identityUser {
+		form = url.Values{"grant_type": {"refresh_token"}, "client_id": {"gantry"}, "refresh_token": {r.o.Password}}
+	}
+	for _, k := range []string{"service", "scope"} {
+		if v := q.Get(k); v != "" {
+			form.Set(k, v)
+		}
+	}
+	return r.tokenOf(ctx, tokenAsk{u: u, form: form})
+}
+
+// identityUser is the name of who has an identity token in place of a
+// password, as docker's files of credentials have it.
+const identityUser = "<token>"
+
+// A tokenAsk is a question for a token: with a form that is posted, or else
+// with an Authorization.
+type tokenAsk struct {
+	u    *url.URL
+	auth string
+	form url.Values
+}
+
+// tokenOf asks for a token, again if that may help.
+func (r *Registry) tokenOf(ctx context.Context, a tokenAsk) (issued, error) {
 	for try := 0; ; try++ {
-		i, err := r.fetchOnce(ctx, u, auth)
+		i, err := r.fetchOnce(ctx, a)
 		e, ok := errors.AsType[*Error](err)
 		if !ok || !e.again || try+1 >= attempts {
 			return i, err
@@ -255,16 +287,21 @@ func (r *Registry) fetchToken(ctx context.Context, c challenge, scope string) (i
 	}
 }
 
-func (r *Registry) fetchOnce(ctx context.Context, u *url.URL, auth string) (issued, error) {
+func (r *Registry) fetchOnce(ctx context.Context, a tokenAsk) (issued, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Stall)
 	defer cancel()
 	asked := time.Now()
-	res, err := r.send(ctx, http.MethodGet, u, http.Header{"Accept": {"application/json"}}, auth)
+	method, header := http.MethodGet, http.Header{"Accept": {"application/json"}}
+	if a.form != nil {
+		method = http.MethodPost
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := r.send(ctx, method, a.u, header, a.auth, a.form.Encode())
 	if err != nil {
 		return issued{}, err
 	}
 	defer drop(res)
-	shown := r.shown(u)
+	shown := r.shown(a.u)
 	e := &Error{Host: shown, Status: res.StatusCode}
 	switch s := res.StatusCode; {
 	case s == http.StatusOK:

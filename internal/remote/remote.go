@@ -352,8 +352,8 @@ type call struct {
 // may pass.
 const attempts = 3
 
-// do asks and returns an answer of the 2xx, whose body the caller closes. Any
-// other is an *Error, but for the context's own.
+// do asks and returns an answer of the 2xx, or 304 to an If-None-Match, whose
+// body the caller closes. Any other is an *Error, but for the context's own.
 func (r *Registry) do(ctx context.Context, c call) (res *http.Response, err error) {
 	defer func() { r.o.Metrics.request(err) }()
 	held := c.slot
@@ -472,14 +472,14 @@ func (r *Registry) follow(ctx context.Context, c call, u *url.URL, authorization
 		if own {
 			auth = authorization
 		}
-		res, err := r.send(ctx, c.method, u, c.header, auth)
+		res, err := r.send(ctx, c.method, u, c.header, auth, "")
 		if err != nil {
 			return nil, err
 		}
 		switch res.StatusCode {
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		default:
-			if res.StatusCode/100 == 2 {
+			if res.StatusCode/100 == 2 || res.StatusCode == http.StatusNotModified && own && c.header.Get("If-None-Match") != "" {
 				return res, nil
 			}
 			defer drop(res)
@@ -500,9 +500,9 @@ func (r *Registry) follow(ctx context.Context, c call, u *url.URL, authorization
 
 // send sends one request. The body of the answer fails when nothing comes for
 // Stall.
-func (r *Registry) send(ctx context.Context, method string, u *url.URL, header http.Header, authorization string) (*http.Response, error) {
+func (r *Registry) send(ctx context.Context, method string, u *url.URL, header http.Header, authorization, body string) (*http.Response, error) {
 	inner, cancel := context.WithCancelCause(ctx)
-	q, err := http.NewRequestWithContext(inner, method, u.String(), http.NoBody)
+	q, err := http.NewRequestWithContext(inner, method, u.String(), strings.NewReader(body)) // no body where it is ""
 	if err != nil {
 		cancel(nil)
 		return nil, &Error{Kind: Invalid, Host: r.host, Text: "the address of the request cannot be made", Err: err}

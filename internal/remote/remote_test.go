@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -400,7 +401,11 @@ func TestBadManifests(t *testing.T) {
 			u := remotetest.New(t, remotetest.Options{})
 			img := u.AddImage("team/app", "v1", random(10))
 			u.Break(http.MethodGet, "/manifests/", -1, tt.fault)
-			p := client(t, u, quick).Repository("team/app")
+			wait := func(*remote.Options) {}
+			if name == "stalls" {
+				wait = quick // the others may be slow on a machine that is busy
+			}
+			p := client(t, u, wait).Repository("team/app")
 			_, err := p.Manifest(t.Context(), tag("v1"))
 			wantKind(t, err, tt.want)
 			u.Break(http.MethodHead, "/manifests/", -1, remotetest.Header("Docker-Content-Digest", ""))
@@ -579,5 +584,85 @@ func TestLimits(t *testing.T) {
 	// Another user is not meant.
 	if _, err := client(t, u, shared, as(user, password)).Repository("team/app").Head(t.Context(), tag("v1")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPoints: a registry may compare what is known itself, or tell the digest
+// as ever; a 304 that nobody asked for, or that came from elsewhere, is no
+// answer.
+func TestPoints(t *testing.T) {
+	for _, f := range []remotetest.Flavor{remotetest.Open, remotetest.Hub} {
+		u := remotetest.New(t, remotetest.Options{Flavor: f})
+		one := u.AddImage("app", "v1", random(10))
+		p := client(t, u).Repository("app")
+		points := func(known, want gantry.Digest) {
+			t.Helper()
+			if d, err := p.Points(t.Context(), "v1", known); err != nil || d != want {
+				t.Errorf("%q: %s, %v", f, d, err)
+			}
+		}
+		points("", one.Digest)
+		points(one.Digest, one.Digest)
+		two := u.AddImage("app", "v1", random(20))
+		points(one.Digest, two.Digest)
+		u.Break("", "/manifests/", -1, remotetest.Status(304))
+		_, err := p.Points(t.Context(), "v1", "")
+		wantKind(t, err, remote.Invalid)
+		points(two.Digest, two.Digest)
+		u.Mend()
+		elsewhere := remotetest.New(t, remotetest.Options{})
+		elsewhere.Break("", "", -1, remotetest.Status(304))
+		u.Break("", "/manifests/", -1, remotetest.Redirect(elsewhere.URL+"/x"))
+		_, err = p.Points(t.Context(), "v1", two.Digest)
+		wantKind(t, err, remote.Invalid)
+		u.Mend()
+		_, err = p.Points(t.Context(), "v2", two.Digest)
+		wantKind(t, err, remote.NotFound)
+	}
+}
+
+// TestPostedTokens: where tokens are given only to who posts for them, they
+// are; the password stands in the body, and in no address.
+func TestPostedTokens(t *testing.T) {
+	for name, grant := range map[string]string{user: "password", "<token>": "refresh_token"} {
+		var posted []string
+		u := remotetest.New(t, remotetest.Options{Flavor: remotetest.Hub})
+		img := u.AddImage("team/app", "v1", random(10))
+		u.Break("", "/token", -1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodPost {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return
+			}
+			if err := r.ParseForm(); err != nil {
+				t.Error(err)
+			}
+			f := r.PostForm
+			posted = append(posted, f.Get("grant_type")+" "+f.Get("username")+f.Get("refresh_token")+" "+f.Get("service")+" "+f.Get("scope"))
+			if f.Get("password")+f.Get("refresh_token") != password {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			q := url.Values{"service": {f.Get("service")}, "scope": {f.Get("scope")}}
+			next.ServeHTTP(w, httptest.NewRequestWithContext(r.Context(), http.MethodGet, "/token?"+q.Encode(), nil))
+		})
+		who := name
+		if grant == "refresh_token" {
+			who = password
+		}
+		if d, err := client(t, u, as(name, password)).Repository("team/app").Head(t.Context(), tag("v1")); err != nil || d.Digest != img.Digest {
+			t.Errorf("%s: %v", grant, err)
+		}
+		if want := grant + " " + who + " registry.docker.io repository:team/app:pull"; !slices.Equal(posted, []string{want}) {
+			t.Errorf("%q, want %q", posted, want)
+		}
+		_, err := client(t, u, as(name, "wrong")).Repository("team/app").Head(t.Context(), tag("v1"))
+		wantKind(t, err, remote.Credentials)
+		_, err = client(t, u).Repository("team/app").Head(t.Context(), tag("v1")) // nobody has nothing to post
+		wantKind(t, err, remote.Invalid)
+		for _, a := range u.Asked() {
+			if strings.Contains(a.Query, password) || strings.Contains(a.Query, "wrong") {
+				t.Errorf("a password in an address: %s", a.Path)
+			}
+		}
 	}
 }

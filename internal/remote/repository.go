@@ -97,15 +97,38 @@ func accepted(accept []string) http.Header {
 	return http.Header{"Accept": {strings.Join(accept, ", ")}}
 }
 
+// Points returns the digest that a tag points at. known is what it was when it
+// was last asked for, "" for not known: a registry that compares it says that it
+// still is for less than the manifest costs it.
+func (p *Repository) Points(ctx context.Context, tag string, known gantry.Digest) (gantry.Digest, error) {
+	d, err := p.head(ctx, gantry.Reference{Tag: tag}, known)
+	return d.Digest, err
+}
+
 // Head returns what a tag or a digest names without its bytes where the
 // registry can do that, and otherwise with them.
 func (p *Repository) Head(ctx context.Context, ref gantry.Reference) (Descriptor, error) {
+	return p.head(ctx, ref, "")
+}
+
+// head is Head; where the registry says that it is known, that is all there is
+// in the descriptor.
+func (p *Repository) head(ctx context.Context, ref gantry.Reference, known gantry.Digest) (Descriptor, error) {
 	if p.err != nil {
 		return Descriptor{}, p.err
 	}
+	header := accepted(nil)
+	if known != "" {
+		header.Set("If-None-Match", `"`+string(known)+`"`)
+	}
 	inner, cancel := context.WithTimeout(ctx, smallCall)
 	defer cancel()
-	res, err := p.r.do(inner, call{method: http.MethodHead, path: "/v2/" + p.name + "/manifests/" + ref.String(), header: accepted(nil), scope: p.scope()})
+	res, err := p.r.do(inner, call{method: http.MethodHead, path: "/v2/" + p.name + "/manifests/" + ref.String(), header: header, scope: p.scope()})
+	if err == nil && res.StatusCode == http.StatusNotModified {
+		drop(res)
+		p.r.budget(res.Header)
+		return Descriptor{Digest: known}, nil
+	}
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusMethodNotAllowed && e.Status != http.StatusNotImplemented {
 			return Descriptor{}, err

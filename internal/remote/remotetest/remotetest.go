@@ -547,6 +547,10 @@ func (u *Upstream) repository(w http.ResponseWriter, r *http.Request, name, kind
 			w.Header().Set("Ratelimit-Remaining", "99;w=21600")
 		}
 		w.Header().Set("Docker-Content-Digest", string(d))
+		if u.o.Flavor == Open && r.Header.Get("If-None-Match") == `"`+string(d)+`"` { // as Docker's own registry does
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		w.Header().Set("Content-Type", m.mediaType)
 		w.Header().Set("Content-Length", strconv.Itoa(len(m.bytes)))
 		if r.Method != http.MethodHead {
