@@ -36,29 +36,29 @@ func (e *skipError) Error() string { return e.why }
 
 // one makes one tag what it is upstream.
 func (x *run) one(ctx context.Context, name string, t *tally) (Step, error) {
-	head, err := x.up.Head(ctx, gantry.Reference{Tag: name})
+	local, there := x.local[name]
+	theirs, err := x.up.Points(ctx, name, local.Digest)
 	if err != nil {
 		return Leave, err
 	}
-	t.digest = head.Digest
-	local, there := x.local[name]
-	step := Compare(head.Digest, local, there)
+	t.digest = theirs
+	step := Compare(theirs, local, there)
 	x.mu.Lock()
-	x.seen[head.Digest] = true
+	x.seen[theirs] = true
 	x.mu.Unlock()
 	switch step {
 	case Leave:
 		if x.plan || !Looks(local, x.deep, x.s.o.Store.Now(), x.s.o.Recent) {
 			return step, nil
 		}
-		return step, x.attached(ctx, t, head.Digest)
+		return step, x.attached(ctx, t, theirs)
 	case Refuse:
 		return step, &gantry.Error{Code: gantry.Conflict, Object: "tag", Reason: gantry.TagImmutable,
-			Detail: fmt.Sprintf("the tag moved upstream to %s and is immutable here; it stays", head.Digest)}
+			Detail: fmt.Sprintf("the tag moved upstream to %s and is immutable here; it stays", theirs)}
 	}
 	_, companion := subjectOf(name)
 	if x.choice.OnlySigned && !companion {
-		signed, err := x.signed(ctx, head.Digest)
+		signed, err := x.signed(ctx, theirs)
 		if err != nil {
 			return step, err
 		}
@@ -69,13 +69,13 @@ func (x *run) one(ctx context.Context, name string, t *tally) (Step, error) {
 	if x.plan {
 		return step, nil
 	}
-	err = x.manifest(ctx, t, head.Digest, []string{name}, 0)
+	err = x.manifest(ctx, t, theirs, []string{name}, 0)
 	if remote.KindOf(err) == remote.NotFound {
 		// It may have moved since, and what it pointed at is gone.
-		again, headErr := x.up.Head(ctx, gantry.Reference{Tag: name})
-		if headErr == nil && again.Digest != head.Digest {
-			t.digest = again.Digest
-			err = x.manifest(ctx, t, again.Digest, []string{name}, 0)
+		again, headErr := x.up.Points(ctx, name, "")
+		if headErr == nil && again != theirs {
+			t.digest = again
+			err = x.manifest(ctx, t, again, []string{name}, 0)
 		}
 	}
 	if err != nil {
@@ -227,7 +227,12 @@ func (x *run) children(ctx context.Context, t *tally, o *content.Outline, body [
 // signatures, attestations, bills of materials. What is tied to them by tags is
 // copied with those.
 func (x *run) attached(ctx context.Context, t *tally, d gantry.Digest) error {
-	if x.choice.NoReferrers {
+	x.mu.Lock()
+	looked := x.looked[d] // under another tag
+	x.looked[d] = true
+	x.mu.Unlock()
+	whole := len(x.choice.Architectures) > 0 && x.deep
+	if x.choice.NoReferrers || looked || x.noList.Load() && !whole {
 		return nil
 	}
 	all := []gantry.Digest{d}
@@ -235,7 +240,7 @@ func (x *run) attached(ctx context.Context, t *tally, d gantry.Digest) error {
 	if err != nil {
 		return err
 	}
-	if len(x.choice.Architectures) > 0 && x.deep {
+	if whole {
 		// The filter may take more than it did when this was copied.
 		m, err := x.s.o.Content.Manifest(ctx, x.m.Repo, gantry.Reference{Digest: d})
 		if err == nil {

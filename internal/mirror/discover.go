@@ -378,11 +378,16 @@ func (d *discovery) catalog(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	last, seen := "", 0
+	last, seen, empty := "", 0, 0
 	for {
 		names, next, err := r.Catalog(ctx, last, tagPage)
 		if err != nil {
 			return err
+		}
+		if len(names) == 0 {
+			if empty++; empty > maxEmpty {
+				return errPages
+			}
 		}
 		for _, n := range names {
 			if err := d.add(n, ""); err != nil {

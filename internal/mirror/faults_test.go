@@ -431,3 +431,20 @@ func TestManyTags(t *testing.T) {
 		t.Errorf("%d HEADs, %d pages of tags, %d requests in all", heads, lists, asked)
 	}
 }
+
+// TestEndlessList: a list of tags whose pages go on and on, with nothing in
+// them, ends the run.
+func TestEndlessList(t *testing.T) {
+	w := newWorld(t, storetest.SQLite, remotetest.Options{}, content.Settings{})
+	w.up.AddImage(src, "v1", layer(100))
+	w.mirror(Choice{}, Secret{})
+	w.good()
+	var n atomic.Int64
+	w.up.Break("GET", "/tags/list", -1, func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		rw.Header().Set("Link", fmt.Sprintf(`</v2/x/tags/list?last=%d>; rel="next"`, n.Add(1)))
+		_, _ = rw.Write([]byte(`{"tags":["not a tag"]}`)) // its reader may be gone
+	})
+	if run := w.sync(); run.State != store.RunFailed || run.Reason != "invalid" || !strings.Contains(run.Message, "no end") || w.names() != "v1" {
+		t.Errorf("%s: %+v", w.names(), run)
+	}
+}

@@ -22,6 +22,9 @@ const (
 	// maxTags bounds the tags of a repository that is mirrored.
 	maxTags = 1_000_000
 	tagPage = 1000
+	// maxEmpty bounds the pages of a list in which there is nothing that can be
+	// used, after which more may come.
+	maxEmpty = 1000
 	// hopeless is after how many tags in a row that could not be had, because
 	// the other registry is away, a run gives up.
 	hopeless = 8
@@ -52,6 +55,7 @@ type run struct {
 	noList  atomic.Bool                // upstream has no list of referrers
 	stop    context.CancelCauseFunc
 	seen    map[gantry.Digest]bool // manifests whose companions were taken; under mu
+	looked  map[gantry.Digest]bool // manifests whose referrers were, or are being, copied; under mu
 	flights map[gantry.Digest]*flight
 	full    chan struct{} // outcomes want to be written
 
@@ -141,7 +145,7 @@ func over(err error) bool {
 func (s *Service) run(ctx context.Context, r *jobs.Run, j store.MirrorJob, m store.Mirror, row store.MirrorRun, set Settings) (*run, store.RunEnd, error) {
 	now := s.o.Store.Now()
 	x := &run{s: s, set: set, m: m, row: row, actor: m.Actor(), plan: row.Kind == store.RunPlan, slots: make(chan struct{}, s.o.Blobs),
-		seen: map[gantry.Digest]bool{}, flights: map[gantry.Digest]*flight{}, full: make(chan struct{}, 1),
+		seen: map[gantry.Digest]bool{}, looked: map[gantry.Digest]bool{}, flights: map[gantry.Digest]*flight{}, full: make(chan struct{}, 1),
 		deep: j.Deep || now.Sub(m.Deep) >= s.o.AllOver,
 		log:  s.o.Logger.With("repository", m.Name.String(), "from", m.Upstream)}
 	// What an earlier worker did for this run counts; what it looked at is
@@ -311,11 +315,16 @@ func (x *run) prepare(ctx context.Context) (err error) {
 
 // list finds out which tags upstream has, and chooses.
 func (x *run) list(ctx context.Context) error {
-	last := ""
+	last, empty := "", 0
 	for {
 		page, next, err := x.up.Tags(ctx, last, tagPage)
 		if err != nil {
 			return err
+		}
+		if len(page) == 0 {
+			if empty++; empty > maxEmpty {
+				return gantry.Errorf(gantry.Invalid, "tags", "%s sends a list of tags that has no end", x.up)
+			}
 		}
 		if x.all = append(x.all, page...); len(x.all) > maxTags {
 			return gantry.Errorf(gantry.Invalid, "tags", "%s has more than %d tags, which are not taken", x.up, maxTags)
