@@ -360,6 +360,10 @@ func TestProxyCacheRights(t *testing.T) {
 	if r := bob("GET", "manifests/"+string(img.Digest), ""); r.status != 200 {
 		t.Errorf("a member: %v", r)
 	}
+	// Whose pull made the repository may read it, and is the only one to whom that was given.
+	if r := s.api("GET", "repository/mirror/app/permissions/user/", ""); r.status != 200 || !strings.Contains(r.body, `"ada"`) || !strings.Contains(r.body, `"read"`) || strings.Contains(r.body, `"bob"`) {
+		t.Errorf("permissions: %v", r)
+	}
 	for _, try := range [][2]string{{"POST", "blobs/uploads/"}, {"PUT", "manifests/v2"}, {"DELETE", "manifests/v1"}, {"DELETE", "blobs/" + digestOf([]byte("one"))}} {
 		if r := bob(try[0], try[1], "{}"); r.status != 405 || !strings.Contains(r.body, "UNSUPPORTED") || !strings.Contains(r.body, "proxy cache of "+u.Host) {
 			t.Errorf("%s: %v", try, r)
@@ -546,33 +550,9 @@ func TestProxyCacheOfReal(t *testing.T) {
 	d := servertest.Distribution(t)
 	second := proxySite(t, nil)
 	i := newImage("real")
-	push := func(base, auth string) {
-		t.Helper()
-		header := []string{}
-		if auth != "" {
-			header = append(header, "Authorization", auth)
-		}
-		for _, b := range [][]byte{i.config, i.layer} {
-			r := send(t, "POST", base+"/blobs/uploads/", "", header...)
-			at := r.header.Get("Location")
-			if strings.HasPrefix(at, "/") {
-				at = strings.SplitN(base, "/v2/", 2)[0] + at
-			}
-			join := "?"
-			if strings.Contains(at, "?") {
-				join = "&"
-			}
-			if r := send(t, "PUT", at+join+"digest="+digestOf(b), string(b), append(header, "Content-Type", "application/octet-stream")...); r.status != 201 {
-				t.Fatal(r)
-			}
-		}
-		if r := send(t, "PUT", base+"/manifests/v1", string(i.manifest), append(header, "Content-Type", manifestType)...); r.status != 201 {
-			t.Fatal(r)
-		}
-	}
-	push("http://"+d.Host+"/v2/team/app", "")
+	pushTo(t, "http://"+d.Host+"/v2/team/app", "", "v1", i)
 	auth, _ := second.bearer("ada", password, "repository:ada/app:pull,push")
-	push(second.base+"/v2/ada/app", auth)
+	pushTo(t, second.base+"/v2/ada/app", auth, "v1", i)
 
 	s := proxySite(t, nil)
 	s.proxy("dist", d.Host+"/team", "")

@@ -123,7 +123,8 @@ var quayServices = map[string]Roles{
 	"gcworker": {GC: true}, "namespacegcworker": {GC: true}, "repositorygcworker": {GC: true},
 	"blobuploadcleanupworker": {GC: true},
 	"globalpromstats":         {Jobs: true}, "storagereplication": {Replicate: true}, "repomirrorworker": {Mirror: true}, "queuecleanupworker": {Jobs: true},
-	"quotatotalworker": {Jobs: true}, "notificationworker": {Notify: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
+	"proxycacheblobworker": {Jobs: true},
+	"quotatotalworker":     {Jobs: true}, "notificationworker": {Notify: true}, "quotaregistrysizeworker": {Jobs: true}, "servicekey": {Jobs: true},
 }
 
 // restrict applies QUAY_SERVICES (only; nil = not said) and

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -98,10 +100,43 @@ type flights struct {
 	reserved int64 // bytes in the spool
 	most     int64
 	dir      string
+	free     func(dir string) (int64, error)
 }
 
 func (s *flights) init(o *Options) {
-	s.by, s.most, s.dir = map[flightKey]*flight{}, o.SpoolBytes, o.Spool
+	s.by, s.most, s.dir, s.free = map[flightKey]*flight{}, o.SpoolBytes, o.Spool, o.free
+}
+
+// leaveFree is what the spool leaves of its disk, for the database and what else
+// is there.
+const leaveFree = 512 << 20
+
+// fits reports whether there is room for so many bytes more: of the spool's own
+// bound, and on its disk, with what those that are on their way will still
+// need. The caller holds mu.
+func (s *flights) fits(size int64) bool {
+	if s.reserved+size > s.most {
+		return false
+	}
+	free, err := s.free(s.dir)
+	if err != nil {
+		return true // that it cannot be asked is not that it is full: a write will tell
+	}
+	for _, f := range s.by {
+		f.mu.Lock()
+		size += f.size - f.have
+		f.mu.Unlock()
+	}
+	return size+leaveFree <= free
+}
+
+// freeBytes is how much space the disk of a folder has left.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail * uint64(st.Bsize)), nil //nolint:gosec,unconvert // no disk is as large; the types differ between systems
 }
 
 // size is that of a blob that is on its way.
@@ -144,7 +179,7 @@ func (s *Store) join(ctx context.Context, a *away, b content.Blob) *flight {
 		s.o.Metrics.Proxied("blob", "shared")
 		return f
 	}
-	if s.ctx.Err() != nil || fs.reserved+b.Size > fs.most {
+	if s.ctx.Err() != nil || !fs.fits(b.Size) {
 		return nil
 	}
 	file, err := os.CreateTemp(fs.dir, "gantry-pull-*")
@@ -479,6 +514,22 @@ func (s *Store) settleWith(ctx context.Context, u *upstream, repo gantry.RepoID,
 func (s *Store) settlePending(ctx context.Context, u *upstream, p *store.ProxyManifest) error {
 	u.settling.Lock()
 	defer u.settling.Unlock()
+	if !s.db.Exclusive() { // and of two instances, too
+		l, err := s.db.TakeLease(ctx, fmt.Sprintf("proxycache settles %d", p.ID), s.o.Holder, leaseTime)
+		if gantry.Is(err, gantry.Conflict) {
+			return nil // another instance is about it; what it does not finish is filled later
+		}
+		if err != nil {
+			return err
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := s.db.ReleaseLease(ctx, l); err != nil {
+				s.log.WarnContext(ctx, "give a lease back", "of", l.Name, "error", err)
+			}
+		}()
+	}
 	now, err := s.db.ProxyManifest(ctx, p.Repo, gantry.Reference{Digest: p.Digest})
 	if err == nil {
 		_, err = s.settle(ctx, u, &now)

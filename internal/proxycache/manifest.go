@@ -119,11 +119,27 @@ func (s *Store) here(ctx context.Context, id gantry.RepoID) (gantry.RepoID, erro
 	return r.ID, err
 }
 
-// LogPull is content's.
+// madeFor is how long after a repository was made its puller is the one for
+// whom it was.
+const madeFor = time.Minute
+
+// LogPull is content's. Who pulled first what made the repository may read it
+// from then on, as in Quay, also when the organization has no team with them any
+// more.
 func (s *Store) LogPull(ctx context.Context, id gantry.RepoID, ref gantry.Reference, m *content.Manifest, actor gantry.Actor) error {
 	id, err := s.here(ctx, id)
 	if err != nil {
 		return err
+	}
+	if _, ok := s.made.get(id, madeFor); ok && actor.Account != 0 {
+		s.made.forget(id)
+		r, _, err := s.find(ctx, id)
+		if err == nil {
+			err = s.db.LetRead(ctx, r, actor, system)
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "who pulled first was given no permission to read", "repository", id, "error", err)
+		}
 	}
 	return s.Store.LogPull(ctx, id, ref, m, actor)
 }
@@ -290,7 +306,11 @@ func (s *Store) compare(ctx context.Context, u *upstream, r store.Repository, ta
 		return nil, answer("manifest", err)
 	}
 	old := c.newest()
-	d, err := s.head(ctx, u, from, tag, old != nil)
+	known := gantry.Digest("")
+	if old != nil {
+		known = old.Digest
+	}
+	d, err := s.points(ctx, u, from, tag, known)
 	switch {
 	case old != nil && remote.Away(err):
 		s.log.WarnContext(ctx, "upstream is away; what is cached is served", "organization", u.Name, "repository", r.Name.Name, "tag", tag, "error", err)
@@ -301,22 +321,22 @@ func (s *Store) compare(ctx context.Context, u *upstream, r store.Repository, ta
 		return nil, answer("manifest", err)
 	}
 	switch {
-	case c.kept != nil && c.kept.Digest == d.Digest:
-		if c.pending != nil && c.pending.Digest != d.Digest { // it moved there and back
+	case c.kept != nil && c.kept.Digest == d:
+		if c.pending != nil && c.pending.Digest != d { // it moved there and back
 			if err := s.db.DropProxyTag(ctx, r.ID, tag); err != nil {
 				return nil, err
 			}
 		}
 		s.renew(ctx, u, r.ID, c.kept.ID, tag)
-		s.checked.put(tagKey{r.ID, tag}, d.Digest)
+		s.checked.put(tagKey{r.ID, tag}, d)
 		s.o.Metrics.Proxied("manifest", "hit")
 		return c.kept, nil
-	case c.pending != nil && c.pending.Digest == d.Digest:
-		s.checked.put(tagKey{r.ID, tag}, d.Digest)
+	case c.pending != nil && c.pending.Digest == d:
+		s.checked.put(tagKey{r.ID, tag}, d)
 		s.o.Metrics.Proxied("manifest", "hit")
 		return c.pending, nil
 	}
-	return s.bring(ctx, u, r, d.Digest, tag)
+	return s.bring(ctx, u, r, d, tag)
 }
 
 const (
@@ -327,18 +347,18 @@ const (
 	restFor    = 10 * time.Second
 )
 
-// head asks upstream what a tag points at. Where something is cached an
-// upstream that is away costs little.
-func (s *Store) head(ctx context.Context, u *upstream, from *remote.Repository, tag string, cached bool) (remote.Descriptor, error) {
-	if !cached {
-		return from.Head(ctx, gantry.Reference{Tag: tag})
+// points asks upstream what a tag points at; known is what is cached, "" for
+// nothing. Where something is, an upstream that is away costs little.
+func (s *Store) points(ctx context.Context, u *upstream, from *remote.Repository, tag string, known gantry.Digest) (gantry.Digest, error) {
+	if known == "" {
+		return from.Points(ctx, tag, "")
 	}
 	if err := u.resting(time.Now()); err != nil {
-		return remote.Descriptor{}, err
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, headWithin)
 	defer cancel()
-	d, err := from.Head(ctx, gantry.Reference{Tag: tag})
+	d, err := from.Points(ctx, tag, known)
 	if remote.Away(err) {
 		u.rest(time.Now(), err)
 	}
@@ -403,10 +423,15 @@ func (s *Store) make(ctx context.Context, name gantry.RepoName) (store.Repositor
 	if s.settings.Load().PublicRepos {
 		n.Visibility = gantry.Public
 	}
-	if _, err := s.db.CreateRepository(ctx, n, system); err != nil && !gantry.Is(err, gantry.Conflict) {
+	_, err := s.db.CreateRepository(ctx, n, system)
+	if err != nil && !gantry.Is(err, gantry.Conflict) {
 		return store.Repository{}, err
 	}
-	return s.Store.Repository(ctx, name)
+	r, failed := s.Store.Repository(ctx, name)
+	if err == nil && failed == nil {
+		s.made.put(r.ID, struct{}{})
+	}
+	return r, failed
 }
 
 // admit takes a manifest in: at once if its blobs are here, or else as one

@@ -64,8 +64,8 @@ type Options struct {
 	Collect func(ctx context.Context) error
 	Holder  string // names this process, as the holder of leases
 	// Spool is the folder for the bytes that are on their way, and SpoolBytes
-	// how many there are at most; 0 = 16 GiB. What does not fit comes from
-	// upstream for each client.
+	// how many there are at most; 0 = 16 GiB. Its disk keeps 512 MiB free in any
+	// case. What does not fit comes from upstream for each client.
 	Spool      string
 	SpoolBytes int64
 	Logger     *slog.Logger       // nil = none
@@ -73,6 +73,7 @@ type Options struct {
 
 	// For tests; 0 is the constant of the name.
 	fresh, fillAfter, fillEvery, leaseWait time.Duration
+	free                                   func(dir string) (int64, error) // nil = freeBytes
 }
 
 const (
@@ -122,6 +123,7 @@ type Store struct {
 	}
 	checked  known[tagKey, gantry.Digest]              // what tags point at upstream
 	renewed  known[renewal, struct{}]                  // lives that were prolonged
+	made     known[gantry.RepoID, struct{}]            // repositories that were just made
 	refs     known[referrersKey, []content.Descriptor] // upstream's lists of referrers
 	asks     turns[string, *content.Manifest]          // manifests that are being asked for
 	refTurns turns[referrersKey, []content.Descriptor]
@@ -158,6 +160,9 @@ func New(o Options) (*Store, error) {
 	o.fillAfter = cmp.Or(o.fillAfter, fillAfter)
 	o.fillEvery = cmp.Or(o.fillEvery, fillEvery)
 	o.leaseWait = cmp.Or(o.leaseWait, leaseWait)
+	if o.free == nil {
+		o.free = freeBytes
+	}
 	s := &Store{Store: o.Content, o: o, db: o.Store, log: o.Logger, limits: o.Limits}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@ package proxycache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -257,5 +258,36 @@ func TestConfig(t *testing.T) {
 		if err := bad.Check(); !gantry.Is(err, gantry.Invalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+// TestSpoolRoom: bytes on their way have a bound, and leave the disk some room,
+// with what those that come will still need.
+func TestSpoolRoom(t *testing.T) {
+	free, failed := int64(leaveFree+100), error(nil)
+	var fs flights
+	fs.init(&Options{SpoolBytes: 1000, free: func(string) (int64, error) { return free, failed }})
+	fits := func(size int64, want bool) {
+		t.Helper()
+		if fs.fits(size) != want {
+			t.Errorf("%d bytes with %d free, %d reserved: %v", size, free-leaveFree, fs.reserved, !want)
+		}
+	}
+	fits(100, true)
+	fits(101, false)
+	free = leaveFree + 5000
+	fits(1000, true)
+	fits(1001, false)
+	fs.by[flightKey{1, "a"}] = &flight{size: 900, have: 400} // 500 are still to come
+	fs.reserved = 900
+	free = leaveFree + 600
+	fits(100, true)
+	fits(101, false) // more than the spool's bound
+	free = leaveFree + 599
+	fits(100, false)
+	failed = errors.New("not known")
+	fits(100, true)
+	if n, err := freeBytes(t.TempDir()); err != nil || n <= 0 {
+		t.Errorf("%d, %v", n, err)
 	}
 }

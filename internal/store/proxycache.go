@@ -407,6 +407,31 @@ func (db *DB) Evict(ctx context.Context, c CachedItem) error {
 	})
 }
 
+// LetRead gives somebody the permission to read a repository, unless they have
+// one there already, whichever it is. A repository that is gone is no error.
+func (db *DB) LetRead(ctx context.Context, repo Repository, who, actor gantry.Actor) error {
+	err := db.update(ctx, "let read", func(ctx context.Context, t *tx) error {
+		if err := t.aliveRepository(ctx, repo.ID); err != nil {
+			return err
+		}
+		var has int64
+		if err := t.queryRow(ctx, `SELECT COUNT(*) FROM permissions WHERE repo_id = ? AND account_id = ?`, repo.ID, who.Account).Scan(&has); err != nil || has > 0 {
+			return err
+		}
+		if _, err := t.exec(ctx, `INSERT INTO permissions (repo_id, account_id, role) VALUES (?, ?, ?)`+t.d.ignore("repo_id"), repo.ID, who.Account, int(gantry.Read)); err != nil {
+			return err
+		}
+		t.touch(repo.ID)
+		t.who = true
+		return t.event(ctx, Event{Kind: "change_repo_permission", Namespace: repo.Namespace, Repo: repo.ID, Actor: actor, Payload: map[string]any{
+			"username": who.Name, "repo": repo.Name.Name, "namespace": repo.Name.Namespace, "role": gantry.Read.String()}})
+	})
+	if gantry.Is(err, gantry.NotFound) {
+		return nil
+	}
+	return err
+}
+
 // RepositoriesHolding lists up to n repositories of a namespace that hold a
 // blob.
 func (db *DB) RepositoriesHolding(ctx context.Context, ns gantry.AccountID, d gantry.Digest, n int) (all []gantry.RepoID, err error) {

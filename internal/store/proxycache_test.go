@@ -158,3 +158,33 @@ func TestLeastUsed(t *testing.T) {
 		w.sound()
 	})
 }
+
+// TestLetRead holds that who pulled first may read, is told to the log once, and
+// keeps a permission that is larger.
+func TestLetRead(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		ctx := w.t.Context()
+		r, err := w.RepositoryByID(ctx, w.repo)
+		w.must(err)
+		for _, has := range []gantry.Role{gantry.NoRole, gantry.Write} {
+			who, err := w.AccountByID(ctx, storetest.Account(w.t, w.DB, gantry.User))
+			w.must(err)
+			if has != gantry.NoRole {
+				w.must(w.SetPermission(ctx, r, who, has, gantry.Actor{}))
+			}
+			for range 2 {
+				w.must(w.LetRead(ctx, r, gantry.Actor{Account: who.ID, Name: who.Name, Kind: gantry.ActorUser}, gantry.Actor{}))
+			}
+			got, err := w.RepositoryAccess(ctx, who.ID, r.Name)
+			w.must(err)
+			if want := max(has, gantry.Read); got.Role != want {
+				w.t.Errorf("%v, want %v", got.Role, want)
+			}
+		}
+		if n := storetest.Get(w.t, w.DB, `SELECT COUNT(*) FROM events WHERE kind = 'change_repo_permission' AND repo_id = ?`, w.repo); n != 2 {
+			w.t.Errorf("%d events", n)
+		}
+		w.must(w.DeleteRepository(ctx, r, gantry.Actor{}))
+		w.must(w.LetRead(ctx, r, gantry.Actor{Account: w.ns, Kind: gantry.ActorUser}, gantry.Actor{}))
+	})
+}
