@@ -123,6 +123,11 @@ bench-api: deps ## measure the lists of the API on a large registry (SCALE=1 tak
 bench-fleet: deps build ## measure 1, 2 and 4 instances behind HAProxy (as root); writes docs/benchmarks-fleet.md
 	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_FLEET_DOCS=$(CURDIR)/docs/benchmarks-fleet.md $(GO) test ./internal/faults -run '^$$' -bench '^BenchmarkFleet$$' -benchtime 1x -timeout 0
 
+.PHONY: bench-mirror
+bench-mirror: deps build ## measure mirrors beside skopeo, and proxy caches; writes docs/benchmarks-mirror.md
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md $(GO) test ./internal/faults -run '^$$' -bench '^BenchmarkMirror$$' -benchtime 1x -timeout 0
+	GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_PROXY_PULLS=2000 GANTRY_PROXY_CLIENTS=200 GANTRY_PROXY_MIB=512 $(GO) test -v -run '^TestProxyCacheSpeed$$' -count 1 -timeout 0 ./internal/app
+
 .PHONY: scale
 scale: deps build ## eleven million blob links on PostgreSQL, and a thousand clients that pull (an hour, 15 GB of TMPDIR); writes docs/scaling.md
 	GANTRY_CATALOGUE=large GANTRY_CATALOGUE_DOCS=$(CURDIR)/docs/scaling.md GANTRY_TEST_DIR=$(or $(TMPDIR),/var/tmp) $(GO) test -count=1 -timeout 0 -v -run '^TestCatalogue$$' ./internal/store

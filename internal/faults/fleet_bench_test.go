@@ -224,19 +224,26 @@ func drive(b *testing.B, f *fleet, base, token string, clients int, took time.Du
 func (f *fleet) cpu(t testing.TB) (sum time.Duration) {
 	t.Helper()
 	for _, in := range f.instances {
-		b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(in.proc.PID()), "stat"))
+		sum += cpuOf(t, in.proc.PID())
+	}
+	return sum
+}
+
+// cpuOf is the time that a process has used.
+func cpuOf(t testing.TB, pid int) (sum time.Duration) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	for _, s := range fields[11:13] { // user and system, in hundredths of a second
+		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rest, _ := strings.Cut(string(b), ") ")
-		fields := strings.Fields(rest)
-		for _, s := range fields[11:13] { // user and system, in hundredths of a second
-			n, err := strconv.ParseInt(s, 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sum += time.Duration(n) * 10 * time.Millisecond
-		}
+		sum += time.Duration(n) * 10 * time.Millisecond
 	}
 	return sum
 }

@@ -80,3 +80,6 @@ func Distribution(t testing.TB) *DistributionServer {
 
 // Kill ends the server at once, as a crash does.
 func (s *DistributionServer) Kill() { s.proc.Kill() }
+
+// PID is the server's process.
+func (s *DistributionServer) PID() int { return s.proc.PID() }
