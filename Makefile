@@ -126,6 +126,7 @@ bench-fleet: deps build ## measure 1, 2 and 4 instances behind HAProxy (as root)
 .PHONY: bench-mirror
 bench-mirror: deps build ## measure mirrors beside skopeo, and proxy caches; writes docs/benchmarks-mirror.md
 	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md $(GO) test ./internal/faults -run '^$$' -bench '^BenchmarkMirror$$' -benchtime 1x -timeout 0
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_MIRROR_TAGS=10000 $(GO) test ./internal/faults -run '^TestMirrorMemory$$' -count 1 -timeout 0
 	GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_PROXY_PULLS=2000 GANTRY_PROXY_CLIENTS=200 GANTRY_PROXY_MIB=512 $(GO) test -v -run '^TestProxyCacheSpeed$$' -count 1 -timeout 0 ./internal/app
 
 .PHONY: scale

@@ -30,7 +30,7 @@ const (
 // A mirrorBench has a docker-registry that is mirrored, one that skopeo copies
 // to, and a Gantry of one process with SQLite and storage in files.
 type mirrorBench struct {
-	b          *testing.B
+	b          testing.TB
 	up, target *servertest.DistributionServer
 	skopeo     string
 	auth       string // an empty file of credentials
@@ -46,18 +46,8 @@ type mirrorBench struct {
 // page, between its marks. GANTRY_MIRROR_TAGS is how many tags; skopeo gets
 // GANTRY_MIRROR_FEW of them, because it would take an hour for all.
 func BenchmarkMirror(b *testing.B) {
-	number := func(name string, otherwise int) int {
-		if text := os.Getenv(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				b.Fatal(name, err)
-			}
-			return n
-		}
-		return otherwise
-	}
 	const images = 200
-	tags, few := number("GANTRY_MIRROR_TAGS", 10_000), number("GANTRY_MIRROR_FEW", 500)
+	tags, few := number(b, "GANTRY_MIRROR_TAGS", 10_000), number(b, "GANTRY_MIRROR_FEW", 500)
 	for b.Loop() {
 		m := newMirrorBench(b)
 		m.note("%s; load average before: %s", time.Now().UTC().Format("2006-01-02 15:04 UTC"), load())
@@ -71,23 +61,23 @@ func BenchmarkMirror(b *testing.B) {
 		for _, where := range []string{"near", "far"} {
 			manifests := m.fill(where, images)
 			m.mirror(where, hosts[where], "*")
-			m.forgetPeak()
+			m.forgetPeak(m.f.instances[0].proc)
 			ours := m.sync(where, "copied", images)
-			peak["first"] = max(peak["first"], m.peak())
+			peak["first"] = max(peak["first"], m.peak(m.f.instances[0].proc))
 			theirs, rss := m.beside(hosts[where], where, images)
 			skopeoPeak = max(skopeoPeak, rss)
 			m.row("first sync, "+distance(where), images, ours, theirs, images, aimFirst)
 			m.tag(where, manifests, images, tags)
 		}
 		for _, where := range []string{"near", "far"} {
-			m.forgetPeak()
+			m.forgetPeak(m.f.instances[0].proc)
 			took := m.sync(where, "copied", tags-images)
-			peak["more"] = max(peak["more"], m.peak())
+			peak["more"] = max(peak["more"], m.peak(m.f.instances[0].proc))
 			b.Logf("%s: %d new tags of images that are here: %v", where, tags-images, took.time)
 			m.beside(hosts[where], where, few) // now it has them, too
-			m.forgetPeak()
+			m.forgetPeak(m.f.instances[0].proc)
 			ours := m.sync(where, "unchanged", tags)
-			peak["again"] = max(peak["again"], m.peak())
+			peak["again"] = max(peak["again"], m.peak(m.f.instances[0].proc))
 			theirs, rss := m.beside(hosts[where], where, few)
 			skopeoPeak = max(skopeoPeak, rss)
 			m.row("nothing moved, "+distance(where), tags, ours, theirs, few, aimAgain)
@@ -108,6 +98,20 @@ func BenchmarkMirror(b *testing.B) {
 			}
 		}
 	}
+}
+
+// number is an environment variable as a number.
+func number(t testing.TB, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(name, err)
+	}
+	return n
 }
 
 func distance(where string) string {
@@ -135,10 +139,16 @@ func newMirrorBench(b *testing.B) *mirrorBench {
 	m.auth = filepath.Join(b.TempDir(), "auth.json")
 	m.must(os.WriteFile(m.auth, []byte("{}"), 0o600))
 	m.f = newFleet(b, 1, map[string]any{"DISTRIBUTED_STORAGE_CONFIG": files(b), "FEATURE_REPO_MIRROR": true, "SSRF_ALLOWED_HOSTS": []string{"127.0.0.1"}})
+	m.organize()
+	return m
+}
+
+// organize makes the organization of the mirrors, with their robot.
+func (m *mirrorBench) organize() {
+	m.b.Helper()
 	m.client = m.f.client(new(tally))
 	m.api("POST", "organization/", 201, `{"name":"acme","email":"acme@example.com"}`)
 	m.api("PUT", "organization/acme/robots/mirror", 201, `{}`)
-	return m
 }
 
 func (m *mirrorBench) must(err error) {
@@ -169,7 +179,9 @@ type cost struct{ time, cpu time.Duration }
 func (m *mirrorBench) cpu() time.Duration {
 	all := m.f.cpu(m.b)
 	for _, d := range []*servertest.DistributionServer{m.up, m.target} {
-		all += cpuOf(m.b, d.PID())
+		if d != nil {
+			all += cpuOf(m.b, d.PID())
+		}
 	}
 	return all
 }
@@ -324,13 +336,13 @@ func (m *mirrorBench) beside(host, repo string, n int) (cost, int64) {
 }
 
 // forgetPeak has peak tell what comes after.
-func (m *mirrorBench) forgetPeak() {
-	m.must(os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", m.f.instances[0].proc.PID()), []byte("5"), 0))
+func (m *mirrorBench) forgetPeak(p *servertest.Process) {
+	m.must(os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0))
 }
 
-// peak is how many MiB the server had at most.
-func (m *mirrorBench) peak() int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.f.instances[0].proc.PID()))
+// peak is how many MiB a process had at most.
+func (m *mirrorBench) peak(p *servertest.Process) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	m.must(err)
 	_, after, _ := strings.Cut(string(b), "VmHWM:")
 	_, now, _ := strings.Cut(string(b), "RssAnon:")
