@@ -282,6 +282,7 @@ func newStage(t testing.TB) *stage {
 	s.put("POST", "messages", root, `{"message":{"content":"hello","media_type":"text/plain","severity":"info"}}`)
 	s.things["message"] = s.field(s.put("GET", "messages", nil, ""), "messages", 0, "uuid")
 	s.mirrors(owner)
+	s.jobs(db)
 	inbox := `"method":"quay_notification","config":{"target":{"kind":"user","name":"owner"}},"eventConfig":{}}`
 	s.things["notification"] = s.field(s.put("POST", "repository/acme/app/notification", owner, `{"event":"repo_push",`+inbox), "uuid")
 	s.things["acme notification"] = s.field(s.put("POST", "organization/acme/notifications", owner, `{"event":"quota_error",`+inbox), "uuid")
@@ -407,6 +408,27 @@ func pushed(t testing.TB, db *store.DB, repo store.Repository) string {
 	return string(p.Digest)
 }
 
+// jobs leaves one that waits and one that was cancelled.
+func (s *stage) jobs(db *store.DB) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for _, name := range []string{"live job", "ended job"} {
+		if _, err := db.Enqueue(ctx, store.NewJob{Kind: "test", Payload: name}); err != nil {
+			s.t.Fatal(err)
+		}
+		list, err := db.Jobs(ctx, store.JobFilter{Kind: "test", Limit: 1})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.things[name] = strconv.FormatInt(list[0].ID, 10)
+		if name == "ended job" {
+			if err := db.CancelJob(ctx, list[0].ID); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
 // paths says what stands for the {x} of routes whose path begins so; the
 // longest that fits is taken, or the whole route with its method.
 var paths = map[string]map[string]string{
@@ -455,6 +477,8 @@ var paths = map[string]map[string]string{
 	"repository/{repo}/permissions/team":      {"team": "makers"},
 	"superuser/organization":                  {"id": "{quota}"},
 	"superuser/takeownership":                 {"name": "acme"},
+	"superuser/jobs":                          {"job": "{live job}"},
+	"superuser/jobs/{job}/retry":              {"job": "{ended job}"},
 	"superuser/storage/locations":             {"name": "default"},
 	"superuser/storage/namespaces":            {"name": "acme"},
 	"superuser/users":                         {"name": "reader", "id": "{reader's quota}"},

@@ -22,6 +22,7 @@ var routes = ordered(
 	logRoutes,
 	superuserRoutes,
 	storageRoutes,
+	jobRoutes,
 	messageRoutes,
 	tagRoutes,
 	profileRoutes,

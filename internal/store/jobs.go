@@ -378,6 +378,34 @@ func (db *DB) CancelJob(ctx context.Context, id int64) error {
 	})
 }
 
+// RestartJob queues a job that failed or was cancelled again, with all of its
+// attempts before it; it goes on from its checkpoint. It is gantry.Conflict on
+// "job" when it ended well or has not ended, or when an equal one, of the same
+// kind and payload, has not ended. No such job: NotFound on "job".
+func (db *DB) RestartJob(ctx context.Context, id int64) error {
+	return db.update(ctx, "restart job", func(ctx context.Context, t *tx) error {
+		j, err := scanJob(t.queryRow(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = ?`+t.d.excl, id))
+		if err != nil {
+			return notFound(err, errNoJob)
+		}
+		if j.State != JobFailed && j.State != JobCancelled {
+			return gantry.Errorf(gantry.Conflict, "job", "only a job that failed or was cancelled can be tried again; this one is %s", j.State)
+		}
+		var equal int64
+		err = t.queryRow(ctx, `SELECT COUNT(*) FROM jobs WHERE state IN ('ready', 'running') AND kind = ? AND payload = ?`, j.Kind, string(j.Payload)).Scan(&equal)
+		if err != nil {
+			return err
+		}
+		if equal > 0 {
+			return gantry.Errorf(gantry.Conflict, "job", "an equal job waits or runs already")
+		}
+		now := t.now.UnixMilli()
+		t.due = true
+		_, err = t.exec(ctx, `UPDATE jobs SET state = 'ready', run_after_ms = ?, attempt = 0, again = 0, error = '', lease_until_ms = 0, ended_ms = 0 WHERE id = ?`, now, id)
+		return err
+	})
+}
+
 // ExpireJobs makes up to n running jobs whose lease has passed ready again,
 // or failed where that was the last attempt, and returns their number. The
 // death of a worker counts as an attempt: a job that kills its worker ends.

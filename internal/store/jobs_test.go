@@ -424,3 +424,43 @@ func TestUsage(t *testing.T) {
 		}
 	})
 }
+
+// TestRestart has jobs that failed or were cancelled run again, and no others.
+func TestRestart(t *testing.T) {
+	eachClocked(t, func(t *testing.T, db *store.DB, c *clock) {
+		ctx := t.Context()
+		refused := func(id int64, code gantry.Code) {
+			t.Helper()
+			if err := db.RestartJob(ctx, id); !gantry.Is(err, code) {
+				t.Fatalf("restart of job %d = %v, want %v", id, err, code)
+			}
+		}
+		refused(404, gantry.NotFound)
+		_, err := db.Enqueue(ctx, store.NewJob{Kind: "k", Dedupe: "one", Payload: 1, MaxAttempts: 1})
+		ok(t, err)
+		j := claim(t, db, "w", 1)[0]
+		refused(j.ID, gantry.Conflict) // it runs
+		ok(t, db.SaveJob(ctx, j, time.Minute, store.Progress{Done: 3, Total: 9}, []byte(`"here"`)))
+		ok(t, db.RetryJob(ctx, j, 0, "broken"))
+		// An equal one, queued meanwhile, is enough.
+		_, err = db.Enqueue(ctx, store.NewJob{Kind: "k", Dedupe: "one", Payload: 1})
+		ok(t, err)
+		refused(j.ID, gantry.Conflict)
+		other := claim(t, db, "w", 1)[0]
+		ok(t, db.FinishJob(ctx, other, store.Progress{}))
+		refused(other.ID, gantry.Conflict) // it ended well
+		ok(t, db.RestartJob(ctx, j.ID))
+		again := claim(t, db, "w", 1)
+		if len(again) != 1 || again[0].ID != j.ID || again[0].Attempt != 1 || again[0].Error != "" || string(again[0].Checkpoint) != `"here"` || again[0].Progress.Done != 3 {
+			t.Fatalf("restarted as %+v", again)
+		}
+		ok(t, db.CancelJob(ctx, j.ID))
+		if err := db.FinishJob(ctx, again[0], store.Progress{}); !gantry.Is(err, gantry.Conflict) {
+			t.Fatalf("a cancelled job was finished: %v", err)
+		}
+		ok(t, db.RestartJob(ctx, j.ID))
+		if len(claim(t, db, "w", 1)) != 1 {
+			t.Fatal("a cancelled job was not restarted")
+		}
+	})
+}

@@ -2994,6 +2994,92 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/superuser/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is done in the background, the newest first
+         * @description Of all instances. Jobs that ended are kept for a week. Gantry's own.
+         */
+        get: operations["listJobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/superuser/jobs/{job}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        /** A job */
+        get: operations["getJob"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/superuser/jobs/{job}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a job that has not ended
+         * @description A worker that runs it stops within a third of a minute. A job that a schedule makes comes again at its next turn.
+         */
+        post: operations["cancelJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/superuser/jobs/{job}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a job again that failed or was cancelled
+         * @description It goes on from where it was. 409 where an equal one waits or runs.
+         */
+        post: operations["retryJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/superuser/keys": {
         parameters: {
             query?: never;
@@ -4325,6 +4411,40 @@ export interface components {
             /** @default true */
             tagPatternMatches: boolean | null;
         };
+        Job: {
+            /** @description 1 in the first run */
+            attempt: number;
+            /** Format: date-time */
+            created: string | null;
+            done: number;
+            /**
+             * Format: date-time
+             * @description Of one that waits: not before this time
+             */
+            due: string | null;
+            /** Format: date-time */
+            ended: string | null;
+            /** @description Of the last attempt that failed */
+            error: string | null;
+            /** @description The instance that runs it, or ran it last */
+            holder: string | null;
+            id: number;
+            /** @description What it is about; jobs of one kind and key do not run twice at once. null once it ended */
+            key: string | null;
+            kind: string;
+            max_attempts: number;
+            /**
+             * Format: date-time
+             * @description Of the last attempt
+             */
+            started: string | null;
+            /** @enum {string} */
+            state: "ready" | "running" | "done" | "failed" | "cancelled";
+            /** @description 0: not known */
+            total: number;
+            /** @description Of done and total */
+            unit: string;
+        };
         Label: {
             id: string;
             key: string;
@@ -5070,6 +5190,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The number of a job */
+        job: number;
         /** @description Name of a user or robot */
         name: string;
         /** @description `next_page` of the page before */
@@ -10003,6 +10125,113 @@ export interface operations {
                     };
                 };
             };
+            default: components["responses"]["Error"];
+        };
+    };
+    listJobs: {
+        parameters: {
+            query?: {
+                /** @description Only those of this kind, such as storage.evacuate */
+                kind?: string;
+                /** @description Only those in this state */
+                state?: "ready" | "running" | "done" | "failed" | "cancelled";
+                /** @description Entries of a page, 100 at most */
+                limit?: number;
+                /** @description `next_page` of the page before */
+                next_page?: components["parameters"]["nextPage"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        jobs: components["schemas"]["Job"][];
+                        next_page?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    cancelJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            409: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    retryJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of a job */
+                job: components["parameters"]["job"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            409: components["responses"]["Error"];
             default: components["responses"]["Error"];
         };
     };

@@ -1,3 +1,5 @@
+import { paceOf } from '../ui/jobs';
+import { every, mirrorBody, progressOf } from '../ui/mirror';
 import { renderToStaticMarkup } from 'react-dom/server';
 import { describe, expect, test } from 'vitest';
 import { Problem, problemOf } from '../api/client';
@@ -133,4 +135,23 @@ test('failures say what to do', async () => {
   expect(told(new Problem(0, 'offline', '')).again).toBe(true);
   expect(told(new Problem(503, 'read_only', 'x')).title).toMatch(/read-only/);
   expect(told(new Problem(400, 'invalid_request', 'name is taken'))).toMatchObject({ text: 'name is taken', again: false });
+});
+
+test('the pace of a job is what it did since it was seen first', () => {
+  expect(paceOf(undefined, { at: 5_000, done: 10 })).toBe(0);
+  expect(paceOf({ at: 0, done: 10 }, { at: 500, done: 20 })).toBe(0); // too early to tell
+  expect(paceOf({ at: 0, done: 10 }, { at: 4_000, done: 30 })).toBe(5);
+  expect(paceOf({ at: 0, done: 10 }, { at: 4_000, done: 10 })).toBe(0);
+});
+
+test('what a mirror form says becomes what the API takes', () => {
+  const v = { username: '', password: '', interval: '6h', start: '2030-01-01T00:00', tags: 'v*, !*-rc*', architectures: '', tls: 'true', signed: '', referrers: 'true', keep: '', proxied: '', https_proxy: 'http://kept', robot: 'a+b' };
+  const b = mirrorBody(v);
+  expect(b).toMatchObject({ external_registry_username: null, external_registry_password: null, sync_interval: 21_600, root_rule: { rule_value: ['v*', '!*-rc*'] }, architecture_filter: [], external_registry_config: { verify_tls: true, only_signed: false, proxy: { https_proxy: null } } });
+  // An empty password keeps the one that is stored.
+  expect(mirrorBody({ ...v, username: 'me' })).not.toHaveProperty('external_registry_password');
+  expect(mirrorBody({ ...v, proxied: 'true' })).toMatchObject({ external_registry_config: { proxy: { https_proxy: 'http://kept' } } });
+  expect([86_400, 90, 604_800, 5_400].map(every)).toEqual(['1d', '90s', '1w', '90m']);
+  expect(progressOf({ status: 'running', tags: { done: 1, total: 4 } })).toBe(0.25);
+  expect(progressOf({ status: 'failed', tags: {} })).toBe(1);
 });

@@ -24,6 +24,8 @@ import { accountFields } from './welcome';
 
 const MirrorHealth = lazy(() => import('../ui/mirror').then((m) => ({ default: m.MirrorHealth })));
 
+const Jobs = lazy(() => import('../ui/jobs').then((m) => ({ default: m.Jobs })));
+
 type RegistryUser = Schemas['RegistryUser'];
 type RegistryOrganization = Schemas['RegistryOrganization'];
 type Key = Schemas['ServiceKey'];
@@ -51,13 +53,14 @@ export function Superuser() {
           { key: 'organizations', title: t('Organizations') },
           { key: 'messages', title: t('Messages') },
           { key: 'storage', title: t('Storage') },
+          { key: 'jobs', title: t('Jobs') },
           (boot.features.REPO_MIRROR || boot.features.ORG_MIRROR) && { key: 'mirrors', title: t('Mirrors') },
           { key: 'keys', title: t('Service keys') },
           { key: 'logs', title: t('Usage logs') },
           boot.features.SUPERUSER_CONFIGDUMP && { key: 'config', title: t('Configuration') },
         ]}
       />
-      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'mirrors' ? <Suspense fallback={<Bones />}><MirrorHealth /></Suspense> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
+      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'jobs' ? <Suspense fallback={<Bones />}><Jobs may={may} /></Suspense> : tab === 'mirrors' ? <Suspense fallback={<Bones />}><MirrorHealth /></Suspense> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
     </>
   );
 }
