@@ -82,7 +82,9 @@ type server struct {
 	swagger  func() (map[string]any, error) // the same as Swagger 2.0; nobody changes it
 	sizing   sync.Mutex                     // held while the registry's size is counted
 	finding  chan struct{}                  // searches in the directory
-	streams  streamCount
+	// unpacking are the archives that are read for their documents.
+	unpacking chan struct{}
+	streams   streamCount
 }
 
 // New returns the API. It answers /api/v1/…, /csrf_token and what Serves says.
@@ -104,7 +106,7 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Options: o, routes: routes, finding: make(chan struct{}, findAtOnce)}
+	s := &server{Options: o, routes: routes, finding: make(chan struct{}, findAtOnce), unpacking: make(chan struct{}, unpackAtOnce)}
 	document := sync.OnceValues(func() (map[string]any, error) { return assemble(contractFiles, routes) })
 	s.contract = sync.OnceValues(func() ([]byte, error) {
 		doc, err := document()

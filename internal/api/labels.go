@@ -37,6 +37,18 @@ type descriptor struct {
 	Digest    gantry.Digest
 	Size      int64
 	URLs      []string `json:"urls"`
+
+	Annotations json.RawMessage // whatever the pusher wrote
+}
+
+// annotation is a text of the annotations; "" where there is none.
+func (d *descriptor) annotation(key string) string {
+	var all map[string]any
+	if json.Unmarshal(d.Annotations, &all) != nil {
+		return ""
+	}
+	text, _ := all[key].(string)
+	return text
 }
 
 // An imageConfig is the configuration of an image, as far as it tells of its
@@ -168,6 +180,11 @@ func (s *server) getManifest(c *call) error {
 		}
 		if c.truthy("includeConfig", false) {
 			v["config"] = raw
+		}
+		if c.truthy("includeDocuments", false) {
+			if v["documents"], err = s.documentsOf(c, body); err != nil {
+				return err
+			}
 		}
 	}
 	if c.truthy("includeReferrers", false) {

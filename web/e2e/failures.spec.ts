@@ -48,6 +48,23 @@ test('a conflict and a limit are shown in the form, which stays as it is', async
   await expect(page.getByRole('textbox', { name: 'Name' })).toHaveValue('taken');
 });
 
+test('in Korean the server is understood too, and what is not known stays as it is', async ({ signedIn: page, context }) => {
+  await context.addInitScript(() => localStorage.setItem('gantry-language', 'ko'));
+  await page.goto('/organization');
+  await page.getByRole('button', { name: '조직 만들기' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: '이름' }).fill('ada');
+  await dialog.getByRole('button', { name: '만들기' }).click();
+  await expect(dialog.getByRole('alert')).toContainText(/[가-힣]/);
+  await page.route('**/api/v1/organization', (route) => route.fulfill(problem(400, 'invalid_request', 'Username is already in use: ada')));
+  await dialog.getByRole('button', { name: '만들기' }).click();
+  await expect(dialog.getByText('ada은(는) 이미 쓰는 이름입니다.')).toBeVisible();
+  await page.unroute('**/api/v1/organization');
+  await page.route('**/api/v1/organization', (route) => route.fulfill(problem(400, 'invalid_request', 'something new')));
+  await dialog.getByRole('button', { name: '만들기' }).click();
+  await expect(dialog.getByText('something new')).toBeVisible();
+});
+
 test('offline and slow: the page says so, and goes on by itself', async ({ signedIn: page, context, ada }) => {
   await ada.image('ada/slow', 'v1');
   await page.goto('/repository/ada/slow');

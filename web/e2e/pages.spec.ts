@@ -24,7 +24,8 @@ const pages: Record<string, Where[]> = {
     ['/repository/show/app?tab=mirror', 'This repository is no mirror'],
     ['/repository/show/app/tag/v2', 'COPY v2 /app'],
     ['/repository/show/app/tag/multi', 'linux/arm64/v8'],
-    ['/repository/show/app/tag/chart', 'A chart'],
+    ['/repository/show/app/tag/chart', 'How to install it'],
+    ['/repository/show/app/tag/model', 'A small model'],
     ['/repository/show/app/compare?a=v1&b=v2', 'Only in v1'],
   ],
   organization: [
@@ -107,6 +108,15 @@ test('the pages speak Korean', async ({ context, ada }) => {
     await expect(page.getByText(shows).first()).toBeVisible();
   }
   await accessible(page);
+});
+
+test('a chart shows its README, Chart.yaml and default values', async ({ shown: page, ada }) => {
+  await prepare(ada);
+  await settled(page, '/repository/show/app/tag/chart');
+  await expect(page.getByRole('heading', { name: 'How to install it' })).toBeVisible();
+  await expect(page.locator('pre[aria-label="values.yaml"]')).toHaveText('replicas: 3');
+  await expect(page.locator('pre[aria-label="Chart.yaml"]')).toContainText('description: A chart');
+  await expect(page.getByText('<script>alert(1)</script>')).toBeVisible();
 });
 
 test('what users write brings no markup and no scripts', async ({ signedIn: page, ada }) => {

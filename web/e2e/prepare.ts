@@ -1,4 +1,4 @@
-import type { Account } from './registry';
+import { archive, type Account } from './registry';
 
 let prepared: Promise<string> | undefined;
 /** prepare fills a registry, once for each worker, with what the pages show. */
@@ -31,7 +31,16 @@ export function prepare(ada: Account): Promise<string> {
       subject: { mediaType: manifest, ...amd },
     });
     const chart = await ada.blob('show/app', Buffer.from(JSON.stringify({ name: 'chart', version: '0.1.0', description: 'A chart' })));
-    await ada.manifest('show/app', 'chart', { schemaVersion: 2, mediaType: manifest, config: { mediaType: 'application/vnd.cncf.helm.config.v1+json', ...chart }, layers: [] });
+    const files = await ada.blob('show/app', archive({ 'chart/Chart.yaml': 'name: chart\nversion: 0.1.0\ndescription: A chart\n', 'chart/README.md': '# How to install it\n\nWith **helm**. <script>alert(1)</script>\n', 'chart/values.yaml': 'replicas: 3\n' }));
+    await ada.manifest('show/app', 'chart', { schemaVersion: 2, mediaType: manifest, config: { mediaType: 'application/vnd.cncf.helm.config.v1+json', ...chart }, layers: [{ mediaType: 'application/vnd.cncf.helm.chart.content.v1.tar+gzip', ...files }] });
+    const card = await ada.blob('show/app', Buffer.from('# A small model\n\nIt counts.\n'));
+    await ada.manifest('show/app', 'model', {
+      schemaVersion: 2,
+      mediaType: manifest,
+      artifactType: 'application/vnd.cncf.model.manifest.v1+json',
+      config: { mediaType: 'application/vnd.cncf.model.config.v1+json', ...empty },
+      layers: [{ mediaType: 'application/vnd.cncf.model.doc.v1.raw', annotations: { 'org.cncf.model.filepath': 'README.md' }, ...card }],
+    });
     await ada.call('PUT', '/api/v1/repository/show/app', { description: '# The app\n\nWhat *everybody* uses. <img src=x onerror=alert(1)> [bad](javascript:alert(1))\n' });
     await ada.call('PUT', '/api/v1/organization/show/robots/ci', { description: 'builds' });
     await ada.call('PUT', '/api/v1/user/robots/own', {});

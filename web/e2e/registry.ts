@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -19,6 +20,24 @@ function freePort(): Promise<number> {
       s.close(() => (typeof at === 'object' && at ? done(at.port) : fail(new Error('no port'))));
     });
   });
+}
+
+/** archive packs files as tar and gzip. */
+export function archive(files: Record<string, string>): Buffer {
+  const blocks: Buffer[] = [];
+  for (const [name, text] of Object.entries(files)) {
+    const body = Buffer.from(text);
+    const head = Buffer.alloc(512);
+    head.write(name, 0);
+    head.write('0000644\0', 100);
+    head.write(`${body.length.toString(8).padStart(11, '0')}\0`, 124);
+    head.write('00000000000\0', 136);
+    head.write('        0', 148); // blanks where the sum comes, and the type: a file
+    head.write('ustar\x0000', 257);
+    head.write(`${head.reduce((a, b) => a + b, 0).toString(8).padStart(6, '0')}\0 `, 148);
+    blocks.push(head, body, Buffer.alloc((512 - (body.length % 512)) % 512));
+  }
+  return gzipSync(Buffer.concat([...blocks, Buffer.alloc(1024)]));
 }
 
 export type Cookie = { name: string; value: string };

@@ -2,7 +2,6 @@ import {
   Alert,
   Banner,
   Button,
-  Content,
   Masthead,
   MastheadBrand,
   MastheadContent,
@@ -31,6 +30,7 @@ import { api } from './api/client';
 import { changeLanguage, language, languages, t, type Language } from './i18n';
 import { DialogProvider } from './ui/dialogs';
 import { useLive } from './ui/live';
+import { LazyMarkdown } from './ui/lazy-markdown';
 import { Link, useGo } from './ui/link';
 import { Menu } from './ui/menu';
 import { SignInDialog, useBoot, useChangeSession, useUser } from './ui/session';
@@ -287,17 +287,6 @@ function Notices() {
         </Banner>
       ))}
     </div>
-  );
-}
-
-const Markdown = lazy(() => import('./ui/markdown'));
-
-/** LazyMarkdown shows Markdown, and its plain text until the code for it is there. */
-export function LazyMarkdown({ text }: { text: string }) {
-  return (
-    <Suspense fallback={<Content component="p">{text}</Content>}>
-      <Markdown text={text} />
-    </Suspense>
   );
 }
 

@@ -4277,6 +4277,13 @@ export interface components {
             token?: string;
             uuid: string;
         };
+        ArtifactDocument: {
+            /** @description Of the file, without its folder */
+            name: string;
+            text: string;
+            /** @description There is more of it than 256 KiB, which are told */
+            truncated: boolean;
+        };
         AssignedAuthorization: {
             application: Record<string, never>;
             redirectUri: string;
@@ -4502,6 +4509,8 @@ export interface components {
             config?: Record<string, never> | null;
             config_media_type: string | null;
             digest: string;
+            /** @description Of a chart its Chart.yaml, README, values.yaml and values.schema.json; of other artifacts the README or model card. Layers of more than 16 MiB are not read */
+            documents?: components["schemas"]["ArtifactDocument"][];
             is_manifest_list: boolean;
             layers: components["schemas"]["Layer"][] | null;
             layers_compressed_size: number | null;
@@ -8564,6 +8573,8 @@ export interface operations {
             query?: {
                 /** @description Gantry's own: with the configuration */
                 includeConfig?: string;
+                /** @description Gantry's own: with the documents of an artifact, read out of its layers */
+                includeDocuments?: string;
                 /** @description Gantry's own: with the first 100 manifests that have this one as their subject */
                 includeReferrers?: string;
             };

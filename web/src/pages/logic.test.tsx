@@ -1,5 +1,3 @@
-import { paceOf } from '../ui/jobs';
-import { every, mirrorBody, progressOf } from '../ui/mirror';
 import { renderToStaticMarkup } from 'react-dom/server';
 import { describe, expect, test } from 'vitest';
 import { Problem, problemOf } from '../api/client';
@@ -7,18 +5,20 @@ import { daysBetween, kindsOf } from '../ui/chart';
 import { faults, type Field } from '../ui/dialogs';
 import { parseEntity } from '../ui/entity';
 import { hitOf } from '../ui/finder';
+import { paceOf } from '../ui/jobs';
 import { repoPath, withSearch } from '../ui/link';
 import { detailsOf } from '../ui/logs';
 import Markdown, { safeHref } from '../ui/markdown';
+import { every, mirrorBody, progressOf } from '../ui/mirror';
 import { safeNext } from '../ui/next';
 import { configOf } from '../ui/notifications';
-import { told } from '../ui/problem';
+import { inWords, told } from '../ui/problem';
 import { changesOf, layersOf } from './compare';
 import { clientsFor } from './guide';
 import { linesOf, live } from './repo-history';
 import { tagName, type Tag } from './repo-tags';
 import { placeOf } from './repository';
-import { kindOfReferrer, platformsOf } from './tag';
+import { documentsOf, kindOfReferrer, platformsOf } from './tag';
 
 test('addresses of repositories', () => {
   expect(placeOf('acme/app')).toEqual({ repo: 'acme/app' });
@@ -154,4 +154,18 @@ test('what a mirror form says becomes what the API takes', () => {
   expect([86_400, 90, 604_800, 5_400].map(every)).toEqual(['1d', '90s', '1w', '90m']);
   expect(progressOf({ status: 'running', tags: { done: 1, total: 4 } })).toBe(0.25);
   expect(progressOf({ status: 'failed', tags: {} })).toBe(1);
+});
+
+test('what the server says is said in words of the page, where it is known', () => {
+  expect(inWords('Username has already been taken: ada')).toBe('The name ada is taken already.');
+  expect(inWords('Not Found: the feature is off on this registry (FEATURE_REPO_MIRROR)')).toContain('FEATURE_REPO_MIRROR');
+  expect(inWords('something new')).toBe('something new');
+  expect(told(new Problem(409, 'tag_immutable', 'x')).title).toBe('The tag is immutable');
+});
+
+test('documents stand in the order in which one reads them', () => {
+  const d = (name: string) => ({ name, text: '', truncated: false });
+  expect(documentsOf([d('values.schema.json'), d('values.yaml'), d('Chart.yaml'), d('README.md')], {}).map((x) => x.name)).toEqual(['README.md', 'Chart.yaml', 'values.yaml', 'values.schema.json']);
+  expect(documentsOf([], { name: 'a' }).map((x) => x.name)).toEqual(['Chart.yaml']);
+  expect(documentsOf([d('README.md')], undefined)).toHaveLength(1);
 });

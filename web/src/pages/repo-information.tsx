@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { hostOf } from '../api/boot';
 import { api } from '../api/client';
 import { t } from '../i18n';
-import { LazyMarkdown } from '../shell';
+import { LazyMarkdown } from '../ui/lazy-markdown';
 import { Command } from '../ui/bits';
 import { Section } from '../ui/frame';
 import { ProblemAlert } from '../ui/problem';

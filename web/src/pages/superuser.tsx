@@ -18,7 +18,7 @@ import { QuotaView } from '../ui/quota';
 import { Secret } from '../ui/robots';
 import { useBoot, useUser } from '../ui/session';
 import { DataTable } from '../ui/table';
-import { LazyMarkdown } from '../shell';
+import { LazyMarkdown } from '../ui/lazy-markdown';
 import { orgName } from './organizations';
 import { accountFields } from './welcome';
 

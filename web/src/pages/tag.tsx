@@ -7,6 +7,7 @@ import { t } from '../i18n';
 import { Command, Digest, Load, Time } from '../ui/bits';
 import { useDialogs } from '../ui/dialogs';
 import { bytes } from '../ui/format';
+import { LazyMarkdown } from '../ui/lazy-markdown';
 import { Crumbs, Section } from '../ui/frame';
 import { Link, repoPath, useGo, useTitle, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
@@ -18,6 +19,7 @@ import { useRepository, type Place, type Repository } from './repository';
 import { useTagActions, type Tag } from './repo-tags';
 
 type Manifest = Schemas['Manifest'];
+type ArtifactDocument = Schemas['ArtifactDocument'];
 
 export type Platform = { digest: string; size: number; mediaType: string; platform: string; artifactType?: string };
 
@@ -106,7 +108,7 @@ function Details({ r, repo, tag, digest }: { r: Repository; repo: string; tag?: 
   const acts = useTagActions(repo, () => go(repoPath(repo)));
   const manifest = useQuery({
     queryKey: ['repository', repo, 'manifest', digest],
-    queryFn: () => ok(api.GET('/repository/{repo}/manifest/{digest}', { params: { path: { repo, digest }, query: { includeConfig: 'true', includeReferrers: 'true' } } })),
+    queryFn: () => ok(api.GET('/repository/{repo}/manifest/{digest}', { params: { path: { repo, digest }, query: { includeConfig: 'true', includeReferrers: 'true', includeDocuments: 'true' } } })),
   });
   const host = hostOf(boot);
   const image = `${host}/${repo}${tag ? `:${tag.name}` : `@${digest}`}`;
@@ -188,11 +190,7 @@ function Details({ r, repo, tag, digest }: { r: Repository; repo: string; tag?: 
                   )}
                 </Section>
               </div>
-              {helm && (
-                <Section title="Chart.yaml">
-                  <Json value={m.config} label="Chart.yaml" />
-                </Section>
-              )}
+              {(helm || !!m.documents?.length) && <Documents documents={m.documents ?? []} chart={helm ? m.config : undefined} />}
               {m.is_manifest_list && (
                 <Section title={t('Platforms')}>
                   <DataTable
@@ -294,6 +292,34 @@ function Config({ c }: { c: ImageConfig | undefined }) {
       <Fact name={t('Ports')} value={Object.keys(x.ExposedPorts ?? {}).join(', ')} />
       <Fact name={t('Volumes')} value={Object.keys(x.Volumes ?? {}).join(', ')} />
       <Fact name={t('Environment')} value={x.Env?.join('\n')} />
+    </>
+  );
+}
+
+/** documentsOf are the documents of an artifact in the order in which one reads them: what it is, how it is used, what can be set. */
+export function documentsOf(documents: ArtifactDocument[], chart: unknown): ArtifactDocument[] {
+  const rank = (d: ArtifactDocument) => (/^(readme|model_?card)/i.test(d.name) ? 0 : d.name === 'Chart.yaml' ? 1 : d.name === 'values.yaml' ? 2 : 3);
+  // A chart tells its Chart.yaml in its configuration too, also where its archive cannot be read.
+  const own = chart && !documents.some((d) => d.name === 'Chart.yaml') ? [{ name: 'Chart.yaml', text: JSON.stringify(chart, null, 2), truncated: false }] : [];
+  return [...documents, ...own].sort((a, b) => rank(a) - rank(b));
+}
+
+// Documents are what an artifact brings to be read: a README, a chart's default values, a model card.
+function Documents({ documents, chart }: { documents: ArtifactDocument[]; chart: unknown }) {
+  const list = documentsOf(documents, chart);
+  return (
+    <>
+      {list.map((d) => (
+        <Section key={d.name} title={d.name === 'values.yaml' ? t('Default values') : d.name} text={d.truncated ? t('It is longer: this is its beginning.') : undefined}>
+          {/\.(ya?ml|json)$/.test(d.name) ? (
+            <pre className="g-code" tabIndex={0} aria-label={d.name}>
+              {d.text}
+            </pre>
+          ) : (
+            <LazyMarkdown text={d.text} />
+          )}
+        </Section>
+      ))}
     </>
   );
 }
