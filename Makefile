@@ -73,6 +73,10 @@ test-unit: ## vet, and the tests of the module
 test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
 	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
 
+.PHONY: bench-web
+bench-web: build ## the web console's times in Chromium, into docs/benchmarks-web.md
+	cd web && GANTRY_BIN=$(CURDIR)/bin/gantry $(NPM) run --silent bench
+
 .PHONY: test-web
 test-web: build ## the web console: types, logic, and in Chromium against bin/gantry
 	cd web && $(NPM) run --silent check && $(NPM) run --silent test && GANTRY_BIN=$(CURDIR)/bin/gantry $(NPM) run --silent e2e

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
@@ -55,8 +55,8 @@ export class Registry {
     return new URL(this.base).host;
   }
 
-  /** start runs a registry on SQLite; config is its config.yaml, '' = none. */
-  static async start(config = ''): Promise<Registry> {
+  /** start runs a registry on SQLite; config is its config.yaml, '' = none. seed are flags of "gantry dev seed", which fills it before. */
+  static async start(config = '', seed: string[] = []): Promise<Registry> {
     const dir = mkdtempSync(join(tmpdir(), 'gantry-web-'));
     const port = await freePort();
     const args = ['serve', '--listen', `127.0.0.1:${port}`, '--data', join(dir, 'data'), '--metrics', 'off'];
@@ -64,6 +64,7 @@ export class Registry {
       writeFileSync(join(dir, 'config.yaml'), config);
       args.push('--config', dir);
     }
+    if (seed.length > 0) execFileSync(binary, ['dev', 'seed', '--data', join(dir, 'data'), ...seed], { stdio: 'ignore' });
     const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const log: string[] = [];
     child.stderr?.on('data', (b: Buffer) => log.push(b.toString()));

@@ -4,7 +4,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { hostOf } from '../api/boot';
-import { api, ok, type Schemas } from '../api/client';
+import { api, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { CopyButton, Digest, Time } from '../ui/bits';
 import { useDialogs } from '../ui/dialogs';
@@ -14,6 +14,7 @@ import { Link, repoPath, useGo, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
 import { useBoot } from '../ui/session';
 import { DataTable, type Column } from '../ui/table';
+import { tagsKey, tagsPage } from '../ui/tags-page';
 import { Commands } from './guide';
 import type { Repository } from './repository';
 import { useUser } from '../ui/session';
@@ -141,15 +142,7 @@ export default function Tags({ r }: { r: Repository }) {
     const timer = setTimeout(() => go(withSearch(repoPath(repo), { q: text }), true), 250);
     return () => clearTimeout(timer);
   }, [text, q]);
-  const data = useRows(
-    ['repository', repo, 'tags', q],
-    async (next) => {
-      const page = next ? Number(next) : 1;
-      const a = await ok(api.GET('/repository/{repo}/tag', { params: { path: { repo }, query: { onlyActiveTags: 'true', limit: 100, page, filter_tag_name: q ? `like:${q}` : undefined } } }));
-      return { rows: a.tags, next: a.has_additional ? String(page + 1) : '' };
-    },
-    { refetchInterval: 60_000 },
-  );
+  const data = useRows(tagsKey(repo, q), (next) => tagsPage(repo, q, next), { refetchInterval: 60_000 });
   const picked = data.rows.filter((x) => chosen.has(x.name));
   const free = picked.filter((x) => !x.immutable);
   const columns: Column<Tag>[] = [

@@ -1,13 +1,14 @@
 import { Label, Title } from '@patternfly/react-core';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { api, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { Bones, Load } from '../ui/bits';
 import { Crumbs, TabBar } from '../ui/frame';
 import { repoPath, useTitle } from '../ui/link';
 import { useBoot } from '../ui/session';
+import { tagsKey, tagsPage } from '../ui/tags-page';
 
 export type Repository = Schemas['Repository'];
 
@@ -77,8 +78,15 @@ export function RepoHead({ r }: { r: Repository }) {
 }
 
 function RepositoryPage({ repo }: { repo: string }) {
-  const { tab = 'tags' } = useSearch({ strict: false });
+  const { tab = 'tags', q = '' } = useSearch({ strict: false });
+  const client = useQueryClient();
   const query = useRepository(repo);
+  // The tags and their code are asked for together with the repository, not after it.
+  useState(() => {
+    if (tab !== 'tags') return;
+    void import('./repo-tags');
+    void client.prefetchInfiniteQuery({ queryKey: tagsKey(repo, q), queryFn: ({ pageParam }) => tagsPage(repo, q, pageParam), initialPageParam: '' });
+  });
   const boot = useBoot();
   useTitle(repo);
   const base = repoPath(repo);
