@@ -90,7 +90,7 @@ test('an organization becomes a proxy cache, after the other registry was asked'
   await dialog.getByRole('textbox', { name: 'User name there' }).fill('ada');
   await dialog.getByLabel('Password or token there').fill('wrong');
   await dialog.getByRole('button', { name: 'Ask the other registry' }).click();
-  await expect(dialog.getByRole('alert')).toContainText('the user name or the password is wrong');
+  await expect(dialog.getByRole('alert')).toContainText('does not take the user name or the password');
   await dialog.getByRole('textbox', { name: 'User name there' }).fill('');
   await dialog.getByLabel('Password or token there').fill('');
   await dialog.getByRole('button', { name: 'Ask the other registry' }).click();
