@@ -13,10 +13,11 @@ test('the pictures of docs/web', async ({ browser, ada }) => {
     await context.addInitScript(([l, th]) => (localStorage.setItem('gantry-language', l!), localStorage.setItem('gantry-theme', th!)), [language, theme]);
     return context.newPage();
   };
-  const shoot = async (page: Awaited<ReturnType<typeof open>>, path: string, name: string) => {
+  const shoot = async (page: Awaited<ReturnType<typeof open>>, path: string, name: string, heading?: string) => {
     await page.goto(path);
     await expect(page.locator('h1').first()).toBeVisible();
     await expect(page.getByRole('status', { name: /Loading|불러오는/ })).toHaveCount(0);
+    if (heading) await expect(page.getByRole('heading', { name: heading })).toBeVisible();
     await page.evaluate(() => document.fonts.ready);
     await page.screenshot({ path: to(name) });
   };
@@ -26,6 +27,7 @@ test('the pictures of docs/web', async ({ browser, ada }) => {
   await shoot(light, '/repository/show/app/tag/v2', 'tag');
   await shoot(light, '/repository/show/app?tab=logs', 'logs');
   await shoot(light, '/organization/show?tab=quota', 'storage');
+  await shoot(light, '/repository/show/app/tag/chart', 'chart', 'How to install it');
   await shoot(await open({}, 'ko'), '/repository/show/app', 'korean');
   await shoot(await open({ colorScheme: 'dark' }, 'en', 'dark'), '/superuser?tab=storage', 'dark');
   await shoot(await open({ viewport: { width: 360, height: 740 } }), '/repository/show/app', 'phone');
