@@ -79,7 +79,9 @@ type fleetFigure struct {
 // benchFleet measures on one storage.
 func benchFleet(b *testing.B, s storm, took time.Duration) []string {
 	b.Helper()
-	f := newFleet(b, 1, map[string]any{"DB_URI": storetest.EmptyURI(b, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": s.storage(b)})
+	config := map[string]any{"DB_URI": storetest.EmptyURI(b, storetest.Postgres), "DISTRIBUTED_STORAGE_CONFIG": s.storage(b)}
+	withRedis(b, config)
+	f := newFleet(b, 1, config)
 	never := func() bool { return false }
 	var seen tally
 	owner := f.client(&seen)

@@ -11,7 +11,7 @@ import (
 )
 
 // withRedis adds a Redis behind a proxy.
-func withRedis(t *testing.T, config map[string]any) (*servertest.RedisServer, *servertest.Proxy) {
+func withRedis(t testing.TB, config map[string]any) (*servertest.RedisServer, *servertest.Proxy) {
 	t.Helper()
 	r := servertest.NewRedis(t, servertest.RedisOptions{})
 	p := servertest.NewProxy(t, r.Addr)
