@@ -422,7 +422,7 @@ func (s *stage) jobs(db *store.DB) {
 		}
 		s.things[name] = strconv.FormatInt(list[0].ID, 10)
 		if name == "ended job" {
-			if err := db.CancelJob(ctx, list[0].ID); err != nil {
+			if err := db.CancelJob(ctx, list[0].ID, gantry.Actor{}); err != nil {
 				s.t.Fatal(err)
 			}
 		}

@@ -92,7 +92,7 @@ func (s *server) cancelJob(c *call) error {
 	if err != nil {
 		return err
 	}
-	err = s.Store.CancelJob(c.r.Context(), j.ID)
+	err = s.Store.CancelJob(c.r.Context(), j.ID, c.id.Actor)
 	if gantry.Is(err, gantry.NotFound) {
 		return s.conflict(c, gantry.Errorf(gantry.Conflict, "job", "the job has ended already: it is %s", j.State))
 	}
@@ -108,7 +108,7 @@ func (s *server) retryJob(c *call) error {
 	if err != nil {
 		return err
 	}
-	err = s.Store.RestartJob(c.r.Context(), j.ID)
+	err = s.Store.RestartJob(c.r.Context(), j.ID, c.id.Actor)
 	if gantry.Is(err, gantry.Conflict) {
 		return s.conflict(c, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/jobs"
+	"github.com/gantry-registry/gantry/internal/mirror"
+	"github.com/gantry-registry/gantry/internal/notify"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -28,8 +30,14 @@ const (
 	// interruptJobs is when a stop interrupts the jobs that run; they go on
 	// from their checkpoint.
 	interruptJobs = 2 * time.Second
-	keepJobs      = 7 * 24 * time.Hour
+	// Jobs that ended are kept so long for superusers to see, and those that come
+	// every few minutes and ended well only so long.
+	keepJobs  = 7 * 24 * time.Hour
+	keepOften = time.Hour
 )
+
+// oftenJobs come every few minutes.
+var oftenJobs = []string{mirror.JobDue, notify.ExpiryJob, jobPruneDue, jobIdentity}
 
 // work starts the background work. s.stop ends it.
 func (s *Server) work(ctx context.Context) {
@@ -363,6 +371,9 @@ func (s *Server) kinds() map[string]jobs.Kind {
 		jobTrim: {Handle: func(ctx context.Context, _ *jobs.Run) error {
 			return until0(func() (int, error) {
 				n, err := s.db.TrimJobs(ctx, s.db.Now().Add(-keepJobs), 1000)
+				if err == nil && n == 0 {
+					n, err = s.db.TrimJobs(ctx, s.db.Now().Add(-keepOften), 1000, oftenJobs...)
+				}
 				s.metrics.QueueDeletes.Add(float64(n))
 				return int(n), err
 			})

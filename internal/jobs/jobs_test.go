@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/bus"
+	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/jobs"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
@@ -153,7 +154,7 @@ func TestLost(t *testing.T) {
 			return nil
 		}}}})
 		<-started
-		if err := db.CancelJob(t.Context(), only(t, db).ID); err != nil {
+		if err := db.CancelJob(t.Context(), only(t, db).ID, gantry.Actor{}); err != nil {
 			t.Fatal(err)
 		}
 		<-interrupted

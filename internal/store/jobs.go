@@ -365,24 +365,37 @@ func (db *DB) FailJob(ctx context.Context, j Job, reason string) error {
 	})
 }
 
-// CancelJob ends a job that has not ended. A worker that runs it learns of it
-// when it next renews its lease. No such job: NotFound on "job".
-func (db *DB) CancelJob(ctx context.Context, id int64) error {
+// CancelJob ends a job that has not ended; the audit log has who did it. A worker
+// that runs it learns of it when it next renews its lease. No such job: NotFound
+// on "job".
+func (db *DB) CancelJob(ctx context.Context, id int64, actor gantry.Actor) error {
 	return db.update(ctx, "cancel job", func(ctx context.Context, t *tx) error {
+		j, err := scanJob(t.queryRow(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = ?`+t.d.excl, id))
+		if err != nil {
+			return notFound(err, errNoJob)
+		}
 		n, err := t.exec(ctx, `UPDATE jobs SET state = 'cancelled', dedupe = NULL, lease_until_ms = 0, ended_ms = ?
 			WHERE id = ? AND state IN ('ready', 'running')`, t.now.UnixMilli(), id)
 		if err == nil && n == 0 {
-			return errNoJob
+			err = errNoJob
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.event(ctx, jobEvent("job_cancel", j, actor))
 	})
 }
 
+func jobEvent(kind string, j Job, actor gantry.Actor) Event {
+	return Event{Kind: kind, Actor: actor, Payload: map[string]any{"job": j.ID, "kind": j.Kind}}
+}
+
 // RestartJob queues a job that failed or was cancelled again, with all of its
-// attempts before it; it goes on from its checkpoint. It is gantry.Conflict on
+// attempts before it; it goes on from its checkpoint, and the audit log has who
+// did it. It is gantry.Conflict on
 // "job" when it ended well or has not ended, or when an equal one, of the same
 // kind and payload, has not ended. No such job: NotFound on "job".
-func (db *DB) RestartJob(ctx context.Context, id int64) error {
+func (db *DB) RestartJob(ctx context.Context, id int64, actor gantry.Actor) error {
 	return db.update(ctx, "restart job", func(ctx context.Context, t *tx) error {
 		j, err := scanJob(t.queryRow(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = ?`+t.d.excl, id))
 		if err != nil {
@@ -401,8 +414,10 @@ func (db *DB) RestartJob(ctx context.Context, id int64) error {
 		}
 		now := t.now.UnixMilli()
 		t.due = true
-		_, err = t.exec(ctx, `UPDATE jobs SET state = 'ready', run_after_ms = ?, attempt = 0, again = 0, error = '', lease_until_ms = 0, ended_ms = 0 WHERE id = ?`, now, id)
-		return err
+		if _, err = t.exec(ctx, `UPDATE jobs SET state = 'ready', run_after_ms = ?, attempt = 0, again = 0, error = '', lease_until_ms = 0, ended_ms = 0 WHERE id = ?`, now, id); err != nil {
+			return err
+		}
+		return t.event(ctx, jobEvent("job_retry", j, actor))
 	})
 }
 
@@ -512,11 +527,18 @@ func (db *DB) JobBacklog(ctx context.Context) (list []JobBacklog, err error) {
 }
 
 // TrimJobs deletes up to n jobs that ended before a time and returns their
-// number.
-func (db *DB) TrimJobs(ctx context.Context, before time.Time, n int) (deleted int64, err error) {
+// number. With kinds it is only jobs of these that ended well.
+func (db *DB) TrimJobs(ctx context.Context, before time.Time, n int, kinds ...string) (deleted int64, err error) {
+	where, of := "", []any{before.UnixMilli()}
+	if len(kinds) > 0 {
+		where = ` AND state = 'done' AND kind IN (?` + strings.Repeat(", ?", len(kinds)-1) + `)`
+		for _, k := range kinds {
+			of = append(of, k)
+		}
+	}
 	err = db.update(ctx, "trim jobs", func(ctx context.Context, t *tx) error {
 		deleted = 0
-		ids, err := t.ids(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE ended_ms > 0 AND ended_ms < ? ORDER BY ended_ms, id LIMIT %d`, n), before.UnixMilli())
+		ids, err := t.ids(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE ended_ms > 0 AND ended_ms < ?`+where+` ORDER BY ended_ms, id LIMIT %d`, n), of...)
 		if err != nil || len(ids) == 0 {
 			return err
 		}

@@ -152,6 +152,9 @@ func TestLostLease(t *testing.T) {
 		if err != nil || j.State != store.JobFailed || j.Dedupe != "" || j.Error == "" {
 			t.Errorf("after the last attempt: %+v, %v", j, err)
 		}
+		if n, err := db.TrimJobs(t.Context(), c.now().Add(time.Second), 10, "a", "k"); n != 0 || err != nil {
+			t.Errorf("TrimJobs of what ended well = %d, %v", n, err)
+		}
 		if n, err := db.TrimJobs(t.Context(), c.now().Add(time.Second), 10); n != 1 || err != nil {
 			t.Errorf("TrimJobs = %d, %v", n, err)
 		}
@@ -180,7 +183,7 @@ func TestDedupe(t *testing.T) {
 		if n, err := db.Enqueue(t.Context(), j); n != 1 || err != nil {
 			t.Errorf("after the end: %d, %v", n, err)
 		}
-		ok(t, db.CancelJob(t.Context(), claim(t, db, "w", 1)[0].ID))
+		ok(t, db.CancelJob(t.Context(), claim(t, db, "w", 1)[0].ID, gantry.Actor{}))
 		ok(t, func() error {
 			_, err := db.Enqueue(t.Context(), j, store.NewJob{Kind: "k"}, store.NewJob{Kind: "k"})
 			return err
@@ -431,7 +434,7 @@ func TestRestart(t *testing.T) {
 		ctx := t.Context()
 		refused := func(id int64, code gantry.Code) {
 			t.Helper()
-			if err := db.RestartJob(ctx, id); !gantry.Is(err, code) {
+			if err := db.RestartJob(ctx, id, gantry.Actor{}); !gantry.Is(err, code) {
 				t.Fatalf("restart of job %d = %v, want %v", id, err, code)
 			}
 		}
@@ -449,18 +452,24 @@ func TestRestart(t *testing.T) {
 		other := claim(t, db, "w", 1)[0]
 		ok(t, db.FinishJob(ctx, other, store.Progress{}))
 		refused(other.ID, gantry.Conflict) // it ended well
-		ok(t, db.RestartJob(ctx, j.ID))
+		ok(t, db.RestartJob(ctx, j.ID, gantry.Actor{}))
 		again := claim(t, db, "w", 1)
 		if len(again) != 1 || again[0].ID != j.ID || again[0].Attempt != 1 || again[0].Error != "" || string(again[0].Checkpoint) != `"here"` || again[0].Progress.Done != 3 {
 			t.Fatalf("restarted as %+v", again)
 		}
-		ok(t, db.CancelJob(ctx, j.ID))
+		ok(t, db.CancelJob(ctx, j.ID, gantry.Actor{}))
 		if err := db.FinishJob(ctx, again[0], store.Progress{}); !gantry.Is(err, gantry.Conflict) {
 			t.Fatalf("a cancelled job was finished: %v", err)
 		}
-		ok(t, db.RestartJob(ctx, j.ID))
+		ok(t, db.RestartJob(ctx, j.ID, gantry.Actor{}))
 		if len(claim(t, db, "w", 1)) != 1 {
 			t.Fatal("a cancelled job was not restarted")
+		}
+		if n := storetest.Get(t, db, `SELECT COUNT(*) FROM events WHERE kind IN ('job_cancel', 'job_retry')`); n != 3 {
+			t.Errorf("the log has %d of 3 changes", n)
+		}
+		if n, err := db.TrimJobs(ctx, c.now().Add(time.Second), 10, "other", "k"); n != 1 || err != nil {
+			t.Errorf("TrimJobs of what ended well = %d, %v", n, err)
 		}
 	})
 }

@@ -396,6 +396,8 @@ export const ko = {
   'Only superusers administer the registry.': '슈퍼유저만 레지스트리를 관리합니다.',
   'Users': '사용자',
   'Messages': '공지',
+  'Job cancelled': '작업 취소',
+  'Job tried again': '작업 재시도',
   'Storage location changed': '저장 위치 변경',
   'Storage locations of a namespace changed': '네임스페이스의 저장 위치 변경',
   'Service keys': '서비스 키',

@@ -49,6 +49,8 @@ export function kindName(kind: string): string {
     org_create_quota: t('Quota set'),
     org_change_quota: t('Quota changed'),
     org_delete_quota: t('Quota taken away'),
+    job_cancel: t('Job cancelled'),
+    job_retry: t('Job tried again'),
     storage_location_change: t('Storage location changed'),
     namespace_storage_change: t('Storage locations of a namespace changed'),
   };
