@@ -121,7 +121,7 @@ export function Jobs({ may }: { may: boolean }) {
     const pace = j.state === 'running' ? paceOf(seen.current.get(`${j.id}/${j.attempt}`), { at: Date.now(), done: j.done }) : 0;
     return (
       <span className="g-stacked">
-        {j.total > 0 && <Bar share={(j.done / j.total) * 0.74} label={text} />}
+        {j.total > 0 && <Bar share={j.done / j.total} label={text} />}
         <span className="g-nowrap">
           {text}
           {pace > 0 && <span className="g-quiet"> · {t('{size}/s', { size: amount(Math.round(pace * 10) / 10, j.unit) })}{j.total > j.done && ` · ${duration(Math.max(1, Math.round((j.total - j.done) / pace)))}`}</span>}

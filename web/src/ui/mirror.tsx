@@ -311,7 +311,7 @@ function Runs({ repo, at, live }: { repo: string; at: string; live: boolean }) {
                     cell: (r) =>
                       r.status === 'running' ? (
                         <span className="g-progress">
-                          <Bar share={progressOf(r) * 0.74} label={t('{n} of {of} tags', { n: r.tags.done ?? 0, of: r.tags.total ?? 0 })} />
+                          <Bar share={progressOf(r)} label={t('{n} of {of} tags', { n: r.tags.done ?? 0, of: r.tags.total ?? 0 })} />
                           <span className="g-nowrap">{t('{n} of {of} tags', { n: r.tags.done ?? 0, of: r.tags.total ?? 0 })}</span>
                         </span>
                       ) : (

@@ -96,7 +96,7 @@ function SpaceUsed({ namespace }: { namespace: string }) {
   return (
     <Load query={query}>
       {({ rows, more }) => {
-        const most = Math.max(1, rows[0]?.quota_report?.quota_bytes ?? 1);
+        const whole = Math.max(1, rows.reduce((sum, r) => sum + (r.quota_report?.quota_bytes ?? 0), 0));
         return (
           <>
             <DataTable
@@ -107,7 +107,7 @@ function SpaceUsed({ namespace }: { namespace: string }) {
               columns={[
                 { key: 'name', title: t('Repository'), cell: (r) => <Link href={repoPath(`${r.namespace}/${r.name}`)}>{r.name}</Link> },
                 { key: 'size', title: t('Size'), narrow: true, right: true, cell: (r) => bytes(r.quota_report?.quota_bytes) },
-                { key: 'bar', title: t('Share'), cell: (r) => <Bar share={((r.quota_report?.quota_bytes ?? 0) / most) * 0.7} label={bytes(r.quota_report?.quota_bytes)} /> },
+                { key: 'bar', title: t('Share'), cell: (r) => <Bar share={(r.quota_report?.quota_bytes ?? 0) / whole} label={bytes(r.quota_report?.quota_bytes)} /> },
               ]}
             />
             <p className="g-quiet">{more ? t('Of the first page of repositories. Layers that repositories share are counted in each, but stored once.') : t('Layers that repositories share are counted in each, but stored once: deleting one frees what it does not share.')}</p>
