@@ -37,7 +37,6 @@ type group struct {
 func eachGroup(t *testing.T, f func(t *testing.T, g *group)) {
 	for _, dialect := range []string{storetest.Postgres, storetest.MariaDB} {
 		t.Run(dialect, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
 			g := &group{t: t, dialect: dialect, uri: storetest.URI(t, dialect), fields: map[string]any{
 				"SECRET_KEY": strings.Repeat("s", 32), "DATABASE_SECRET_KEY": strings.Repeat("d", 32),
 				"DISTRIBUTED_STORAGE_CONFIG": map[string]any{"shared": []any{"LocalStorage", map[string]any{"storage_path": t.TempDir()}}},
