@@ -16,7 +16,7 @@ import (
 // Metadata is what an entry tells of itself, as Quay has it: a JSON object.
 func Metadata(r *store.AuditRow, names store.AuditNames) any {
 	if !r.Pull {
-		if len(r.Payload) == 0 || !json.Valid(r.Payload) {
+		if len(r.Payload) == 0 || string(r.Payload) == "null" || !json.Valid(r.Payload) {
 			return map[string]any{}
 		}
 		return r.Payload

@@ -159,6 +159,16 @@ type document struct {
 	}
 }
 
+// TestMetadata: what an entry tells of itself is an object, whatever is stored.
+func TestMetadata(t *testing.T) {
+	for payload, want := range map[string]string{"": "{}", "null": "{}", "{": "{}", `{"repo":"app"}`: `{"repo":"app"}`} {
+		got, err := json.Marshal(Metadata(&store.AuditRow{Kind: "k", Payload: json.RawMessage(payload)}, store.AuditNames{}))
+		if err != nil || string(got) != want {
+			t.Errorf("%q: %s, %v", payload, got, err)
+		}
+	}
+}
+
 func TestExport(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.happens(3)

@@ -30,6 +30,9 @@ func (t *tx) event(ctx context.Context, e Event) error {
 		if payload, err = json.Marshal(e.Payload); err != nil {
 			return fmt.Errorf("journal %s: %w", e.Kind, err)
 		}
+		if string(payload) == "null" { // of a map that is nil
+			payload = []byte("{}")
+		}
 	}
 	t.told = true
 	seq := "NULL"

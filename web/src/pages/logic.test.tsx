@@ -99,6 +99,7 @@ test('charts', () => {
 });
 
 test('entries of the log in a line', () => {
+  expect(detailsOf({ metadata: null } as never)).toBe('');
   expect(detailsOf({ metadata: { repo: 'app', tag: 'v1', manifest_digest: `sha256:${'a'.repeat(64)}`, secret: 'x', n: 1 } as never })).toBe(`repo: app · tag: v1 · manifest_digest: sha256:${'a'.repeat(12)}`);
 });
 

@@ -24,7 +24,7 @@ const shown = ['repo', 'tag', 'username', 'member', 'team', 'robot', 'role', 'de
 
 /** detailsOf is what an entry of the log is about, in a line. */
 export function detailsOf(l: Pick<Log, 'metadata'>): string {
-  const m = l.metadata as Record<string, unknown>;
+  const m = (l.metadata ?? {}) as Record<string, unknown>;
   return shown
     .filter((k) => typeof m[k] === 'string' && m[k] !== '')
     .map((k) => `${k}: ${k === 'manifest_digest' ? short(String(m[k])) : String(m[k]).slice(0, 80)}`)
