@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
 )
@@ -68,4 +69,21 @@ func TestAudit(t *testing.T) {
 			t.Errorf("TrimPulls = %d, %v", n, err)
 		}
 	})
+}
+
+// TestNoDetails: an event of which there is nothing to tell has an empty object,
+// also where its map is nil, as that of a sign-out.
+func TestNoDetails(t *testing.T) {
+	for _, d := range storetest.Dialects() {
+		t.Run(d, func(t *testing.T) {
+			db := storetest.Open(t, d, store.Options{})
+			ns := storetest.Namespace(t, db)
+			if err := db.LogLogin(t.Context(), "logout_success", ns, gantry.Actor{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if n := storetest.Get(t, db, `SELECT COUNT(*) FROM events WHERE kind = 'logout_success' AND payload = '{}'`); n != 1 {
+				t.Errorf("%d events with an empty object; want 1", n)
+			}
+		})
+	}
 }
