@@ -143,6 +143,29 @@ const absent = (err: unknown) => err instanceof Problem && err.status === 404;
 /** place is where the API has the robots of a namespace. */
 const placeOf = (namespace: string, organization: boolean) => (organization ? `organization/${enc(namespace)}` : 'user');
 
+// NoMirror stands where a mirror could be made.
+function NoMirror({ title, text, make }: { title: string; text: string; make: () => void }) {
+  return (
+    <EmptyState titleText={title} headingLevel="h2" variant="sm">
+      <EmptyStateBody>{text}</EmptyStateBody>
+      <EmptyStateFooter>
+        <EmptyStateActions>
+          <Button onClick={make}>{t('Make it a mirror')}</Button>
+        </EmptyStateActions>
+      </EmptyStateFooter>
+    </EmptyState>
+  );
+}
+
+// RunButton begins a run of a mirror, or ends the one that goes on.
+function RunButton({ status, command }: { status: string; command: (what: string, said: string) => void }) {
+  return going(status) ? (
+    <Button variant="secondary" onClick={() => command('sync-cancel', t('The run ends'))}>{t('Cancel the run')}</Button>
+  ) : (
+    <Button onClick={() => command('sync-now', t('The mirror runs'))}>{t('Run now')}</Button>
+  );
+}
+
 /** RepoMirror is the mirror of a repository: what it copies, and its runs. */
 export function RepoMirror({ repo, namespace, organization }: { repo: string; namespace: string; organization: boolean }) {
   const dialogs = useDialogs();
@@ -186,25 +209,14 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
     <Load query={query}>
       {(m) =>
         m === null ? (
-          <EmptyState titleText={t('This repository is no mirror')} headingLevel="h2" variant="sm">
-            <EmptyStateBody>{t('A mirror keeps it equal to a repository of another registry. Nobody else can push to it then.')}</EmptyStateBody>
-            <EmptyStateFooter>
-              <EmptyStateActions>
-                <Button onClick={() => void edit(null).catch(fail)}>{t('Make it a mirror')}</Button>
-              </EmptyStateActions>
-            </EmptyStateFooter>
-          </EmptyState>
+          <NoMirror title={t('This repository is no mirror')} text={t('A mirror keeps it equal to a repository of another registry. Nobody else can push to it then.')} make={() => void edit(null).catch(fail)} />
         ) : (
           <>
             <Section
               title={t('Mirror')}
               tools={
                 <>
-                  {going(m.sync_status) ? (
-                    <Button variant="secondary" onClick={() => command('sync-cancel', t('The run ends'))}>{t('Cancel the run')}</Button>
-                  ) : (
-                    <Button onClick={() => command('sync-now', t('The mirror runs'))}>{t('Run now')}</Button>
-                  )}
+                  <RunButton status={m.sync_status} command={command} />
                   <Menu
                     label={t('Actions for the mirror')}
                     items={[
@@ -451,25 +463,14 @@ export function OrganizationMirror({ org }: { org: string }) {
     <Load query={query}>
       {(m) =>
         m === null ? (
-          <EmptyState titleText={t('This organization is no mirror')} headingLevel="h2" variant="sm">
-            <EmptyStateBody>{t('A mirror copies the repositories of a namespace of another registry. Nobody makes others in it then.')}</EmptyStateBody>
-            <EmptyStateFooter>
-              <EmptyStateActions>
-                <Button onClick={() => void edit(null).catch(fail)}>{t('Make it a mirror')}</Button>
-              </EmptyStateActions>
-            </EmptyStateFooter>
-          </EmptyState>
+          <NoMirror title={t('This organization is no mirror')} text={t('A mirror copies the repositories of a namespace of another registry. Nobody makes others in it then.')} make={() => void edit(null).catch(fail)} />
         ) : (
           <>
             <Section
               title={t('Mirror')}
               tools={
                 <>
-                  {going(m.sync_status) ? (
-                    <Button variant="secondary" onClick={() => command('sync-cancel', t('The run ends'))}>{t('Cancel the run')}</Button>
-                  ) : (
-                    <Button onClick={() => command('sync-now', t('The mirror runs'))}>{t('Run now')}</Button>
-                  )}
+                  <RunButton status={m.sync_status} command={command} />
                   <Menu
                     label={t('Actions for the mirror')}
                     items={[
