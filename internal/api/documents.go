@@ -106,7 +106,7 @@ func (s *server) unpack(ctx context.Context, repo gantry.RepoID, l descriptor, r
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = body.Close() }()
+	defer func() { _ = body.Close() }() // only read
 	return read(body), nil
 }
 
@@ -131,7 +131,7 @@ func archived(r io.Reader, want func(path string) bool) (found []artifactDocumen
 		if err != nil {
 			return nil
 		}
-		defer func() { _ = z.Close() }()
+		defer func() { _ = z.Close() }() // it holds nothing; what is wrong with the bytes a read has said
 		in = bufio.NewReader(z)
 	}
 	t := tar.NewReader(io.LimitReader(in, maxUnpacked))
