@@ -136,7 +136,7 @@ func (c *catalogue) fill(exec func(query string, args ...any)) {
 	// A third of the blobs was verified, of late.
 	exec(`UPDATE placements SET verified_ms = ? + blob_id WHERE blob_id % 3 = 0`, now-day)
 	if a := map[string]string{"postgres": "ANALYZE", "sqlite": "ANALYZE",
-		"mysql": "ANALYZE TABLE gc_reviews, trash, uploads, repo_blobs, ns_blobs, blobs, manifests, manifest_blobs, tags, usage_deltas, jobs, placements"}[c.db.Dialect()]; a != "" && c.db.Dialect() != "sqlite" {
+		"mysql": "ANALYZE TABLE gc_reviews, trash, uploads, repo_blobs, ns_blobs, blobs, manifests, manifest_blobs, tags, usage_deltas, jobs, placements, repositories, permissions, team_members, teams, accounts"}[c.db.Dialect()]; a != "" && c.db.Dialect() != "sqlite" {
 		exec(a)
 	}
 }

@@ -41,6 +41,12 @@ type dialect struct {
 	returning bool
 	// lateral: a derived table may use what stands before it.
 	lateral bool
+	// then joins in the order that is written, whatever the planner guesses:
+	// of PostgreSQL, which has no such word, lateral does it.
+	then string
+	// by names the index that a table is read through, where a planner could
+	// take the order of the primary key instead and pass most rows over.
+	by func(index string) string
 	// serial: one writer at a time, so rows are committed in the order of
 	// their ids and no row needs a lock.
 	serial bool
@@ -81,7 +87,7 @@ func fixed(s string) func(string) string { return func(string) string { return s
 
 var dialects = map[string]*dialect{
 	"sqlite": {
-		name: "sqlite", goose: "sqlite3", bind: same, serial: true,
+		name: "sqlite", goose: "sqlite3", bind: same, serial: true, then: "CROSS JOIN", by: fixed(""),
 		ignore: conflictNothing, upsert: conflictUpdate, fresh: excluded,
 		again: func(err error) bool {
 			e, ok := errors.AsType[*sqlite.Error](err)
@@ -94,7 +100,7 @@ var dialects = map[string]*dialect{
 		},
 	},
 	"postgres": {
-		name: "postgres", goose: "postgres", bind: dollars, returning: true, lateral: true,
+		name: "postgres", goose: "postgres", bind: dollars, returning: true, lateral: true, then: "JOIN", by: fixed(""),
 		excl: " FOR UPDATE", share: " FOR SHARE",
 		ignore: conflictNothing, upsert: conflictUpdate, fresh: excluded,
 		again: func(err error) bool {
@@ -123,7 +129,8 @@ var dialects = map[string]*dialect{
 		},
 	},
 	"mysql": {
-		name: "mysql", goose: "mysql", bind: same,
+		name: "mysql", goose: "mysql", bind: same, then: "STRAIGHT_JOIN",
+		by:   func(index string) string { return " FORCE INDEX (" + index + ")" },
 		excl: " FOR UPDATE", share: " LOCK IN SHARE MODE",
 		ignore: func(key string) string { return " ON DUPLICATE KEY UPDATE " + key + "=" + key },
 		upsert: func(_, set string) string { return " ON DUPLICATE KEY UPDATE " + set },

@@ -233,11 +233,11 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 		branch(`SELECT id FROM repositories WHERE id > ? AND deleted_ms = 0 ORDER BY id`, q.After)
 	default:
 		if q.Public {
-			branch(`SELECT id FROM repositories WHERE visibility = 'public' AND id > ? ORDER BY id`, q.After)
+			branch(`SELECT id FROM repositories`+db.d.by("repositories_public")+` WHERE visibility = 'public' AND id > ? ORDER BY id`, q.After)
 		}
 		if q.Account != 0 {
-			branch(`SELECT id FROM repositories WHERE ns_id = ? AND id > ? AND deleted_ms = 0 ORDER BY id`, q.Account, q.After)
-			branch(`SELECT repo_id AS id FROM permissions WHERE account_id = ? AND repo_id > ? ORDER BY repo_id`, q.Account, q.After)
+			branch(`SELECT id FROM repositories`+db.d.by("repositories_ns")+` WHERE ns_id = ? AND id > ? AND deleted_ms = 0 ORDER BY id`, q.Account, q.After)
+			branch(`SELECT repo_id AS id FROM permissions`+db.d.by("permissions_by_account")+` WHERE account_id = ? AND repo_id > ? ORDER BY repo_id`, q.Account, q.After)
 			if db.d.lateral {
 				branch(`SELECT DISTINCT x.repo_id AS id FROM team_members m
 					CROSS JOIN LATERAL (SELECT y.repo_id FROM permissions y WHERE y.team_id = m.team_id AND y.repo_id > ?
@@ -246,10 +246,10 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 					CROSS JOIN LATERAL (SELECT y.id FROM repositories y WHERE y.ns_id = g.org_id AND y.id > ? AND y.deleted_ms = 0
 					ORDER BY y.id LIMIT ?) x WHERE m.account_id = ? ORDER BY x.id`, q.After, q.N, q.Account)
 			} else {
-				branch(`SELECT DISTINCT p.repo_id AS id FROM team_members m JOIN permissions p ON p.team_id = m.team_id
+				branch(`SELECT DISTINCT p.repo_id AS id FROM team_members m `+db.d.then+` permissions p`+db.d.by("permissions_by_team")+` ON p.team_id = m.team_id
 					WHERE m.account_id = ? AND p.repo_id > ? ORDER BY p.repo_id`, q.Account, q.After)
-				branch(`SELECT DISTINCT x.id AS id FROM team_members m JOIN teams g ON g.id = m.team_id AND g.role = 'admin'
-					JOIN repositories x ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id > ? AND x.deleted_ms = 0 ORDER BY x.id`, q.Account, q.After)
+				branch(`SELECT DISTINCT x.id AS id FROM team_members m `+db.d.then+` teams g ON g.id = m.team_id AND g.role = 'admin'
+					`+db.d.then+` repositories x`+db.d.by("repositories_ns")+` ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id > ? AND x.deleted_ms = 0 ORDER BY x.id`, q.Account, q.After)
 			}
 		}
 	}

@@ -214,7 +214,7 @@ func (q SearchQuery) candidates(d *dialect, namespaces []gantry.AccountID) (text
 			words = ` CROSS JOIN LATERAL (SELECT x.repo_id, x.word, x.ns_id FROM repository_words x WHERE x.repo_id = h.repo_id LIMIT ` + limit(maxWords) + `) w WHERE`
 		}
 		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM permissions g WHERE g.account_id = ? ORDER BY g.repo_id DESC`+grants+`) h`+words, ``, q.Account)
-		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM team_members m JOIN permissions g ON g.team_id = m.team_id WHERE m.account_id = ?`+grants+`) h`+words, ``, q.Account)
+		part(byRight, q.Prefix, `(SELECT g.repo_id AS repo_id FROM team_members m `+d.then+` permissions g ON g.team_id = m.team_id WHERE m.account_id = ?`+grants+`) h`+words, ``, q.Account)
 	}
 	if len(parts) == 0 {
 		return "", nil
