@@ -55,6 +55,8 @@ func TestListBudgets(t *testing.T) {
 			{super, "repository?namespace=" + org, "repositories", 250},
 			{token, "repository/" + repo + "/tag?limit=100&onlyActiveTags=true", "tags", 120},
 			{token, "repository/" + repo + "/tag?limit=10", "tags", 120},
+			{token, "repository/" + repo + "/tag?limit=100&onlyActiveTags=true&next_page=", "tags", 120},
+			{token, "repository/" + repo + "/tag?limit=100&onlyActiveTags=true&signed=false", "tags", 1},
 			{token, "repository/" + repo + "/logs?" + since, "logs", 20},
 			{token, "organization/" + org + "/logs?" + since, "logs", 200},
 			{token, "organization/" + org + "/logs?performer=" + made.User + "&" + since, "logs", 0},
@@ -106,7 +108,7 @@ func TestListBudgets(t *testing.T) {
 				}
 				switch {
 				case next != "":
-					path = l.path + join + "next_page=" + url.QueryEscape(next)
+					path = strings.TrimSuffix(l.path, "&next_page=") + join + "next_page=" + url.QueryEscape(next)
 				case v["has_additional"] == true && l.what == "tags":
 					page, _ := v["page"].(float64)
 					path = l.path + "&page=" + encoded(int(page)+1)

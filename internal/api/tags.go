@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -124,6 +125,10 @@ func (s *server) listTags(c *call) error {
 		return err
 	}
 	page, limit = max(page, 1), min(max(limit, 1), 100)
+	query := c.r.URL.Query()
+	if query.Has("next_page") || query.Has("architecture") || query.Has("signed") || c.truthy("includeImage", false) {
+		return s.listTagsOn(c, limit)
+	}
 	q := store.TagQuery{Repo: c.rights.Repository.ID, Live: c.truthy("onlyActiveTags", false), N: limit, Offset: int64(page-1) * int64(limit)}
 	possible, err := c.tagFilter(&q)
 	if err != nil {
@@ -142,6 +147,61 @@ func (s *server) listTags(c *call) error {
 	}
 	return c.json(200, map[string]any{"tags": views, "page": page, "has_additional": more})
 }
+
+// listTagsOn is listTags by places instead of numbers, with what tags' images
+// are: Gantry's own.
+func (s *server) listTagsOn(c *call, limit int) error {
+	query := c.r.URL.Query()
+	named := store.TagQuery{}
+	possible, err := c.tagFilter(&named)
+	if err != nil {
+		return err
+	}
+	q := store.TagListQuery{Repo: c.rights.Repository.ID, Live: c.truthy("onlyActiveTags", false), Name: named.Name, Like: named.Like, N: limit,
+		Architecture: query.Get("architecture"), Signed: query.Get("signed")}
+	q.Image = c.truthy("includeImage", false) || q.Architecture != "" || q.Signed != ""
+	if q.Signed != "" && q.Signed != "true" && q.Signed != "false" {
+		return gantry.Errorf(gantry.Invalid, "query", "signed must be true or false")
+	}
+	if len(q.Architecture) > maxArchitecture {
+		return gantry.Errorf(gantry.Invalid, "query", "architecture is longer than %d bytes", maxArchitecture)
+	}
+	const route = "tags"
+	filter := fmt.Sprintf("%d %t %q %q %q %q", q.Repo, q.Live, q.Name, q.Like, q.Architecture, q.Signed)
+	pages := s.Auth.Keys().Pages()
+	if token := query.Get("next_page"); token != "" {
+		last, err := pages.Open(route, filter, c.id.Account.Name, token)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Sscanf(last, "%d %d", &q.After.Start, &q.After.ID); err != nil {
+			return fmt.Errorf("read place: %w", err)
+		}
+	}
+	var tags []store.ListedTag
+	var next store.TagPlace
+	if possible {
+		if tags, next, err = s.Store.TagList(c.r.Context(), q); err != nil {
+			return err
+		}
+	}
+	views := make([]any, 0, len(tags))
+	for _, t := range tags {
+		v := tagView(t.TagSpan)
+		if q.Image {
+			v["platforms"], v["signed"] = append([]string{}, t.Platforms...), t.Signed
+		}
+		views = append(views, v)
+	}
+	out := map[string]any{"tags": views, "page": 1, "has_additional": next != store.TagPlace{}}
+	if next != (store.TagPlace{}) {
+		out["next_page"] = pages.Seal(route, filter, c.id.Account.Name, fmt.Sprintf("%d %d", next.Start, next.ID))
+	}
+	return c.json(200, out)
+}
+
+// maxArchitecture bounds the name of an architecture that is asked for.
+const maxArchitecture = 64
 
 // tagFilter reads which tags are asked for, and whether there can be any.
 func (c *call) tagFilter(q *store.TagQuery) (possible bool, err error) {

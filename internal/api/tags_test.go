@@ -129,7 +129,10 @@ type tagPage struct {
 		Immutable  bool
 		List       bool   `json:"is_manifest_list"`
 		EndTS      *int64 `json:"end_ts"`
+		Platforms  []string
+		Signed     *bool
 	}
+	Next string `json:"next_page"`
 	Page int
 	More bool `json:"has_additional"`
 }
@@ -194,6 +197,57 @@ func TestListTags(t *testing.T) {
 			w.want(400, "GET", app+"/tag?"+query, w.reader, "")
 		}
 		w.want(401, "GET", app+"/tag/", "", "")
+	})
+}
+
+// TestListTagsOn turns pages by their tokens, with filters of what images are.
+func TestListTagsOn(t *testing.T) {
+	eachTagWorld(t, TagOptions{}, func(t *testing.T, w *tagWorld) {
+		one := w.image("layer one", "v1")
+		w.advance(time.Minute)
+		index := w.push(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+one+
+			`","size":10,"platform":{"os":"linux","architecture":"amd64"}},{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+one+
+			`","size":10,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}}]}`, "multi")
+		w.advance(time.Minute)
+		w.image("three", "v3")
+		w.push(ociManifest + `"artifactType":"application/vnd.dev.sigstore.bundle.v0.3+json","config":{"mediaType":"application/vnd.oci.empty.v1+json",` + w.blob([]byte("{}")) +
+			`},"layers":[],"subject":{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"` + index + `","size":10}}`)
+		walk := func(query string) string {
+			t.Helper()
+			var all []string
+			for next := ""; ; {
+				p, names := w.list(w.reader, query+"&next_page="+next)
+				if names != "" {
+					all = append(all, names)
+				}
+				if p.Page != 1 || p.More != (p.Next != "") {
+					t.Errorf("%s: page %d, more %v, next %q", query, p.Page, p.More, p.Next)
+				}
+				if next = p.Next; next == "" {
+					return strings.Join(all, " | ")
+				}
+			}
+		}
+		for query, want := range map[string]string{
+			"limit=2": "v3 multi | v1", "limit=1&onlyActiveTags=true": "v3 | multi | v1", "architecture=arm64": "multi", "architecture=amd64&limit=2": "v3 multi | v1",
+			"signed=true": "multi", "signed=false": "v3 v1", "signed=false&filter_tag_name=like:3": "v3", "architecture=vax": "", "filter_tag_name=like:%ff": "", "specificTag=v1": "v1",
+		} {
+			if got := walk(query); got != want {
+				t.Errorf("%s: %s, want %s", query, got, want)
+			}
+		}
+		p, _ := w.list(w.reader, "includeImage=true")
+		if m := p.Tags[1]; !*m.Signed || len(m.Platforms) != 2 || m.Platforms[1] != "linux/arm64/v8" || *p.Tags[0].Signed || p.Tags[0].Platforms[0] != "linux/amd64" {
+			t.Errorf("%+v", p.Tags)
+		}
+		p, _ = w.list(w.reader, "limit=1&next_page=")
+		if p.Tags[0].Platforms != nil || p.Tags[0].Signed != nil {
+			t.Errorf("what was not asked for: %+v", p.Tags)
+		}
+		for _, query := range []string{"limit=1&signed=true&next_page=" + p.Next, "next_page=x", "signed=yes", "architecture=" + strings.Repeat("x", 65)} {
+			w.want(400, "GET", app+"/tag?"+query, w.reader, "")
+		}
+		w.want(400, "GET", app+"/tag?limit=1&next_page="+p.Next, w.writer, "")
 	})
 }
 

@@ -23,11 +23,12 @@ type documentKey struct {
 // parsed is what a manifest says, with the labels of its configuration.
 type parsed struct {
 	document
-	labels []store.Label
+	labels    []store.Label
+	platforms string // as store.ManifestPut has them
 }
 
 func (p *parsed) weight() int {
-	n := 200 * (len(p.Blobs) + len(p.Children))
+	n := 200*(len(p.Blobs)+len(p.Children)) + len(p.platforms)
 	for _, l := range p.labels {
 		n += len(l.Key) + len(l.Value) + 64
 	}
@@ -69,7 +70,7 @@ func (s *Store) PutManifest(ctx context.Context, p Put) (Pushed, error) {
 	put := store.ManifestPut{
 		Repo: p.Repo, Digest: d, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType, ConfigType: doc.ConfigType,
 		Subject: doc.Subject, Body: p.Body, LayersSize: doc.LayersSize, Blobs: doc.Blobs, Children: doc.Children,
-		Sparse: set.SparseIndex || p.Sparse, Labels: doc.labels, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
+		Sparse: set.SparseIndex || p.Sparse, Labels: doc.labels, Platforms: doc.platforms, Tags: slices.Compact(slices.Sorted(slices.Values(p.Tags))), Actor: p.Actor,
 		Lease: set.Limits.Lease, OrphanLease: set.Orphan, Retention: set.Retention, Quota: set.Quota, Immutability: set.Immutability,
 	}
 	switch {
@@ -116,6 +117,7 @@ func (s *Store) parse(ctx context.Context, p Put, d gantry.Digest) (*parsed, err
 	out := &parsed{document: doc}
 	switch {
 	case doc.Index:
+		out.platforms = indexPlatforms(p.Body)
 	case doc.Config != nil && isImageConfig(doc.Config.MediaType):
 		config, err := s.ImageConfig(ctx, p.Repo, doc.Config.Digest)
 		if gantry.Is(err, gantry.NotFound) {
@@ -124,7 +126,7 @@ func (s *Store) parse(ctx context.Context, p Put, d gantry.Digest) (*parsed, err
 		if err != nil {
 			return nil, err
 		}
-		out.labels = configLabels(config)
+		out.labels, out.platforms = configLabels(config), configPlatform(config)
 	default:
 		out.labels = labelsOf(doc.Annotations)
 	}

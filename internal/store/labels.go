@@ -14,8 +14,16 @@ import (
 // it was pushed with.
 const MaxLabels = 200
 
-// labelAPI is the source of labels that users add; "manifest" is the other.
-const labelAPI = "api"
+// Sources of labels. Those of labelOwn are what the registry notes about a
+// manifest for itself; nobody is shown them.
+const (
+	labelManifest = "manifest"
+	labelAPI      = "api" // users add them
+	labelOwn      = "gantry"
+)
+
+// labelPlatforms is the label of labelOwn that has ManifestPut.Platforms.
+const labelPlatforms = "gantry.platforms"
 
 // A ManifestLabel is a label of a manifest as it is stored.
 type ManifestLabel struct {
@@ -34,7 +42,7 @@ func (db *DB) ManifestLabels(ctx context.Context, m gantry.ManifestID) (all []Ma
 			err := rows.Scan(&l.UUID, &l.Key, &l.Value, &l.Source, &l.MediaType)
 			all = append(all, l)
 			return err
-		}, `SELECT uuid, label, value, source, media_type FROM manifest_labels WHERE manifest_id = ? ORDER BY id LIMIT 2000`, m)
+		}, `SELECT uuid, label, value, source, media_type FROM manifest_labels WHERE manifest_id = ? AND source <> '`+labelOwn+`' ORDER BY id LIMIT 2000`, m)
 	})
 	return all, err
 }
@@ -51,7 +59,7 @@ func (db *DB) ManifestLabel(ctx context.Context, m gantry.ManifestID, id string)
 }
 
 func (t *tx) label(ctx context.Context, m gantry.ManifestID, id string) (l ManifestLabel, err error) {
-	err = t.queryRow(ctx, `SELECT uuid, label, value, source, media_type FROM manifest_labels WHERE uuid = ? AND manifest_id = ?`, id, m).
+	err = t.queryRow(ctx, `SELECT uuid, label, value, source, media_type FROM manifest_labels WHERE uuid = ? AND manifest_id = ? AND source <> '`+labelOwn+`'`, id, m).
 		Scan(&l.UUID, &l.Key, &l.Value, &l.Source, &l.MediaType)
 	return l, notFound(err, errNoLabel)
 }

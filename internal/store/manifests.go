@@ -48,6 +48,7 @@ type ManifestPut struct {
 	Children     []gantry.Digest // manifests that the repository must hold, each once
 	Sparse       bool            // children may be missing
 	Labels       []Label
+	Platforms    string   // what the image runs on, as "linux/amd64,linux/arm/v7"; "" = nothing is known
 	Tags         []string // each once; none = pushed by digest alone
 	Actor        gantry.Actor
 
@@ -383,7 +384,14 @@ func (t *tx) newManifest(ctx context.Context, p *ManifestPut, r target, out *Man
 			return err
 		}
 	}
-	return t.insertLabels(ctx, out.ID, "manifest", p.Labels)
+	labels := make([]ManifestLabel, 0, len(p.Labels)+1)
+	for _, l := range p.Labels {
+		labels = append(labels, ManifestLabel{Label: l, Source: labelManifest})
+	}
+	if p.Platforms != "" {
+		labels = append(labels, ManifestLabel{Label: Label{Key: labelPlatforms, Value: p.Platforms}, Source: labelOwn})
+	}
+	return t.insertLabels(ctx, out.ID, labels)
 }
 
 // insertManifest inserts a manifest and its body, and returns its id; 0 if the
@@ -409,7 +417,7 @@ func (t *tx) insertManifest(ctx context.Context, p *ManifestPut, lease int64) (i
 	return id, err
 }
 
-func (t *tx) insertLabels(ctx context.Context, m gantry.ManifestID, source string, labels []Label) error {
+func (t *tx) insertLabels(ctx context.Context, m gantry.ManifestID, labels []ManifestLabel) error {
 	for chunk := range slices.Chunk(labels, 100) {
 		args := make([]any, 0, 6*len(chunk))
 		for _, l := range chunk {
@@ -417,7 +425,7 @@ func (t *tx) insertLabels(ctx context.Context, m gantry.ManifestID, source strin
 			if mt == "" {
 				mt = "text/plain"
 			}
-			args = append(args, m, uuid.NewString(), l.Key, l.Value, source, mt)
+			args = append(args, m, uuid.NewString(), l.Key, l.Value, l.Source, mt)
 		}
 		if _, err := t.exec(ctx, `INSERT INTO manifest_labels (manifest_id, uuid, label, value, source, media_type) VALUES `+
 			tuples(len(chunk), 6), args...); err != nil {

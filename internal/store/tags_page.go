@@ -73,7 +73,7 @@ func (db *DB) TagPage(ctx context.Context, q TagQuery) (page []TagSpan, more boo
 		}, `SELECT g.id, g.name, g.manifest_id, m.digest, m.media_type, m.layers_size, g.start_ms, g.end_ms, g.live, g.ended_by, g.reversion, g.immutable
 			FROM (SELECT id FROM tags WHERE `+where+` ORDER BY start_ms DESC, id DESC LIMIT ? OFFSET ?) s CROSS JOIN tags g CROSS JOIN manifests m
 			WHERE g.id = s.id AND m.id = g.manifest_id`, append(args, q.N+1, skip)...)
-		slices.SortFunc(page, func(a, b TagSpan) int { return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID)) })
+		slices.SortFunc(page, newestFirst)
 		if more = len(page) > q.N; more {
 			page = page[:q.N]
 		}
@@ -82,14 +82,17 @@ func (db *DB) TagPage(ctx context.Context, q TagQuery) (page []TagSpan, more boo
 	return page, more, err
 }
 
-func (t *tx) scanSpan(rows *sql.Rows) (s TagSpan, err error) {
+func newestFirst(a, b TagSpan) int { return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID)) }
+
+// scanSpan reads the columns of a span, and what stands behind them into more.
+func (t *tx) scanSpan(rows *sql.Rows, more ...any) (s TagSpan, err error) {
 	var (
 		digest         []byte
 		start          int64
 		end, live      sql.NullInt64
 		reversion, imm int
 	)
-	err = rows.Scan(&s.ID, &s.Name, &s.Manifest, &digest, &s.MediaType, &s.LayersSize, &start, &end, &live, &s.EndedBy, &reversion, &imm)
+	err = rows.Scan(append([]any{&s.ID, &s.Name, &s.Manifest, &digest, &s.MediaType, &s.LayersSize, &start, &end, &live, &s.EndedBy, &reversion, &imm}, more...)...)
 	s.Digest, s.Start, s.End = gantry.DigestFromBytes(digest), gantry.FromMillis(start), gantry.FromMillis(end.Int64)
 	s.Live = live.Valid && (!end.Valid || end.Int64 > t.now.UnixMilli())
 	s.Reversion, s.Immutable = reversion != 0, imm != 0
@@ -109,10 +112,13 @@ func (q *TagQuery) where(now time.Time) (string, []any) {
 	}
 	if q.Like != "" {
 		where += " AND LOWER(name) LIKE ? ESCAPE '!'"
-		args = append(args, "%"+likeText.Replace(strings.ToLower(q.Like))+"%")
+		args = append(args, likeTag(q.Like))
 	}
 	return where, args
 }
+
+// likeTag is a pattern for the names that hold a text.
+func likeTag(text string) string { return "%" + likeText.Replace(strings.ToLower(text)) + "%" }
 
 // likeText escapes what LIKE would take for more than a letter.
 var likeText = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
