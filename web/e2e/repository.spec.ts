@@ -155,13 +155,38 @@ test('a push of podman arrives while one looks', async ({ signedIn: page, ada, r
   }
 });
 
+test('tags are found by their architecture and their signature', async ({ signedIn: page, ada }) => {
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const signed = await ada.image('ada/arch', 'amd');
+  await ada.image('ada/arch', 'arm', 'arm', 'arm64');
+  const empty = await ada.blob('ada/arch', Buffer.from('{}'));
+  const config = { mediaType: 'application/vnd.oci.empty.v1+json', ...empty };
+  await ada.manifest('ada/arch', '', { schemaVersion: 2, mediaType, artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json', config, layers: [], subject: { mediaType, ...signed } });
+  await page.goto('/repository/ada/arch');
+  const row = (name: string) => page.getByRole('row', { name: `Choose ${name}` });
+  await expect(row('arm')).toContainText('arm64');
+  await expect(row('amd')).toContainText('Signed');
+  await expect(row('arm')).not.toContainText('Signed');
+  await page.getByRole('combobox', { name: 'Architecture' }).selectOption('arm64');
+  await expect(row('amd')).toHaveCount(0);
+  await expect(row('arm')).toBeVisible();
+  await page.getByRole('combobox', { name: 'Signature' }).selectOption('true');
+  await expect(page.getByText('No tag is like that')).toBeVisible();
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await page.getByRole('combobox', { name: 'Signature' }).selectOption('true');
+  await expect(row('arm')).toHaveCount(0);
+  await expect(row('amd')).toBeVisible();
+  await expect(page).toHaveURL(/signed=true/);
+});
+
 test('a hundred thousand tags scroll without end, a page at a time', async ({ signedIn: page, ada }) => {
   await ada.image('ada/many', 'v1');
-  const asked: number[] = [];
+  const asked: string[] = [];
   // The list is made up here; what the server takes for such a one is measured in docs/benchmarks-api.md.
   await page.route('**/api/v1/repository/ada/many/tag?*', async (route) => {
-    const n = Number(new URL(route.request().url()).searchParams.get('page'));
-    asked.push(n);
+    const next = new URL(route.request().url()).searchParams.get('next_page') ?? '';
+    asked.push(next);
+    const n = Number(next || 1);
     const tags = Array.from({ length: 100 }, (_, i) => ({
       name: `build-${100_000 - (n - 1) * 100 - i}`,
       reversion: false,
@@ -171,12 +196,14 @@ test('a hundred thousand tags scroll without end, a page at a time', async ({ si
       is_manifest_list: false,
       size: 1,
       immutable: false,
+      platforms: ['linux/amd64'],
+      signed: false,
     }));
-    await route.fulfill({ json: { tags, page: n, has_additional: n < 1000 } });
+    await route.fulfill({ json: { tags, page: 1, has_additional: n < 1000, next_page: n < 1000 ? String(n + 1) : undefined } });
   });
   await page.goto('/repository/ada/many');
   await expect(page.getByRole('link', { name: 'build-100000' })).toBeVisible();
-  expect(asked).toEqual([1]);
+  expect(asked).toEqual(['']);
   for (let i = 0; i < 30; i++) {
     await page.locator('#main').evaluate((e) => e.scrollTo(0, e.scrollHeight));
     await expect.poll(() => asked.length).toBeGreaterThan(i + 1);

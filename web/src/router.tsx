@@ -9,9 +9,9 @@ import { Bones } from './ui/bits';
 type Context = { client: QueryClient };
 
 /** A Search is the part of an address behind the question mark, as far as pages use it. */
-export type Search = { tab?: string; q?: string; ns?: string; view?: string; next?: string; from?: string; to?: string; kind?: string; tag?: string; a?: string; b?: string; who?: string; run?: string; state?: string; sort?: string };
+export type Search = { tab?: string; q?: string; ns?: string; view?: string; next?: string; from?: string; to?: string; kind?: string; tag?: string; a?: string; b?: string; who?: string; run?: string; state?: string; sort?: string; arch?: string; signed?: string };
 
-const keys = ['tab', 'q', 'ns', 'view', 'next', 'from', 'to', 'kind', 'tag', 'a', 'b', 'who', 'run', 'state', 'sort'] as const;
+const keys = ['tab', 'q', 'ns', 'view', 'next', 'from', 'to', 'kind', 'tag', 'a', 'b', 'who', 'run', 'state', 'sort', 'arch', 'signed'] as const;
 
 /** readSearch takes what pages use from an address, as text. */
 export function readSearch(raw: Record<string, unknown>): Search {

@@ -2403,6 +2403,11 @@ export interface paths {
          * @description Without onlyActiveTags this is the history: every span of a tag's life,
          *     the newest first. Pages are counted from 1; read on while
          *     has_additional is true. A page may be shorter than limit.
+         *
+         *     Gantry's own: with next_page, includeImage, architecture or signed,
+         *     pages are turned by next_page, at the same cost at any depth, and page
+         *     is always 1. One such page looks at 1,000 images and 20,000 names at
+         *     most: it may be empty while there is a next_page.
          */
         get: operations["listRepoTags"];
         put?: never;
@@ -5113,8 +5118,12 @@ export interface components {
             last_modified: components["schemas"]["Date"];
             manifest_digest: string;
             name: string;
+            /** @description of the image, or of those of an index, at most 32; empty where it is not known */
+            platforms?: string[];
             /** @description made by a restore */
             reversion: boolean;
+            /** @description a signature of cosign or notation is there; whose it is, was not looked at */
+            signed?: boolean;
             /** @description bytes of the layers; null for an index */
             size: number | null;
             /** @description seconds since 1970 */
@@ -9482,6 +9491,14 @@ export interface operations {
                 /** @description tags a page, 1 to 100 */
                 limit?: number;
                 page?: number;
+                /** @description Gantry's own: the next_page of the page before; empty for the first one */
+                next_page?: string;
+                /** @description Gantry's own: with the platforms of each image, and whether it is signed */
+                includeImage?: string;
+                /** @description Gantry's own: only images for it, such as arm64 */
+                architecture?: string;
+                /** @description Gantry's own: only images with a signature, or without one */
+                signed?: string;
             };
             header?: never;
             path: {
@@ -9500,6 +9517,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         has_additional: boolean;
+                        next_page?: string;
                         page: number;
                         tags: components["schemas"]["Tag"][];
                     };

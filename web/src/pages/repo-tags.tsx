@@ -1,4 +1,5 @@
-import { Button, Label, SearchInput } from '@patternfly/react-core';
+import { Button, FormSelect, FormSelectOption, Label, SearchInput } from '@patternfly/react-core';
+import { CheckCircleIcon } from '@patternfly/react-icons/dist/esm/icons/check-circle-icon';
 import { LockIcon } from '@patternfly/react-icons/dist/esm/icons/lock-icon';
 import { useQueryClient } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
@@ -14,7 +15,7 @@ import { Link, repoPath, useGo, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
 import { useBoot } from '../ui/session';
 import { DataTable, type Column } from '../ui/table';
-import { tagsKey, tagsPage } from '../ui/tags-page';
+import { tagsKey, tagsPage, type TagFilter } from '../ui/tags-page';
 import { Commands } from './guide';
 import type { Repository } from './repository';
 import { useUser } from '../ui/session';
@@ -126,23 +127,33 @@ export function useTagActions(repo: string, after?: () => void) {
   };
 }
 
+// The architectures that can be chosen; an address may ask for another one.
+const common = ['amd64', 'arm64', 'arm', 'ppc64le', 's390x', 'riscv64', '386'];
+
+/** architectures are those of a tag's image, shortly. */
+export function architectures(x: Pick<Tag, 'platforms'>): string {
+  const all = [...new Set((x.platforms ?? []).map((p) => p.split('/')[1] ?? ''))];
+  return all.length > 3 ? t('{some} and {n} more', { some: all.slice(0, 2).join(', '), n: all.length - 2 }) : all.join(', ');
+}
+
 /** Tags lists the tags of a repository, the newest first. */
 export default function Tags({ r }: { r: Repository }) {
   const repo = `${r.namespace}/${r.name}`;
-  const { q = '' } = useSearch({ strict: false });
+  const { q = '', arch = '', signed = '' } = useSearch({ strict: false });
   const boot = useBoot();
   const user = useUser();
   const go = useGo();
   const acts = useTagActions(repo);
   const [text, setText] = useState(q);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const filter = (f: TagFilter) => go(withSearch(repoPath(repo), { q, arch, signed, ...f }), true);
   useEffect(() => setText(q), [q]);
   useEffect(() => {
     if (text === q) return;
-    const timer = setTimeout(() => go(withSearch(repoPath(repo), { q: text }), true), 250);
+    const timer = setTimeout(() => filter({ q: text }), 250);
     return () => clearTimeout(timer);
   }, [text, q]);
-  const data = useRows(tagsKey(repo, q), (next) => tagsPage(repo, q, next), { refetchInterval: 60_000 });
+  const data = useRows(tagsKey(repo, { q, arch, signed }), (next) => tagsPage(repo, { q, arch, signed }, next), { every: 60_000 });
   const picked = data.rows.filter((x) => chosen.has(x.name));
   const free = picked.filter((x) => !x.immutable);
   const columns: Column<Tag>[] = [
@@ -157,10 +168,15 @@ export default function Tags({ r }: { r: Repository }) {
               {t('Immutable')}
             </Label>
           )}
-          {x.is_manifest_list && <Label isCompact>{t('Multi-platform')}</Label>}
+          {x.signed && (
+            <Label isCompact icon={<CheckCircleIcon />} color="green">
+              {t('Signed')}
+            </Label>
+          )}
         </span>
       ),
     },
+    { key: 'architecture', title: t('Architecture'), wide: true, cell: (x) => <span title={x.platforms?.join(', ')}>{architectures(x)}</span> },
     { key: 'size', title: t('Size'), narrow: true, right: true, cell: (x) => bytes(x.size) },
     { key: 'modified', title: t('Pushed'), narrow: true, cell: (x) => <Time value={x.start_ts} /> },
     { key: 'expires', title: t('Expires'), narrow: true, wide: true, cell: (x) => <Time value={x.end_ts} never={t('Never')} /> },
@@ -188,7 +204,8 @@ export default function Tags({ r }: { r: Repository }) {
         ]
       : []),
   ];
-  const nothing = data.rows.length === 0 && !data.loading && !data.error && !q;
+  const filtered = !!(q || arch || signed);
+  const nothing = data.rows.length === 0 && !data.loading && !data.more && !data.error && !filtered;
   return (
     <>
       {!nothing && (
@@ -196,6 +213,17 @@ export default function Tags({ r }: { r: Repository }) {
           <div className="g-grow">
             <SearchInput value={text} onChange={(_, v) => setText(v)} onClear={() => setText('')} placeholder={t('Part of a tag’s name')} aria-label={t('Filter tags')} />
           </div>
+          <FormSelect aria-label={t('Architecture')} className="g-auto" value={arch} onChange={(_, v) => filter({ arch: v })}>
+            <FormSelectOption value="" label={t('Any architecture')} />
+            {[...new Set([...common, ...(arch ? [arch] : [])])].map((a) => (
+              <FormSelectOption key={a} value={a} label={a} />
+            ))}
+          </FormSelect>
+          <FormSelect aria-label={t('Signature')} className="g-auto" value={signed} onChange={(_, v) => filter({ signed: v })}>
+            <FormSelectOption value="" label={t('Signed or not')} />
+            <FormSelectOption value="true" label={t('Signed')} />
+            <FormSelectOption value="false" label={t('Not signed')} />
+          </FormSelect>
           {picked.length === 2 && (
             <Button variant="secondary" onClick={() => go(withSearch(repoPath(repo, '/compare'), { a: picked[1]!.name, b: picked[0]!.name }))}>
               {t('Compare the two')}
@@ -221,8 +249,8 @@ export default function Tags({ r }: { r: Repository }) {
         selected={chosen}
         onSelect={setChosen}
         empty={
-          q
-            ? { title: t('No tag has that in its name'), action: <Button variant="link" onClick={() => setText('')}>{t('Show all')}</Button> }
+          filtered
+            ? { title: arch || signed ? t('No tag is like that') : t('No tag has that in its name'), text: arch && t('The architecture is known of images that were pushed since this registry notes it.'), action: <Button variant="link" onClick={() => filter({ q: '', arch: '', signed: '' })}>{t('Show all')}</Button> }
             : { title: t('There is no tag yet'), text: t('Push an image, and it arrives here.') }
         }
       />

@@ -78,14 +78,14 @@ export function RepoHead({ r }: { r: Repository }) {
 }
 
 function RepositoryPage({ repo }: { repo: string }) {
-  const { tab = 'tags', q = '' } = useSearch({ strict: false });
+  const { tab = 'tags', q, arch, signed } = useSearch({ strict: false });
   const client = useQueryClient();
   const query = useRepository(repo);
   // The tags and their code are asked for together with the repository, not after it.
   useState(() => {
     if (tab !== 'tags') return;
     void import('./repo-tags');
-    void client.prefetchInfiniteQuery({ queryKey: tagsKey(repo, q), queryFn: ({ pageParam }) => tagsPage(repo, q, pageParam), initialPageParam: '' });
+    void client.prefetchInfiniteQuery({ queryKey: tagsKey(repo, { q, arch, signed }), queryFn: ({ pageParam }) => tagsPage(repo, { q, arch, signed }, pageParam), initialPageParam: '' });
   });
   const boot = useBoot();
   useTitle(repo);

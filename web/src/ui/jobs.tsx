@@ -81,7 +81,7 @@ export function Jobs({ may }: { may: boolean }) {
       }
       return { rows: a.jobs, next: a.next_page ?? '' };
     },
-    { refetchInterval: 2_000 },
+    { every: 2_000 },
   );
   const refresh = () => client.invalidateQueries({ queryKey: ['superuser', 'jobs'] });
   const fail = (err: unknown) => dialogs.toast(t('That did not work'), { variant: 'danger', text: err instanceof Error ? err.message : '' });

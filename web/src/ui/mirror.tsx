@@ -369,7 +369,7 @@ function Outcomes({ repo, run }: { repo: string; run: Run }) {
       const a = await call<{ tags: Outcome[]; next_page?: string }>('GET', `repository/${enc(repo)}/mirror/runs/${enc(run.id)}/tags?${q}`);
       return { rows: a.tags, next: a.next_page ?? '' };
     },
-    { refetchInterval: run.status === 'running' ? 2_000 : undefined },
+    { every: run.status === 'running' ? 2_000 : undefined },
   );
   return (
     <Section
@@ -535,7 +535,7 @@ function Found({ org, live }: { org: string; live: boolean }) {
       const a = await call<{ repositories: Schemas['OrgMirrorRepo'][]; has_next: boolean }>('GET', `organization/${enc(org)}/mirror/repositories?page=${page}&limit=100`);
       return { rows: a.repositories, next: a.has_next ? String(page + 1) : '' };
     },
-    { refetchInterval: live ? 2_000 : 5_000 },
+    { every: live ? 2_000 : 5_000 },
   );
   return (
     <Section title={t('Repositories that were found')}>
@@ -575,7 +575,7 @@ export function MirrorHealth() {
       const page = now.repositories.pagination as { next_page?: string | null } | undefined;
       return { rows: (now.repositories.details ?? []) as unknown as Standing[], next: page?.next_page ?? '' };
     },
-    { refetchInterval: 10_000 },
+    { every: 10_000 },
   );
   return (
     <Section title={t('Mirrors')} text={health && t('{n} mirrors: {syncing} running, {waiting} waiting, {failed} failed', { n: health.repositories.total ?? 0, syncing: health.repositories.syncing ?? 0, waiting: health.repositories.waiting ?? 0, failed: health.repositories.failed ?? 0 })}>

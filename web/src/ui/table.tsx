@@ -65,7 +65,7 @@ export function DataTable<R>({ label, columns, rows, rowKey, empty, selected, on
     if (more && !loading && !error && last >= rows.length - 15) more();
   }, [last, rows.length, more, loading, error]);
 
-  if (rows.length === 0 && !loading && !error) {
+  if (rows.length === 0 && !more && !loading && !error) {
     return (
       <EmptyState titleText={empty.title} headingLevel="h3" variant="sm">
         {empty.text && <EmptyStateBody>{empty.text}</EmptyStateBody>}

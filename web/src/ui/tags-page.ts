@@ -1,12 +1,22 @@
 import { api, ok, type Schemas } from '../api/client';
+import type { Search } from '../router';
 import type { Slice } from './infinite';
 
-/** tagsKey is under what a list of tags is kept: those of a repository whose names have q in them; '' = all. */
-export const tagsKey = (repo: string, q: string) => ['repository', repo, 'tags', q];
+/** A TagFilter says which tags of a repository are shown; what is not there, or '', lets all through. */
+export type TagFilter = Pick<Search, 'q' | 'arch' | 'signed'>;
+
+/** tagsKey is under what a list of tags is kept. */
+export const tagsKey = (repo: string, f: TagFilter) => ['repository', repo, 'tags', f.q ?? '', f.arch ?? '', f.signed ?? ''];
 
 /** tagsPage gets a page of such a list; next is '' for the first. */
-export async function tagsPage(repo: string, q: string, next: string): Promise<Slice<Schemas['Tag']>> {
-  const page = next ? Number(next) : 1;
-  const a = await ok(api.GET('/repository/{repo}/tag', { params: { path: { repo }, query: { onlyActiveTags: 'true', limit: 100, page, filter_tag_name: q ? `like:${q}` : undefined } } }));
-  return { rows: a.tags, next: a.has_additional ? String(page + 1) : '' };
+export async function tagsPage(repo: string, f: TagFilter, next: string): Promise<Slice<Schemas['Tag']>> {
+  const a = await ok(
+    api.GET('/repository/{repo}/tag', {
+      params: {
+        path: { repo },
+        query: { onlyActiveTags: 'true', includeImage: 'true', limit: 100, next_page: next, filter_tag_name: f.q ? `like:${f.q}` : undefined, architecture: f.arch || undefined, signed: f.signed || undefined },
+      },
+    }),
+  );
+  return { rows: a.tags, next: a.next_page ?? '' };
 }
