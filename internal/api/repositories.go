@@ -95,6 +95,13 @@ func (s *server) getRepository(c *call) error {
 		}
 		v["tags"] = tags
 	}
+	if c.truthy("includeFreed", false) && c.role >= gantry.Admin {
+		bytes, all, err := s.Store.Freed(c.r.Context(), r.ID)
+		if err != nil {
+			return err
+		}
+		v["freed"] = map[string]any{"bytes": bytes, "complete": all}
+	}
 	return c.json(200, v)
 }
 

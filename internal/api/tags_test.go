@@ -251,6 +251,18 @@ func TestListTagsOn(t *testing.T) {
 	})
 }
 
+// TestFreed tells who administers a repository what deleting it frees.
+func TestFreed(t *testing.T) {
+	w := newTagWorld(t, storetest.SQLite, TagOptions{})
+	w.image("layer", "v1")
+	holds(t, w.want(200, "GET", app+"?includeFreed=true", w.ann, ""), `"freed":{"bytes":`, `"complete":true}`)
+	for query, token := range map[string]string{"?includeFreed=true": w.writer, "": w.ann} {
+		if b := w.want(200, "GET", app+query, token, ""); strings.Contains(b, "freed") {
+			t.Errorf("%q: %s", query, b)
+		}
+	}
+}
+
 // TestRepositoryTags shows a repository with its tags, and without.
 func TestRepositoryTags(t *testing.T) {
 	w := newTagWorld(t, storetest.SQLite, TagOptions{})

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
@@ -200,6 +201,46 @@ func TestQuotaStatements(t *testing.T) {
 		}
 		if off, on := count(store.QuotaRule{}, true), count(store.QuotaRule{On: true, Default: 1 << 40}, true); on != off {
 			w.t.Errorf("pushed again: %d statements, %d with a quota", off, on)
+		}
+	})
+}
+
+// TestFreed compares what deleting a repository is said to free with what is
+// used afterwards.
+func TestFreed(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		other := storetest.RepoIn(t, w.DB, w.ns)
+		elsewhere := storetest.RepoIn(t, w.DB, storetest.Namespace(t, w.DB))
+		own, shared := w.blob(w.repo, 700), w.blob(w.repo, 50)
+		w.blob(w.repo, 9) // of no manifest: it is not counted
+		w.commit(other, shared, 50)
+		w.commit(elsewhere, own, 700)
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"v1"}, Blobs: []gantry.Digest{own, shared}})
+		w.manifest(elsewhere, store.ManifestPut{Tags: []string{"v1"}, Blobs: []gantry.Digest{own}})
+		freed := func(repo gantry.RepoID, want int64) {
+			t.Helper()
+			if got, all, err := w.Freed(t.Context(), repo); err != nil || got != want || !all {
+				w.t.Errorf("Freed = %d, %v, %v; want %d", got, all, err, want)
+			}
+		}
+		freed(w.repo, 750) // the other one has the blob, but uses it for nothing
+		w.manifest(other, store.ManifestPut{Tags: []string{"v1"}, Blobs: []gantry.Digest{shared}})
+		freed(w.repo, 700)
+		freed(other, 0)
+		freed(elsewhere, 700)
+		used := func() int64 {
+			state, err := w.QuotaState(t.Context(), w.ns, store.QuotaRule{})
+			w.must(err)
+			return state.Used
+		}
+		before := used()
+		r, err := w.RepositoryByID(t.Context(), w.repo)
+		w.must(err)
+		w.must(w.DeleteRepository(t.Context(), r, gantry.Actor{}))
+		w.advance(gcRetention + 48*time.Hour)
+		w.collect()
+		if got := before - used(); got != 700 {
+			w.t.Errorf("deleting freed %d bytes, not 700", got)
 		}
 	})
 }
