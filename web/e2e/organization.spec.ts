@@ -111,3 +111,16 @@ test('a superuser makes a user, tells everybody something, and counts the regist
   await page.getByRole('button', { name: 'Count again' }).click();
   await expect(page.getByText('counted')).toBeVisible();
 });
+
+test('the storage page counts what deleting a repository frees', async ({ signedIn: page, ada }) => {
+  await ada.call('POST', '/api/v1/organization/', { name: 'room' });
+  await ada.image('room/one', 'v1', 'shared');
+  await ada.image('room/two', 'v1', 'shared');
+  await ada.image('room/two', 'v2', 'x'.repeat(5000));
+  await page.goto('/organization/room?tab=quota');
+  const row = (name: string) => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
+  await page.getByRole('button', { name: 'Count what deleting room/one frees' }).click();
+  await expect(row('one').getByRole('cell').nth(2)).toHaveText('0 B');
+  await page.getByRole('button', { name: 'Count what deleting room/two frees' }).click();
+  await expect(row('two').getByRole('cell').nth(2)).toHaveText(/KiB/);
+});

@@ -4975,6 +4975,13 @@ export interface components {
             can_admin: boolean;
             can_write: boolean;
             description: string | null;
+            /** @description What its namespace stores less when it is deleted and collected */
+            freed?: {
+                /** @description of blobs that no other repository of the namespace uses */
+                bytes: number;
+                /** @description false: it has more than 20,000 blobs, of which so many were looked at */
+                complete: boolean;
+            };
             is_free_account: boolean;
             is_organization: boolean;
             is_public: boolean;
@@ -7910,6 +7917,8 @@ export interface operations {
             query?: {
                 /** @description with the newest tags, at most 500; true unless said otherwise */
                 includeTags?: string;
+                /** @description Gantry's own: with what deleting it frees, for who administers it */
+                includeFreed?: string;
                 /** @description taken and without effect */
                 includeStats?: string;
             };

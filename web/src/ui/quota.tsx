@@ -1,5 +1,6 @@
 import { Button, Label } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { api, call, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { useDialogs } from './dialogs';
@@ -85,6 +86,23 @@ export function QuotaView({ namespace, report, quotas, edit, limits, changed }: 
   );
 }
 
+// Freed counts what deleting a repository frees, when it is asked to: that looks at every layer.
+function Freed({ repo }: { repo: string }) {
+  const [asked, ask] = useState(false);
+  const query = useQuery({
+    queryKey: ['repository', repo, 'freed'],
+    queryFn: () => ok(api.GET('/repository/{repo}', { params: { path: { repo }, query: { includeTags: 'false', includeFreed: 'true' } } })),
+    enabled: asked,
+  });
+  const freed = query.data?.freed;
+  if (query.data) return <>{!freed ? t('Only its administrators see that') : freed.complete ? bytes(freed.bytes) : t('{size} or more', { size: bytes(freed.bytes) })}</>;
+  return (
+    <Button variant="link" isInline isLoading={query.isFetching} onClick={() => (query.error ? void query.refetch() : ask(true))} aria-label={t('Count what deleting {repo} frees', { repo })}>
+      {query.error ? t('Try again') : t('Count')}
+    </Button>
+  );
+}
+
 function SpaceUsed({ namespace }: { namespace: string }) {
   const query = useQuery({
     queryKey: ['quota', namespace, 'repositories'],
@@ -107,6 +125,7 @@ function SpaceUsed({ namespace }: { namespace: string }) {
               columns={[
                 { key: 'name', title: t('Repository'), cell: (r) => <Link href={repoPath(`${r.namespace}/${r.name}`)}>{r.name}</Link> },
                 { key: 'size', title: t('Size'), narrow: true, right: true, cell: (r) => bytes(r.quota_report?.quota_bytes) },
+                { key: 'freed', title: t('Deleting frees'), narrow: true, cell: (r) => <Freed repo={`${r.namespace}/${r.name}`} /> },
                 { key: 'bar', title: t('Share'), cell: (r) => <Bar share={(r.quota_report?.quota_bytes ?? 0) / whole} label={bytes(r.quota_report?.quota_bytes)} /> },
               ]}
             />
