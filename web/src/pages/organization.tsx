@@ -56,7 +56,7 @@ export function Organization() {
             <Face name={o.name} color={o.avatar.color} square />
             <Title headingLevel="h1">{o.name}</Title>
           </div>
-          <Usage report={o.quota_report} />
+          {tab !== 'quota' && <Usage report={o.quota_report} />}
           <TabBar
             at={tab}
             base={base}

@@ -73,6 +73,11 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
     const timer = setTimeout(() => onQuery(text), 250);
     return () => clearTimeout(timer);
   }, [text, q, onQuery]);
+  // What the first click leads to is in the browser by then.
+  useEffect(() => {
+    const timer = setTimeout(() => void import('./repo-tags'), 500);
+    return () => clearTimeout(timer);
+  }, []);
   const data = useRows(['repositories', 'list', view, ns ?? '', q], (next) => list(view, ns ?? '', q, next));
   const refresh = () => client.invalidateQueries({ queryKey: ['repositories'] });
 

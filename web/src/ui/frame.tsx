@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import { useLayoutEffect, useRef, type ReactNode } from 'react';
 import { t } from '../i18n';
 import { Link, withSearch } from './link';
 
@@ -21,8 +21,14 @@ type TabSpec = { key: string; title: string } | false | undefined | null;
 
 /** TabBar leads to the parts of a page. Each is a link of its own, so that it can be sent, and the back button goes back. */
 export function TabBar({ at, base, first, tabs }: { at: string; base: string; first: string; tabs: TabSpec[] }) {
+  const bar = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    // On a phone the bar scrolls: what one is at is in sight. The page stays where it is.
+    const here = bar.current?.querySelector<HTMLElement>('[aria-current]');
+    if (bar.current && here) bar.current.scrollLeft = here.offsetLeft - bar.current.offsetLeft - (bar.current.clientWidth - here.offsetWidth) / 2;
+  }, [at]);
   return (
-    <nav className="g-tabs" aria-label={t('Parts of the page')}>
+    <nav ref={bar} className="g-tabs" aria-label={t('Parts of the page')}>
       {tabs.filter((x) => !!x).map((x) => (
         <Link key={x.key} href={withSearch(base, x.key === first ? {} : { tab: x.key })} current={x.key === at}>
           {x.title}

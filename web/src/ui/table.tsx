@@ -58,7 +58,7 @@ export function DataTable<R>({ label, columns, rows, rowKey, empty, selected, on
     if (outer?.firstElementChild) for (const part of outer.children) watch.observe(part);
     return () => watch.disconnect();
   }, []);
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: scroller, estimateSize: () => rowHeight, overscan: 12, scrollMargin: top, getItemKey: (i) => rowKey(rows[i]!) });
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: scroller, estimateSize: () => rowHeight, overscan: 6, scrollMargin: top, getItemKey: (i) => rowKey(rows[i]!) });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? -1;
   useEffect(() => {
