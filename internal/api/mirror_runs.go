@@ -144,6 +144,10 @@ func (s *server) allMirrorHealth(c *call) error {
 // detailed=true lists them, in pages.
 func (s *server) answerMirrorHealth(c *call, ns []gantry.AccountID) error {
 	ctx, q := c.r.Context(), c.r.URL.Query()
+	after, limit, err := s.position(c, "mirrors")
+	if err != nil {
+		return err
+	}
 	n, err := s.Store.MirrorCounts(ctx, ns)
 	if err != nil {
 		return err
@@ -185,10 +189,6 @@ func (s *server) answerMirrorHealth(c *call, ns []gantry.AccountID) error {
 	repos := map[string]any{"total": total, "syncing": syncing, "completed": n.ByStatus[store.MirrorSuccess], "failed": failed,
 		"never_run": n.ByStatus[store.MirrorNeverRun], "waiting": n.Waiting}
 	if q.Get("detailed") == "true" {
-		after, limit, err := s.position(c, "mirrors")
-		if err != nil {
-			return err
-		}
 		list, err := s.Store.MirrorStandings(ctx, ns, gantry.RepoID(after), limit+1)
 		if err != nil {
 			return err
