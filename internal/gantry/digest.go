@@ -167,3 +167,18 @@ func printable(r rune) rune {
 	}
 	return r
 }
+
+// SignatureTag is the tag under which cosign keeps the signatures of d where
+// there are no referrers: sha256-<hex>.sig.
+func (d Digest) SignatureTag() string { return strings.Replace(string(d), ":", "-", 1) + ".sig" }
+
+// SignatureTypes are the types of artifacts that sign their subject: cosign's,
+// those of sigstore's bundles, and notation's. Who signed is in none of them.
+func SignatureTypes() []string {
+	return []string{
+		"application/vnd.dev.cosign.artifact.sig.v1+json", "application/vnd.dev.cosign.simplesigning.v1+json",
+		"application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle+json;version=0.3",
+		"application/vnd.dev.sigstore.bundle+json;version=0.2", "application/vnd.dev.sigstore.bundle+json;version=0.1",
+		"application/vnd.cncf.notary.signature",
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -87,7 +88,7 @@ func (x *run) one(ctx context.Context, name string, t *tally) (Step, error) {
 // signed reports whether somebody has signed a manifest.
 func (x *run) signed(ctx context.Context, d gantry.Digest) (bool, error) {
 	for _, tag := range x.tagged[d] {
-		if tag == signatureTagOf(d) {
+		if tag == d.SignatureTag() {
 			return true, nil
 		}
 	}
@@ -96,7 +97,7 @@ func (x *run) signed(ctx context.Context, d gantry.Digest) (bool, error) {
 		return false, err
 	}
 	for _, r := range list {
-		if isSignature(r.ArtifactType) {
+		if slices.Contains(gantry.SignatureTypes(), r.ArtifactType) { // an SBOM of cosign is none
 			return true, nil
 		}
 	}

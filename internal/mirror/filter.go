@@ -251,6 +251,3 @@ func subjectOf(tag string) (gantry.Digest, bool) {
 	d, err := gantry.ParseDigest("sha256:" + hex)
 	return d, err == nil
 }
-
-// signatureTagOf is the tag under which cosign keeps the signatures of d.
-func signatureTagOf(d gantry.Digest) string { return strings.Replace(string(d), ":", "-", 1) + ".sig" }

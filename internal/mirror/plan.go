@@ -133,9 +133,3 @@ func ChooseChildren(index []byte, filter []string) (map[gantry.Digest]bool, erro
 	}
 	return out, nil
 }
-
-// isSignature reports whether an artifact type is one of signatures.
-func isSignature(artifactType string) bool {
-	return strings.HasPrefix(artifactType, "application/vnd.dev.cosign.") || strings.HasPrefix(artifactType, "application/vnd.dev.sigstore.") ||
-		artifactType == "application/vnd.cncf.notary.signature"
-}

@@ -385,7 +385,7 @@ func TestArchitectures(t *testing.T) {
 func TestOnlySigned(t *testing.T) {
 	w := newWorld(t, storetest.SQLite, remotetest.Options{}, content.Settings{})
 	tagged := w.up.AddImage(src, "tagged", layer(10))
-	w.up.AddImage(src, signatureTagOf(tagged.Digest), layer(10))
+	w.up.AddImage(src, tagged.Digest.SignatureTag(), layer(10))
 	referred := w.up.AddImage(src, "referred", layer(10))
 	w.up.AddReferrer(src, referred, "application/vnd.cncf.notary.signature", layer(10))
 	described := w.up.AddImage(src, "described", layer(10))
@@ -393,7 +393,7 @@ func TestOnlySigned(t *testing.T) {
 	w.up.AddImage(src, "bare", layer(10))
 	w.mirror(Choice{Tags: []string{"*,!sha256-*"}, OnlySigned: true}, Secret{})
 	run := w.good()
-	if got := w.names(); got != "referred "+signatureTagOf(tagged.Digest)+" tagged" || run.Skipped != 2 {
+	if got := w.names(); got != "referred "+tagged.Digest.SignatureTag()+" tagged" || run.Skipped != 2 {
 		t.Fatalf("%s %+v", got, w.outcomes(run))
 	}
 }
@@ -411,7 +411,7 @@ func TestPlan(t *testing.T) {
 	w.up.AddImage(src, "moves", layer(10))
 	w.up.DeleteTag(src, "goes")
 	w.choose(func(c *Choice) { c.Tags = []string{"*,!sha256-*"} })
-	w.up.AddImage(src, signatureTagOf(fresh.Digest), layer(10))
+	w.up.AddImage(src, fresh.Digest.SignatureTag(), layer(10))
 	w.up.Forget()
 	id, err := w.db.PlanMirror(t.Context(), w.repo)
 	w.must(err)
@@ -424,7 +424,7 @@ func TestPlan(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	out := w.outcomes(run)
-	if run.Copied != 3 || run.Unchanged != 1 || run.Removed != 1 || out["new"].Outcome != store.TagCopied || out[signatureTagOf(fresh.Digest)].Outcome != store.TagCopied ||
+	if run.Copied != 3 || run.Unchanged != 1 || run.Removed != 1 || out["new"].Outcome != store.TagCopied || out[fresh.Digest.SignatureTag()].Outcome != store.TagCopied ||
 		out["goes"].Outcome != store.TagRemoved || !strings.HasPrefix(out["moves"].Message, "was ") {
 		t.Fatalf("%+v %+v", run, out)
 	}

@@ -43,12 +43,6 @@ const (
 	tagImages = 1000   // images
 )
 
-// signatures are the types of artifacts that sign their subject.
-var signatures = []string{
-	"application/vnd.dev.cosign.artifact.sig.v1+json", "application/vnd.dev.cosign.simplesigning.v1+json",
-	"application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.cncf.notary.signature",
-}
-
 // TagList returns a page, and the place of the next one; zero: there is none.
 // With filters a page may be short, or empty, before the end: it looks at so
 // many names and images as it may, and the next one goes on there. At most
@@ -164,12 +158,12 @@ func (t *tx) findSignatures(ctx context.Context, repo gantry.RepoID, rows []List
 			continue
 		}
 		signed[g.Digest] = false
-		tag := cosignTag(g.Digest)
+		tag := g.Digest.SignatureTag()
 		named[tag] = g.Digest
 		digests, tags = append(digests, g.Digest.Bytes()), append(tags, tag)
 	}
 	of, args := list(digests, []any{repo})
-	types, args := list(signatures, args)
+	types, args := list(gantry.SignatureTypes(), args)
 	if err := t.each(ctx, func(r *sql.Rows) error {
 		var d []byte
 		err := r.Scan(&d)
@@ -192,6 +186,3 @@ func (t *tx) findSignatures(ctx context.Context, repo gantry.RepoID, rows []List
 	}
 	return nil
 }
-
-// cosignTag is the tag under which cosign keeps the signatures of d.
-func cosignTag(d gantry.Digest) string { return strings.Replace(string(d), ":", "-", 1) + ".sig" }
