@@ -198,25 +198,29 @@ func (s *Server) Stop() {
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Stop()
-	urls := s.LDAP + "/"
+	urls := []string{s.LDAP}
 	if s.Roots != nil {
-		urls += " " + s.LDAPS + "/"
+		urls = append(urls, s.LDAPS)
 	}
-	s.cmd = exec.Command("/usr/sbin/slapd", "-d", "0", "-f", filepath.Join(s.dir, "slapd.conf"), "-h", urls) //nolint:gosec,noctx // ended by Stop
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}                                     // however the test ends
+	s.cmd = exec.Command("/usr/sbin/slapd", "-d", "0", "-f", filepath.Join(s.dir, "slapd.conf"), "-h", strings.Join(urls, "/ ")+"/") //nolint:gosec,noctx // ended by Stop
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}                                                             // however the test ends
 	var out bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("start slapd, of the Debian package slapd (scripts/test-deps): %v", err)
 	}
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		c, err := net.Dial("tcp", strings.TrimPrefix(s.LDAP, "ldap://")) //nolint:noctx // this machine
-		if err == nil {
-			_ = c.Close() // it answers
-			return
-		}
-		if time.Since(began) > 30*time.Second {
-			s.t.Fatalf("slapd does not answer: %v\n%s", err, out.String())
+	began := time.Now()
+	for _, u := range urls { // slapd opens them one after the other
+		_, addr, _ := strings.Cut(u, "://")
+		for ; ; time.Sleep(5 * time.Millisecond) {
+			c, err := net.Dial("tcp", addr) //nolint:noctx // this machine
+			if err == nil {
+				_ = c.Close() // it answers
+				break
+			}
+			if time.Since(began) > 30*time.Second {
+				s.t.Fatalf("slapd does not answer at %s: %v\n%s", u, err, out.String())
+			}
 		}
 	}
 }
