@@ -25,6 +25,7 @@ type Bundle struct {
 	cert     []byte   // of ssl.cert
 	key      []byte   // of ssl.key
 	cas      []byte   // PEM of ExtraCAs
+	files    source
 }
 
 // Path returns the path of a file of the folder, for example "ldap.crt"; ""
@@ -34,7 +35,7 @@ func (b *Bundle) Path(name string) string {
 		return ""
 	}
 	p := filepath.Join(b.Dir, name)
-	if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
+	if st, err := b.files.stat(p); err != nil || !st.Mode().IsRegular() {
 		return ""
 	}
 	return p
@@ -42,6 +43,8 @@ func (b *Bundle) Path(name string) string {
 
 // maxCAs bounds the files of extra_ca_certs.
 const maxCAs = 1000
+
+var errTooLarge = fmt.Errorf("it is larger than %d KiB", maxFile>>10)
 
 // readBounded reads a regular file of at most maxFile bytes.
 func readBounded(path string) ([]byte, error) {
@@ -60,7 +63,7 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("it is larger than %d KiB", maxFile>>10)
+		return nil, errTooLarge
 	}
 	return data, nil
 }
@@ -76,7 +79,7 @@ func reason(err error) error {
 
 // bundle reads the certificates of dir. What is wrong is reported.
 func (c *checker) bundle(dir string) (Bundle, *x509.CertPool) {
-	b := Bundle{Dir: dir}
+	b := Bundle{Dir: dir, files: c.files}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
@@ -88,7 +91,7 @@ func (c *checker) bundle(dir string) (Bundle, *x509.CertPool) {
 		c.problem(Problem{Severity: Error, File: path, Message: fmt.Sprintf(format, args...), ignorable: true})
 	}
 	read := func(path string) []byte {
-		data, err := readBounded(path)
+		data, err := c.files.read(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			at(path, "cannot be read: %s", reason(err))
 		}
@@ -137,16 +140,16 @@ func (c *checker) bundle(dir string) (Bundle, *x509.CertPool) {
 func (c *checker) caFiles(dir string, at func(path, format string, args ...any)) []string {
 	var out []string
 	extra := filepath.Join(dir, "extra_ca_certs")
-	if st, err := os.Stat(extra); err == nil && !st.IsDir() {
+	if st, err := c.files.stat(extra); err == nil && !st.IsDir() {
 		out = append(out, extra)
 	} else if err == nil {
-		names, err := listDir(extra)
+		names, err := c.files.list(extra)
 		if err != nil {
 			at(extra, "cannot be listed: %s", reason(err))
 		}
 		for _, name := range names {
 			path := filepath.Join(extra, name)
-			st, err := os.Stat(path)
+			st, err := c.files.stat(path)
 			switch {
 			case strings.HasPrefix(name, "."): // Kubernetes' ..data and its like
 			case err != nil:
@@ -159,7 +162,7 @@ func (c *checker) caFiles(dir string, at func(path, format string, args ...any))
 			}
 		}
 	}
-	names, err := listDir(dir)
+	names, err := c.files.list(dir)
 	if err != nil {
 		at(dir, "cannot be listed: %s", reason(err))
 	}
@@ -173,21 +176,6 @@ func (c *checker) caFiles(dir string, at func(path, format string, args ...any))
 		out = out[:maxCAs]
 	}
 	return out
-}
-
-// listDir returns the sorted names of a folder, the first 10,000 of them.
-func listDir(dir string) ([]string, error) {
-	f, err := os.Open(dir) // #nosec G304 -- the administrator names the folder
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	names, err := f.Readdirnames(10_000)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	slices.Sort(names)
-	return names, err
 }
 
 // parseCerts reads PEM, or one certificate in DER.

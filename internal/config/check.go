@@ -20,6 +20,7 @@ type checker struct {
 	file     string
 	problems []Problem
 	counts   map[Severity]int
+	files    source
 }
 
 // problem keeps p, up to maxProblems of each severity: a flood of warnings must

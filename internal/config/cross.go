@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,10 +115,10 @@ func (l *loader) crossDatabase() {
 
 // fileThere warns of a file that is named and cannot be read here.
 func (l *loader) fileThere(field, path string) {
-	if path == "" {
+	if path == "" || l.files.elsewhere(path) {
 		return
 	}
-	if _, err := os.Stat(path); err != nil {
+	if _, err := l.files.stat(path); err != nil {
 		l.wrong(Warning, field, "the file %s cannot be read here: %s", clip(path), reason(err))
 	}
 }
@@ -242,7 +241,7 @@ func (l *loader) crossLocation(loc Location) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(l.conf.Bundle.Dir, name)
 		}
-		if _, err := os.Stat(name); err != nil {
+		if _, err := l.files.stat(name); err != nil && !l.files.elsewhere(name) {
 			l.wrong(Error, at+"."+key, "the file %s is not there; put it beside config.yaml", clip(loc.String(key)))
 		}
 	}

@@ -20,6 +20,10 @@ type Options struct {
 	// it: Quay's conf/stack. "" = the folder stack in what QUAYCONF of Environ
 	// names, if it is there, else no folder.
 	Dir string
+	// Files are the files of the folder, by their names in it, where it is on no
+	// disk: they will be at Dir somewhere else. Files that the configuration
+	// names outside of Dir are not looked for then. nil = those of Dir.
+	Files fs.FS
 	// Environ is the environment as os.Environ returns it; nil = an empty one.
 	Environ []string
 	// Now is the time that certificates are checked against; zero = time.Now.
@@ -41,7 +45,9 @@ func Load(o Options) (*Config, []Problem, error) {
 	if l.now.IsZero() {
 		l.now = time.Now()
 	}
-	l.load(o.dir())
+	dir := o.dir()
+	l.files = source{dir: dir, within: o.Files}
+	l.load(dir)
 	if l.conf.Env.IgnoreValidation {
 		for i, p := range l.problems {
 			if p.ignorable && p.Severity == Error {
@@ -83,7 +89,7 @@ type loader struct {
 
 func (l *loader) load(dir string) {
 	if dir != "" {
-		switch st, err := os.Stat(dir); {
+		switch st, err := l.files.stat(dir); {
 		case err != nil:
 			l.problem(Problem{Severity: Error, File: dir, Message: fmt.Sprintf("the folder cannot be read: %s; name one that holds config.yaml, or none for the defaults", reason(err))})
 			return
@@ -122,7 +128,7 @@ func (l *loader) readFile() *node {
 	var data []byte
 	for _, name := range []string{"config.yaml", "config.yml", "config.json"} {
 		path := filepath.Join(b.Dir, name)
-		d, err := readBounded(path)
+		d, err := l.files.read(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 )
 
@@ -785,4 +786,37 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoadFiles: a configuration that is on no disk is read and checked as one
+// that is, under the paths that it will have.
+func TestLoadFiles(t *testing.T) {
+	o := Options{Dir: "/conf/stack", Files: fstest.MapFS{
+		"config.yaml":           {Data: []byte("SERVER_HOSTNAME: registry.example.com\nDB_URI: postgresql://u:p@h/d\nDB_CONNECTION_ARGS: {sslmode: verify-full, sslrootcert: /run/secrets/ca.crt}\n")},
+		"extra_ca_certs/no.crt": {Data: []byte("x")},
+		"extra_ca_certs/no.txt": {Data: []byte("x")},
+		"ssl.key":               {Data: []byte("x")},
+	}}
+	_, problems, err := Load(o)
+	if !errors.Is(err, ErrInvalid) {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{"/conf/stack/extra_ca_certs/no.crt: it holds no certificate", "/conf/stack/extra_ca_certs/no.txt: is not read", "/conf/stack/ssl.key: its certificate is missing"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "/run/secrets") {
+		t.Errorf("a file of another machine is looked for here:\n%s", all)
+	}
+	o.Files = fstest.MapFS{"config.yaml": {Data: []byte("SERVER_HOSTNAME: registry.example.com\n")}, "ldap.crt": {Data: []byte("x")}}
+	c, problems, err := Load(o)
+	if err != nil || c.Server.Hostname != "registry.example.com" || c.Bundle.Path("ldap.crt") != "/conf/stack/ldap.crt" || c.Bundle.Path("other") != "" {
+		t.Errorf("%v %v", problems, err)
+	}
 }
