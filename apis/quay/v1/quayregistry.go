@@ -156,6 +156,13 @@ type Override struct {
 	//
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
+	// AccessMode is that of the volume which stands in for a bucket where the
+	// cluster has no object bucket claims: ReadWriteOnce (the default), with one
+	// pod of the registry, or ReadWriteMany, with as many as are asked for.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=ReadWriteOnce;ReadWriteMany
+	AccessMode corev1.PersistentVolumeAccessMode `json:"accessMode,omitempty"`
 	// BucketClass is the bucket class of an object bucket claim.
 	//
 	// +optional

@@ -26,6 +26,8 @@ type Cluster struct {
 	Buckets bool
 	// Monitoring: ServiceMonitor and PrometheusRule are there.
 	Monitoring bool
+	// Gateways: the API HTTPRoute of gateway.networking.k8s.io is there.
+	Gateways bool
 	// Images has the components whose image is configured.
 	Images map[v1.ComponentKind]bool
 }
@@ -268,6 +270,7 @@ var overrides = []override{
 	{"volumeSize", func(o *v1.Override) bool { return o.VolumeSize != nil }, []v1.ComponentKind{v1.ComponentPostgres, v1.ComponentClair, v1.ComponentClairPostgres, v1.ComponentObjectStorage}},
 	{"storageClassName", func(o *v1.Override) bool { return o.StorageClassName != nil }, []v1.ComponentKind{v1.ComponentPostgres, v1.ComponentClair, v1.ComponentClairPostgres, v1.ComponentObjectStorage}},
 	{"bucketClass", func(o *v1.Override) bool { return o.BucketClass != nil }, []v1.ComponentKind{v1.ComponentObjectStorage}},
+	{"accessMode", func(o *v1.Override) bool { return o.AccessMode != "" }, []v1.ComponentKind{v1.ComponentObjectStorage}},
 	{"env", func(o *v1.Override) bool { return len(o.Env) > 0 }, workloads},
 	{"replicas", func(o *v1.Override) bool { return o.Replicas != nil }, scaled},
 	{"affinity", func(o *v1.Override) bool { return o.Affinity != nil }, scaled},
