@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -188,4 +190,27 @@ func ClairConfig(all Components, b *Bundle, keys Keys, f Facts) map[string]any {
 		"metrics": map[string]any{"name": "prometheus"},
 	}
 	return Merge(own, b.Clair)
+}
+
+// ReadBucket reads the ConfigMap and the Secret that a bucket claim gave
+// (operator.md, section 12). nil = they are not whole yet.
+func ReadBucket(settings map[string]string, secrets map[string][]byte) (*Bucket, error) {
+	b := &Bucket{Host: settings["BUCKET_HOST"], Name: settings["BUCKET_NAME"], AccessKey: string(secrets["AWS_ACCESS_KEY_ID"]), Key: string(secrets["AWS_SECRET_ACCESS_KEY"])}
+	if b.Host == "" || b.Name == "" || b.AccessKey == "" || b.Key == "" {
+		return nil, nil //nolint:nilnil // nil is the answer
+	}
+	if strings.HasSuffix(b.Host, ".svc") {
+		b.Host += ".cluster.local"
+	}
+	if port := settings["BUCKET_PORT"]; port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, &Blocked{Reason: v1.ReasonObjectStorageDependency, Component: v1.ComponentObjectStorage, Message: fmt.Sprintf("the bucket claim's ConfigMap has BUCKET_PORT %q, which is no port", port)}
+		}
+		b.Port = int(n)
+	}
+	// A claim does not say whether its endpoint speaks TLS: NooBaa's port 443
+	// does, Rook's 80 does not.
+	b.Insecure = b.Port != 0 && b.Port != 443 && b.Port != 8443 && b.Port != 6443
+	return b, nil
 }

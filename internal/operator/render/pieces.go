@@ -2,7 +2,6 @@ package render
 
 import (
 	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -88,12 +87,4 @@ func words(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
-}
-
-// clusterLocal makes the short name of a Service in the cluster a whole one.
-func clusterLocal(host string) string {
-	if strings.HasSuffix(host, ".svc") {
-		return host + ".cluster.local"
-	}
-	return host
 }

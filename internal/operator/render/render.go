@@ -28,6 +28,9 @@ const (
 	// AnnotationMigrated, on the Deployment of the registry, is the Schema that
 	// it was rolled out for.
 	AnnotationMigrated = "quay-operator/migrated"
+	// AnnotationReplicas, on a Deployment, tells that its number of pods is the
+	// operator's, and no autoscaler's.
+	AnnotationReplicas = "quay-operator/replicas"
 	// AnnotationHash is on every object: the hash of what it was made as.
 	AnnotationHash = "quay-operator/hash"
 )
@@ -195,6 +198,9 @@ func (b *builder) deployment(w workload) *appsv1.Deployment {
 	d := &appsv1.Deployment{TypeMeta: types("Deployment", "apps/v1"), ObjectMeta: b.meta(w.name, w.part, w.kind)}
 	d.Labels = over(d.Labels, o.Labels)
 	d.Annotations = over(over(d.Annotations, o.Annotations), w.deployment)
+	if w.replicas != nil {
+		d.Annotations[AnnotationReplicas] = "fixed"
+	}
 	revisions, deadline := int32(3), int32(600)
 	d.Spec = appsv1.DeploymentSpec{
 		Replicas: w.replicas, Selector: &metav1.LabelSelector{MatchLabels: b.selector(w.part)}, Template: template,

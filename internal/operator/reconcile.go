@@ -1,0 +1,564 @@
+package operator
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing/fstest"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
+	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/operator/plan"
+	"github.com/gantry-registry/gantry/internal/operator/render"
+	"github.com/gantry-registry/gantry/internal/operator/status"
+)
+
+// Finalizer keeps a QuayRegistry until what no owner can take away is gone.
+const Finalizer = "quay-operator/finalizer"
+
+type reconciler struct {
+	o       Options
+	client  client.Client // reads from the cache
+	reader  client.Reader // reads from the server
+	scheme  *runtime.Scheme
+	events  events.EventRecorder
+	cluster *cluster
+	observe func(schema.GroupVersionKind) error
+	now     func() time.Time
+	writes  atomic.Int64 // objects applied
+}
+
+func newReconciler(m ctrl.Manager, o Options) *reconciler {
+	return &reconciler{o: o, client: m.GetClient(), reader: m.GetAPIReader(), scheme: m.GetScheme(), events: m.GetEventRecorder("quay-operator"), now: time.Now,
+		cluster: &cluster{reader: m.GetAPIReader(), mapper: m.GetRESTMapper(), images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}}}
+}
+
+// Reconcile makes one registry what it is to be, as far as that can be done
+// without waiting.
+func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	q := &v1.QuayRegistry{}
+	if err := r.client.Get(ctx, request.NamespacedName, q); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	q = q.DeepCopy() // the cache's is everybody's
+	if q.DeletionTimestamp != nil {
+		return reconcile.Result{}, r.leave(ctx, q)
+	}
+	k, err := r.cluster.look(ctx, r.observe)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.stay(ctx, q, k); err != nil {
+		return reconcile.Result{}, err
+	}
+	all, err := r.take(ctx, q, k)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	seen := status.Seen{Generation: q.Generation, Now: r.now(), Version: q.Status.CurrentVersion}
+	again, err := r.round(ctx, q, k, all, &seen)
+	if b, ok := plan.AsBlocked(err); ok {
+		seen.Blocked, err = b, nil
+		if seen.All != nil && seen.Health == nil {
+			r.health(ctx, q, k, all, &seen, nil)
+		}
+	}
+	if errors.Is(err, errAgain) {
+		again, err = time.Second, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.tell(ctx, q, seen); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: again}, nil
+}
+
+// stay keeps the finalizer where it is needed.
+func (r *reconciler) stay(ctx context.Context, q *v1.QuayRegistry, k *known) error {
+	needed := k.console || q.Spec.DeletionPolicy == v1.DeletionPolicyRetain
+	if !needed || controllerutil.ContainsFinalizer(q, Finalizer) {
+		return nil
+	}
+	before := q.DeepCopy()
+	controllerutil.AddFinalizer(q, Finalizer)
+	if err := r.client.Patch(ctx, q, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("add the finalizer: %w", err)
+	}
+	r.writes.Add(1)
+	return nil
+}
+
+// leave takes away what does not go with the registry, and lets data stay that
+// is to be kept.
+func (r *reconciler) leave(ctx context.Context, q *v1.QuayRegistry) error {
+	if !controllerutil.ContainsFinalizer(q, Finalizer) {
+		return nil
+	}
+	k, err := r.cluster.look(ctx, r.observe)
+	if err != nil {
+		return err
+	}
+	if k.console {
+		there := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: render.ConsoleNamespace, Name: render.ConsoleDashboard(q.Namespace, q.Name)}}
+		if err := r.client.Delete(ctx, there); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the console's dashboard: %w", err)
+		}
+	}
+	if q.Spec.DeletionPolicy == v1.DeletionPolicyRetain {
+		all, err := r.take(ctx, q, k)
+		if err != nil {
+			return err
+		}
+		for name, o := range all {
+			if !lasting(q, name) || !owned(o, q) {
+				continue
+			}
+			before := o.DeepCopyObject().(client.Object)
+			o = o.DeepCopyObject().(client.Object)
+			o.SetOwnerReferences(slices.DeleteFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == q.UID }))
+			if err := r.client.Patch(ctx, o, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("keep %s %s: %w", name.kind, name.name, err)
+			}
+			r.events.Eventf(q, o, corev1.EventTypeNormal, "Retained", "Delete", "%s %s stays", name.kind, name.name)
+		}
+	}
+	before := q.DeepCopy()
+	controllerutil.RemoveFinalizer(q, Finalizer)
+	return client.IgnoreNotFound(r.client.Patch(ctx, q, client.MergeFrom(before)))
+}
+
+// lasting reports whether an object holds data, or keys to it.
+func lasting(q *v1.QuayRegistry, name id) bool {
+	return name.kind == "PersistentVolumeClaim" || name.kind == kindBucketClaim.Kind || name.kind == "Secret" && name.name == render.ManagedKeys(q.Name)
+}
+
+func owned(o client.Object, q *v1.QuayRegistry) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == q.UID })
+}
+
+// round gathers, decides, applies and looks. The error is a *plan.Blocked where
+// what is asked for cannot be had: what is there goes on then.
+func (r *reconciler) round(ctx context.Context, q *v1.QuayRegistry, k *known, all inventory, seen *status.Seen) (again time.Duration, err error) {
+	if err := plan.Upgrade(q.Status.CurrentVersion, r.o.Version); err != nil {
+		return 0, err
+	}
+	ask, again, err := r.request(ctx, q, k, all, seen)
+	if err != nil {
+		return 0, err
+	}
+	set, err := render.Render(*ask)
+	if err != nil {
+		return 0, err
+	}
+	waiting := ask.All.Managed(v1.ComponentObjectStorage) && ask.Facts.Volume == "" && ask.Facts.Bucket == nil
+	if waiting {
+		for _, o := range set.Base {
+			if c, ok := o.(*corev1.Secret); ok && c.Name == set.ConfigSecret {
+				continue // it is not whole without a bucket
+			}
+			if err := r.apply(ctx, all, q, o); err != nil {
+				return 0, err
+			}
+		}
+		for _, o := range set.Data {
+			if err := r.apply(ctx, all, q, o); err != nil {
+				return 0, err
+			}
+		}
+		r.health(ctx, q, k, all, seen, nil)
+		return again, &plan.Blocked{Reason: v1.ReasonObjectStorageDependency, Component: v1.ComponentObjectStorage,
+			Message: "the bucket is not there yet: ObjectBucketClaim " + q.Name + "-quay-datastore is not bound" + phase(all, q)}
+	}
+	if err := check(*ask); err != nil {
+		return 0, err
+	}
+	for _, o := range append(slices.Clone(set.Base), set.Data...) {
+		if err := r.apply(ctx, all, q, o); err != nil {
+			return 0, err
+		}
+	}
+	rolled, err := r.rollOut(ctx, q, all, set, ask, seen)
+	if err != nil {
+		return 0, err
+	}
+	r.health(ctx, q, k, all, seen, ask)
+	if rolled {
+		seen.Version, seen.Endpoint, seen.ConfigHash = r.o.Version, ask.Access.Endpoint(), set.ConfigHash
+		if err := r.prune(ctx, q, k, all, set, ask, seen); err != nil {
+			return 0, err
+		}
+	}
+	return again, nil
+}
+
+// phase is how far a bucket claim is.
+func phase(all inventory, q *v1.QuayRegistry) string {
+	if o, ok := found[*unstructured.Unstructured](all, q, kindBucketClaim.Kind, q.Name+"-quay-datastore"); ok {
+		if p, _, _ := unstructured.NestedString(o.Object, "status", "phase"); p != "" {
+			return " (its phase is " + p + ")"
+		}
+	}
+	return ""
+}
+
+// rollOut applies the workloads that need a schema, once the database has it.
+func (r *reconciler) rollOut(ctx context.Context, q *v1.QuayRegistry, all inventory, set *render.Set, ask *render.Request, seen *status.Seen) (bool, error) {
+	app, _ := found[*appsv1.Deployment](all, q, "Deployment", q.Name+"-quay-app")
+	if app == nil || app.Annotations[render.AnnotationMigrated] != set.Schema {
+		for _, name := range []struct {
+			kind v1.ComponentKind
+			name string
+		}{{v1.ComponentPostgres, q.Name + "-quay-database"}} {
+			d, _ := found[*appsv1.Deployment](all, q, "Deployment", name.name)
+			if ask.All.Managed(name.kind) && !status.Deployment(d, false, "").Ready {
+				seen.Waiting = "the registry waits for its database"
+				return false, nil
+			}
+		}
+		if err := r.apply(ctx, all, q, set.Migrate); err != nil {
+			return false, err
+		}
+		job, _ := found[*batchv1.Job](all, q, "Job", set.Migrate.Name)
+		switch done, failed := ended(job); {
+		case failed != "":
+			seen.Migration, seen.MigrationMessage = status.MigrationFailed, failed
+			// Another try, when the controller of Jobs has given up.
+			if err := r.client.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground)); client.IgnoreNotFound(err) != nil {
+				return false, err
+			}
+			return false, nil
+		case !done:
+			seen.Migration = status.MigrationRunning
+			if why := r.pods(ctx, q, "quay-app-upgrade"); why != "" {
+				seen.MigrationMessage = why
+				if strings.Contains(why, "ended with code") {
+					seen.Migration = status.MigrationFailed
+				}
+			}
+			return false, nil
+		}
+	}
+	for _, o := range set.Apps {
+		if err := r.apply(ctx, all, q, o); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// ended reports whether a Job is done, or why it is over without being done.
+func ended(job *batchv1.Job) (done bool, failed string) {
+	if job == nil {
+		return false, ""
+	}
+	for _, c := range job.Status.Conditions {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type { //nolint:exhaustive // the others are steps on the way
+		case batchv1.JobComplete:
+			return true, ""
+		case batchv1.JobFailed:
+			return false, "Job " + job.Name + ": " + c.Message
+		}
+	}
+	return false, ""
+}
+
+// pods says what keeps the pods of a part from being ready.
+func (r *reconciler) pods(ctx context.Context, q *v1.QuayRegistry, part string) string {
+	var list corev1.PodList
+	err := r.client.List(ctx, &list, client.InNamespace(q.Namespace), client.MatchingLabels{render.LabelRegistry: q.Name, render.LabelComponent: part})
+	if err != nil {
+		return ""
+	}
+	slices.SortFunc(list.Items, func(a, b corev1.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) }) // the newest first
+	return status.Pods(list.Items)
+}
+
+// request gathers all that a registry's objects are made of.
+func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, all inventory, seen *status.Seen) (*render.Request, time.Duration, error) {
+	bundle, err := r.bundle(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	cluster := k.Cluster
+	components, err := plan.Decide(q.Spec, cluster, bundle)
+	if err != nil {
+		return nil, 0, err
+	}
+	seen.All = components
+	access, err := plan.Reach(q.Name, q.Namespace, components, cluster, bundle)
+	if err != nil {
+		return nil, 0, err
+	}
+	ask := &render.Request{Registry: q, All: components, Bundle: bundle, Access: access, Cluster: cluster, Version: r.o.Version, Images: r.images(),
+		Proxy: r.proxy(access.Host()), NoRequests: r.o.NoRequests, Console: k.console,
+		ServiceCA: hashOf(all, q, "-cluster-service-ca", "service-ca.crt"), TrustedCA: hashOf(all, q, "-cluster-trusted-ca", "ca-bundle.crt"),
+		Facts: plan.Facts{Name: q.Name, Namespace: q.Namespace, Hostname: access.Hostname, TLSAtRoute: access.TLSAtDoor}}
+	for kind := range components {
+		if image := ask.Images[kind]; image == "" && components.Managed(kind) && slices.Contains(workloads, kind) && components[kind].Overrides.Image == "" {
+			return nil, 0, &plan.Blocked{Reason: v1.ReasonComponentCreationFailed, Component: kind, Message: fmt.Sprintf("the component %s is managed, and the operator has no image of it: set RELATED_IMAGE_COMPONENT_%s in the operator's environment, or set managed to false", kind, strings.ToUpper(string(kind)))}
+		}
+	}
+	if ask.Keys, err = r.keys(ctx, q, components, bundle); err != nil {
+		return nil, 0, err
+	}
+	again, err := r.certificate(ctx, q, all, ask)
+	if err != nil {
+		return nil, 0, err
+	}
+	if components.Managed(v1.ComponentObjectStorage) {
+		if !cluster.Buckets {
+			ask.Facts.Volume = render.VolumeFolder
+		} else if ask.Facts.Bucket, err = r.bucket(ctx, q, all); err != nil {
+			return nil, 0, err
+		}
+	}
+	return ask, again, nil
+}
+
+// workloads are the components that have an image.
+var workloads = []v1.ComponentKind{v1.ComponentQuay, v1.ComponentMirror, v1.ComponentPostgres, v1.ComponentRedis, v1.ComponentClair, v1.ComponentClairPostgres}
+
+func (r *reconciler) images() map[v1.ComponentKind]string {
+	m := map[v1.ComponentKind]string{v1.ComponentMirror: r.o.Images[v1.ComponentQuay], v1.ComponentClairPostgres: r.o.Images[v1.ComponentPostgres]}
+	for k, v := range r.o.Images {
+		if v != "" {
+			m[k] = v
+		}
+	}
+	return m
+}
+
+// proxy is the operator's proxy, which the registry's own name does not go
+// through.
+func (r *reconciler) proxy(host string) map[string]string {
+	if len(r.o.Proxy) == 0 {
+		return nil
+	}
+	m := map[string]string{}
+	for k, v := range r.o.Proxy {
+		m[k] = v
+	}
+	m["NO_PROXY"] = strings.Trim(host+","+m["NO_PROXY"], ",")
+	return m
+}
+
+// hashOf is a short hash of a file of authorities; "" = it is not there yet.
+func hashOf(all inventory, q *v1.QuayRegistry, name, key string) string {
+	c, ok := found[*corev1.ConfigMap](all, q, "ConfigMap", q.Name+name)
+	if !ok || c.Data[key] == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(c.Data[key]))
+	return hex.EncodeToString(sum[:])[56:]
+}
+
+// secret reads a Secret from the server; nil = it is not there.
+func (r *reconciler) secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	s := &corev1.Secret{}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nil is the answer
+	}
+	if apierrors.IsForbidden(err) {
+		return nil, &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("the Secret %s cannot be read: %v; give the operator's role get on secrets", name, err)}
+	}
+	return s, err
+}
+
+// bundle reads the configuration bundle. Without one, the defaults hold.
+func (r *reconciler) bundle(ctx context.Context, q *v1.QuayRegistry) (*plan.Bundle, error) {
+	name := q.Spec.ConfigBundleSecret
+	if name == "" {
+		return plan.ReadBundle(map[string][]byte{"config.yaml": nil})
+	}
+	s, err := r.secret(ctx, q.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("there is no Secret %s, which configBundleSecret names: create it, for example with kubectl create secret generic --from-file config.yaml=./config.yaml %s", name, name)}
+	}
+	return plan.ReadBundle(s.Data)
+}
+
+// keys reads the keys that were made once, and adds those that are missing.
+func (r *reconciler) keys(ctx context.Context, q *v1.QuayRegistry, all plan.Components, b *plan.Bundle) (plan.Keys, error) {
+	name := render.ManagedKeys(q.Name)
+	s, err := r.secret(ctx, q.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		if s, err = r.oldKeys(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	there := plan.Keys{}
+	if s != nil {
+		there = s.Data
+	} else if q.Status.CurrentVersion != "" {
+		return nil, &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("the Secret %s is gone, with the keys that the registry's data is encrypted by: restore it from a backup; new keys would not open it", name)}
+	}
+	keys, made, err := plan.Complete(q.Name, there, all, b)
+	if err != nil || !made {
+		return keys, err
+	}
+	// They are written before anything is made with them, and never over others.
+	if s != nil && s.Name == name {
+		before := s.DeepCopy()
+		s.Data = keys
+		err = r.client.Patch(ctx, s, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	} else {
+		fresh := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: q.Namespace, Name: name, Labels: map[string]string{render.LabelRegistry: q.Name}}, Data: keys}
+		if err := controllerutil.SetControllerReference(q, fresh, r.scheme); err != nil {
+			return nil, err
+		}
+		err = r.client.Create(ctx, fresh)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the managed keys: %w", err)
+	}
+	r.writes.Add(1)
+	return keys, nil
+}
+
+// oldKeys finds the keys of an operator before 3.7, under a name with a hash.
+func (r *reconciler) oldKeys(ctx context.Context, q *v1.QuayRegistry) (*corev1.Secret, error) {
+	var list corev1.SecretList
+	if err := r.client.List(ctx, &list, client.InNamespace(q.Namespace), client.MatchingLabels{render.LabelRegistry: q.Name}); err != nil {
+		return nil, err
+	}
+	for i := range list.Items {
+		if s := &list.Items[i]; strings.Contains(s.Name, "quay-registry-managed-secret-keys") && len(s.Data) > 0 {
+			return s.DeepCopy(), nil
+		}
+	}
+	return nil, nil //nolint:nilnil // nil is the answer
+}
+
+// bucket reads what a bucket claim gave; nil = it is not bound yet.
+func (r *reconciler) bucket(ctx context.Context, q *v1.QuayRegistry, all inventory) (*plan.Bucket, error) {
+	name := q.Name + "-quay-datastore"
+	claim, ok := found[*unstructured.Unstructured](all, q, kindBucketClaim.Kind, name)
+	if !ok {
+		return nil, nil //nolint:nilnil // nil is the answer
+	}
+	if p, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); p != "Bound" {
+		return nil, nil //nolint:nilnil // nil is the answer
+	}
+	s, err := r.secret(ctx, q.Namespace, name)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	c := &corev1.ConfigMap{}
+	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: q.Namespace, Name: name}, c); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil //nolint:nilnil // nil is the answer
+		}
+		return nil, err
+	}
+	b, err := plan.ReadBucket(c.Data, s.Data)
+	return b, err
+}
+
+// check holds the configuration to the rules of `gantry config`, as the pods
+// will.
+func check(ask render.Request) error {
+	files, err := render.Stack(ask)
+	if err != nil {
+		return err
+	}
+	memory := fstest.MapFS{}
+	for name, data := range files {
+		memory[name] = &fstest.MapFile{Data: data, Mode: fs.FileMode(0o400)}
+	}
+	var environ []string
+	for _, v := range ask.All[v1.ComponentQuay].Overrides.Env {
+		if v.ValueFrom == nil {
+			environ = append(environ, v.Name+"="+v.Value)
+		}
+	}
+	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: memory, Environ: environ, Now: time.Time{}})
+	if !errors.Is(err, config.ErrInvalid) {
+		return err
+	}
+	var list []string
+	for _, p := range problems {
+		if p.Severity == config.Error {
+			list = append(list, strings.TrimPrefix(p.String(), "/conf/stack/"))
+		}
+	}
+	more := ""
+	if len(list) > 5 {
+		more = fmt.Sprintf("; and %d more", len(list)-5)
+		list = list[:5]
+	}
+	return &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: strings.Join(list, "; ") + more}
+}
+
+// tell writes the status, if it is another one, and events of what changed.
+func (r *reconciler) tell(ctx context.Context, q *v1.QuayRegistry, seen status.Seen) error {
+	after := status.Compute(q.Status, seen)
+	if status.Same(q.Status, after) {
+		return nil
+	}
+	before := q.DeepCopy()
+	events := status.Events(q.Status, after)
+	q.Status = after
+	// Another operator, or a person, that writes meanwhile is not overwritten.
+	if err := r.client.Status().Patch(ctx, q, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return client.IgnoreNotFound(err)
+		}
+		return fmt.Errorf("write the status: %w", err)
+	}
+	r.writes.Add(1)
+	for _, e := range events {
+		r.events.Eventf(q, nil, e.Type, e.Reason, "Reconcile", "%s", e.Message)
+	}
+	if c := status.Find(after, v1.Available); c != nil && c.Status == metav1.ConditionTrue {
+		if old := status.Find(before.Status, v1.Available); old == nil || old.Status != c.Status {
+			go r.resolve(context.WithoutCancel(ctx), q)
+		}
+	}
+	return nil
+}
+
+// resolve tells if clients cannot find the registry by its name.
+func (r *reconciler) resolve(ctx context.Context, q *v1.QuayRegistry) {
+	host := plan.Access{Hostname: strings.TrimPrefix(q.Status.RegistryEndpoint, "https://")}.Host()
+	if host == "" || strings.HasSuffix(host, ".svc.cluster.local") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := r.o.lookup(ctx, host); err != nil {
+		r.events.Eventf(q, nil, corev1.EventTypeWarning, "HostnameUnresolved", "Reconcile", "%s has no address that the operator can find: make a DNS record that leads to the registry's route", host)
+	}
+}
