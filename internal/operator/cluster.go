@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,8 +11,10 @@ import (
 	netv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
@@ -28,7 +31,7 @@ func unstructuredOf(gvk schema.GroupVersionKind) *unstructured.Unstructured {
 // A cluster is what is known of the cluster, until something of it changes.
 type cluster struct {
 	reader  client.Reader
-	mapper  meta.RESTMapper
+	apis    discovery.DiscoveryInterface // a RESTMapper does not forget what is gone
 	images  map[v1.ComponentKind]string
 	all     bool // all namespaces are looked after
 	watched map[schema.GroupVersionKind]bool
@@ -54,8 +57,21 @@ func (c *cluster) forget() {
 	c.known = nil
 }
 
-// look returns what the cluster has, and has the kinds of others watched.
-func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) error) (*known, error) {
+// serves reports whether the cluster has a kind.
+func (c *cluster) serves(kind schema.GroupVersionKind) (bool, error) {
+	list, err := c.apis.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind }), nil
+}
+
+// look returns what the cluster has, and has the kinds of others watched as
+// long as they are there.
+func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) error, unwatch func(context.Context, schema.GroupVersionKind) error) (*known, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known != nil && (c.all || time.Since(c.at) < oblivious) {
@@ -67,19 +83,24 @@ func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) 
 	}
 	has := map[schema.GroupVersionKind]bool{}
 	for _, kind := range others {
-		_, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		there, err := c.serves(kind)
 		switch {
-		case err == nil:
+		case err != nil:
+			return nil, fmt.Errorf("ask the cluster for %s: %w", kind.Kind, err)
+		case !there && c.watched[kind]:
+			if err := unwatch(ctx, kind); err != nil {
+				return nil, fmt.Errorf("leave off watching %s: %w", kind.Kind, err)
+			}
+			delete(c.watched, kind)
+		case there && !c.watched[kind]:
+			if err := watch(kind); err != nil {
+				return nil, fmt.Errorf("watch %s: %w", kind.Kind, err)
+			}
+			c.watched[kind] = true
+		}
+		if there {
 			has[kind] = true
 			k.kinds = append(k.kinds, kind)
-			if !c.watched[kind] {
-				if err := watch(kind); err != nil {
-					return nil, fmt.Errorf("watch %s: %w", kind.Kind, err)
-				}
-				c.watched[kind] = true
-			}
-		case !meta.IsNoMatchError(err):
-			return nil, fmt.Errorf("ask the cluster for %s: %w", kind.Kind, err)
 		}
 	}
 	k.Routes, k.Buckets, k.Gateways = has[kindRoute], has[kindBucketClaim], has[kindHTTPRoute]

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,18 +28,23 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
+	apis, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
 	dry := client.NewDryRunClient(c)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &reconciler{o: o, client: dry, reader: c, scheme: c.Scheme(), events: events.NewFakeRecorder(100), now: time.Now,
-		cluster: &cluster{reader: c, mapper: c.RESTMapper(), images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}},
-		observe: func(schema.GroupVersionKind) error { return nil }}
+		cluster:   &cluster{reader: c, apis: apis, images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}},
+		observe:   func(schema.GroupVersionKind) error { return nil },
+		disregard: func(context.Context, schema.GroupVersionKind) error { return nil }}
 	q := &v1.QuayRegistry{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, q); err != nil {
 		return err
 	}
-	k, err := r.cluster.look(ctx, r.observe)
+	k, err := r.cluster.look(ctx, r.observe, r.disregard)
 	if err != nil {
 		return err
 	}
@@ -79,6 +85,7 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 		wanted[at] = true
 		p.line("  %-24s %-60s %s", at.kind, at.name, r.verdict(all, obj, set, q))
 	}
+	wanted[id{"Secret", namespace, OwnCertificate(name)}] = ask.Access.Own
 	var left []string
 	for at, obj := range all {
 		if !wanted[at] && owned(obj, q) {
@@ -116,6 +123,8 @@ func (r *reconciler) verdict(all inventory, o client.Object, set *render.Set, q 
 	if err != nil {
 		return err.Error()
 	}
+	delete(want.Object, "apiVersion") // a cache does not tell them
+	delete(want.Object, "kind")
 	if d := differs(want.Object, there.Object, ""); d != "" && o != client.Object(set.Migrate) {
 		return "differs in " + d
 	}

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -133,12 +134,9 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	for _, n := range o.Namespaces {
 		namespaces[n] = cache.Config{}
 	}
-	by := map[client.Object]cache.ByObject{&corev1.Pod{}: {Label: selector, Transform: slimPod}}
-	for _, kind := range ownObjects() {
-		by[kind] = cache.ByObject{Label: selector}
-	}
-	for _, kind := range others {
-		by[unstructuredOf(kind)] = cache.ByObject{Label: selector}
+	by := map[client.Object]cache.ByObject{
+		&v1.QuayRegistry{}: {Label: labels.Everything()},
+		&corev1.Pod{}:      {Transform: slimPod},
 	}
 	resync := 10 * time.Hour
 	config = rest.CopyConfig(config)
@@ -147,7 +145,8 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 		Scheme: Scheme(), Logger: log,
 		Metrics: metricsserver.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: o.Probes,
 		LeaderElection: o.Elect, LeaderElectionID: Lease, LeaderElectionNamespace: o.ElectionNamespace, LeaderElectionReleaseOnCancel: true,
-		Cache:  cache.Options{ByObject: by, DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields(), SyncPeriod: &resync},
+		Cache: cache.Options{ByObject: by, DefaultLabelSelector: selector, DefaultNamespaces: namespaces,
+			DefaultTransform: cache.TransformStripManagedFields(), SyncPeriod: &resync},
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 	})
 	if err != nil {
@@ -161,7 +160,11 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := m.Add(names); err != nil {
 		return err
 	}
-	r := newReconciler(m, o)
+	apis, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	r := newReconciler(m, apis, o)
 	for name, check := range map[string]healthz.Checker{"ping": healthz.Ping} {
 		if err := errors.Join(m.AddHealthzCheck(name, check), m.AddReadyzCheck(name, check)); err != nil {
 			return err
@@ -184,8 +187,8 @@ func slimPod(in any) (any, error) {
 // watch has the reconciler called when something changes that it looks at.
 func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	b := ctrl.NewControllerManagedBy(m).Named("quayregistry").
-		For(&v1.QuayRegistry{}). // its status as well: another's writes are mended
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4})
+		For(&v1.QuayRegistry{}).                                                                   // its status as well: another's writes are mended
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: ptr(true)}) // tests run several
 	for _, kind := range ownObjects() {
 		b = b.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
@@ -202,6 +205,9 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	r.observe = func(gvk schema.GroupVersionKind) error {
 		u := unstructuredOf(gvk)
 		return c.Watch(source.Kind(m.GetCache(), client.Object(u), handler.EnqueueRequestsFromMapFunc(byLabel)))
+	}
+	r.disregard = func(ctx context.Context, gvk schema.GroupVersionKind) error {
+		return m.GetCache().RemoveInformer(ctx, unstructuredOf(gvk))
 	}
 	if len(r.o.Namespaces) > 0 {
 		return nil // roles of namespaces do not reach definitions

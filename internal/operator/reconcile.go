@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,14 +45,16 @@ type reconciler struct {
 	scheme  *runtime.Scheme
 	events  events.EventRecorder
 	cluster *cluster
-	observe func(schema.GroupVersionKind) error
-	now     func() time.Time
-	writes  atomic.Int64 // objects applied
+	observe func(schema.GroupVersionKind) error // has changes of a kind seen
+	// disregard ends that.
+	disregard func(context.Context, schema.GroupVersionKind) error
+	now       func() time.Time
+	writes    atomic.Int64 // objects applied
 }
 
-func newReconciler(m ctrl.Manager, o Options) *reconciler {
+func newReconciler(m ctrl.Manager, apis discovery.DiscoveryInterface, o Options) *reconciler {
 	return &reconciler{o: o, client: m.GetClient(), reader: m.GetAPIReader(), scheme: m.GetScheme(), events: m.GetEventRecorder("quay-operator"), now: time.Now,
-		cluster: &cluster{reader: m.GetAPIReader(), mapper: m.GetRESTMapper(), images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}}}
+		cluster: &cluster{reader: m.GetAPIReader(), apis: apis, images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}}}
 }
 
 // Reconcile makes one registry what it is to be, as far as that can be done
@@ -65,7 +68,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if q.DeletionTimestamp != nil {
 		return reconcile.Result{}, r.leave(ctx, q)
 	}
-	k, err := r.cluster.look(ctx, r.observe)
+	k, err := r.cluster.look(ctx, r.observe, r.disregard)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -90,7 +93,10 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if err := r.tell(ctx, q, seen); err != nil {
+	switch err := r.tell(ctx, q, seen); {
+	case errors.Is(err, errAgain):
+		again = 200 * time.Millisecond
+	case err != nil:
 		return reconcile.Result{}, err
 	}
 	return reconcile.Result{RequeueAfter: again}, nil
@@ -117,7 +123,7 @@ func (r *reconciler) leave(ctx context.Context, q *v1.QuayRegistry) error {
 	if !controllerutil.ContainsFinalizer(q, Finalizer) {
 		return nil
 	}
-	k, err := r.cluster.look(ctx, r.observe)
+	k, err := r.cluster.look(ctx, r.observe, r.disregard)
 	if err != nil {
 		return err
 	}
@@ -533,8 +539,11 @@ func (r *reconciler) tell(ctx context.Context, q *v1.QuayRegistry, seen status.S
 	q.Status = after
 	// Another operator, or a person, that writes meanwhile is not overwritten.
 	if err := r.client.Status().Patch(ctx, q, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			return client.IgnoreNotFound(err)
+		if apierrors.IsConflict(err) {
+			return errAgain // the cache is behind
+		}
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
 		return fmt.Errorf("write the status: %w", err)
 	}
