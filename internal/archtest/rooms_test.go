@@ -52,6 +52,8 @@ var rooms = table(map[string][]string{
 	// the operator stands apart
 	"apis":              nil,
 	"internal/operator": {"apis", "internal/config", "internal/gantry", "internal/telemetry"},
+	// A cluster for tests, of the operator and of deploy/.
+	"internal/operator/kubetest": {"apis", "internal/servertest"},
 
 	// what puts all of it together
 	"internal/app": with(below, append([]string{"internal/fleet"}, append(with(capabilities, edges...), "internal/operator", "apis")...)...),
@@ -62,7 +64,7 @@ var rooms = table(map[string][]string{
 	"internal/servertest": nil,                                                      // any test may import it
 	"internal/faults":     {"internal/gantry", "internal/store", "internal/remote"}, // of the latter, the registry for tests
 	"internal/bench":      {"internal/gantry"},
-	"deploy":              nil,
+	"deploy":              {"internal/operator/kubetest"},
 })
 
 // table adds the rows of capabilities and edges, which are all alike.
