@@ -63,7 +63,7 @@ image: build ## the container image (IMAGE=localhost/gantry); any user may, with
 	./scripts/image bin/gantry $(IMAGE)
 
 .PHONY: test
-test: deps test-unit $(if $(wildcard cmd/gantry/*.go),test-clients) test-web ## all tests, on real databases and with real clients
+test: deps test-unit test-charts $(if $(wildcard cmd/gantry/*.go),test-clients) test-web ## all tests, on real databases and with real clients
 
 .PHONY: test-unit
 test-unit: ## vet, and the tests of the module
@@ -72,6 +72,10 @@ test-unit: ## vet, and the tests of the module
 .PHONY: test-clients
 test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
 	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
+
+.PHONY: test-charts
+test-charts: ## the Helm charts, as Helm renders them
+	cd e2e/charts && $(GO) vet ./... && $(GO) test ./...
 
 .PHONY: bench-web
 bench-web: build ## the web console's times in Chromium, into docs/benchmarks-web.md
@@ -103,6 +107,7 @@ deps: ## install what the tests need (Debian packages; as root)
 lint: $(GOLANGCI) ## golangci-lint, in the version that .golangci.yml is made for
 	$(GOLANGCI) run ./...
 	cd e2e/clients && $(CURDIR)/$(GOLANGCI) run --build-tags $(CLIENT_TAGS) ./...
+	cd e2e/charts && $(CURDIR)/$(GOLANGCI) run ./...
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## gofmt and goimports

@@ -52,7 +52,7 @@ var rooms = table(map[string][]string{
 	// the operator stands apart
 	"apis":              nil,
 	"internal/operator": {"apis", "internal/config", "internal/gantry", "internal/telemetry"},
-	// A cluster for tests, of the operator and of deploy/.
+	// A cluster for tests; any may import it.
 	"internal/operator/kubetest": {"apis", "internal/servertest"},
 
 	// what puts all of it together
@@ -64,7 +64,7 @@ var rooms = table(map[string][]string{
 	"internal/servertest": nil,                                                      // any test may import it
 	"internal/faults":     {"internal/gantry", "internal/store", "internal/remote"}, // of the latter, the registry for tests
 	"internal/bench":      {"internal/gantry"},
-	"deploy":              {"internal/operator/kubetest"},
+	"deploy":              nil,
 })
 
 // table adds the rows of capabilities and edges, which are all alike.
