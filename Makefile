@@ -14,6 +14,7 @@ NIGHTLY_STEPS ?= 1000000
 NIGHTLY_KILLS ?= 300
 BENCH    ?=
 SCALE    ?= 0.1
+CLUSTER  ?=
 
 GOLANGCI_VERSION = v2.15.0
 GOLANGCI         = build/tools/golangci-lint-$(GOLANGCI_VERSION)
@@ -73,6 +74,10 @@ test-unit: ## vet, and the tests of the module
 test-clients: build ## podman, skopeo, buildah, oras, helm, containerd and others against bin/gantry
 	cd e2e/clients && $(GO) vet -tags $(CLIENT_TAGS) ./... && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags $(CLIENT_TAGS) -count=1 -timeout 15m ./...
 
+.PHONY: test-cluster
+test-cluster: deps build ## Gantry on a real Kubernetes node, with the operator (as root)
+	$(GO) vet -tags cluster ./e2e/k8s && GANTRY_BIN=$(CURDIR)/bin/gantry $(GO) test -tags cluster -count=1 -timeout 30m $(CLUSTER) ./e2e/k8s
+
 .PHONY: test-charts
 test-charts: ## the Helm charts, as Helm renders them
 	cd e2e/charts && $(GO) vet ./... && $(GO) test ./...
@@ -106,6 +111,7 @@ deps: ## install what the tests need (Debian packages; as root)
 .PHONY: lint
 lint: $(GOLANGCI) ## golangci-lint, in the version that .golangci.yml is made for
 	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --build-tags cluster ./e2e/k8s
 	cd e2e/clients && $(CURDIR)/$(GOLANGCI) run --build-tags $(CLIENT_TAGS) ./...
 	cd e2e/charts && $(CURDIR)/$(GOLANGCI) run ./...
 

@@ -65,6 +65,7 @@ var rooms = table(map[string][]string{
 	"internal/faults":     {"internal/gantry", "internal/store", "internal/remote"}, // of the latter, the registry for tests
 	"internal/bench":      {"internal/gantry"},
 	"deploy":              nil,
+	"e2e/k8s":             nil, // tests on a real node
 })
 
 // table adds the rows of capabilities and edges, which are all alike.
