@@ -6,11 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"testing/fstest"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -500,17 +498,13 @@ func check(ask render.Request) error {
 	if err != nil {
 		return err
 	}
-	memory := fstest.MapFS{}
-	for name, data := range files {
-		memory[name] = &fstest.MapFile{Data: data, Mode: fs.FileMode(0o400)}
-	}
 	var environ []string
 	for _, v := range ask.All[v1.ComponentQuay].Overrides.Env {
 		if v.ValueFrom == nil {
 			environ = append(environ, v.Name+"="+v.Value)
 		}
 	}
-	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: memory, Environ: environ, Now: time.Time{}})
+	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: memory(files), Environ: environ})
 	if !errors.Is(err, config.ErrInvalid) {
 		return err
 	}

@@ -55,9 +55,9 @@ func (b *builder) app() {
 	if tls {
 		at = portHTTPS
 	}
-	c.StartupProbe = get("/health/instance", at, tls, 2, 300) // a server waits for its database
-	c.ReadinessProbe = get("/health/instance", at, tls, 5, 3)
-	c.LivenessProbe = get("/health/instance", at, tls, 15, 10)
+	c.StartupProbe = healthy(at, tls, 2, 300) // a server waits for its database
+	c.ReadinessProbe = healthy(at, tls, 5, 3)
+	c.LivenessProbe = healthy(at, tls, 15, 10)
 	b.set.Apps = append(b.set.Apps, b.deployment(workload{
 		kind: v1.ComponentQuay, name: b.name + "-quay-app", part: partApp, container: c, volumes: volumes, account: b.name + "-quay-app", annotations: b.rolled(),
 		spread: true, together: b.alone(), replicas: b.replicas(v1.ComponentQuay), grace: 90, deployment: map[string]string{AnnotationMigrated: b.set.Schema},
@@ -98,9 +98,9 @@ func (b *builder) mirror() {
 	c.Env = append(c.Env, corev1.EnvVar{Name: "ENSURE_NO_MIGRATION", Value: "true"})
 	c.Ports = []corev1.ContainerPort{port("metrics", portMetrics)}
 	c.Resources = resources("50m", "128Mi", "1Gi")
-	c.StartupProbe = get("/health/instance", portMetrics, false, 2, 300)
-	c.ReadinessProbe = get("/health/instance", portMetrics, false, 10, 3)
-	c.LivenessProbe = get("/health/instance", portMetrics, false, 15, 10)
+	c.StartupProbe = healthy(portMetrics, false, 2, 300)
+	c.ReadinessProbe = healthy(portMetrics, false, 10, 3)
+	c.LivenessProbe = healthy(portMetrics, false, 15, 10)
 	b.set.Apps = append(b.set.Apps, b.deployment(workload{
 		kind: v1.ComponentMirror, name: b.name + "-quay-mirror", part: partMirror, container: c, volumes: volumes, annotations: b.rolled(),
 		spread: true, together: b.alone(), replicas: b.replicas(v1.ComponentMirror), grace: 120,

@@ -55,9 +55,8 @@ func (b *builder) secret(name string, data map[string][]byte) string {
 }
 
 // fixed adds a Secret that keeps its name.
-func (b *builder) fixed(name, part string, kind v1.ComponentKind, data map[string][]byte) string {
+func (b *builder) fixed(name, part string, kind v1.ComponentKind, data map[string][]byte) {
 	b.base(&corev1.Secret{TypeMeta: types("Secret", "v1"), ObjectMeta: b.meta(name, part, kind), Data: data, Type: corev1.SecretTypeOpaque})
-	return name
 }
 
 // ManagedKeys is the name of the Secret that has the keys which are made once.

@@ -25,10 +25,10 @@ func resources(cpu, memory, limit string) corev1.ResourceRequirements {
 	return r
 }
 
-// get is a probe by HTTP.
-func get(path string, port int, tls bool, period, failures int32) *corev1.Probe {
+// healthy asks an instance whether it may take traffic.
+func healthy(port int, tls bool, period, failures int32) *corev1.Probe {
 	p := &corev1.Probe{PeriodSeconds: period, FailureThreshold: failures, TimeoutSeconds: 10}
-	p.HTTPGet = &corev1.HTTPGetAction{Path: path, Port: *number(port), Scheme: corev1.URISchemeHTTP}
+	p.HTTPGet = &corev1.HTTPGetAction{Path: "/health/instance", Port: *number(port), Scheme: corev1.URISchemeHTTP}
 	if tls {
 		p.HTTPGet.Scheme = corev1.URISchemeHTTPS
 	}

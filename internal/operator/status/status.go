@@ -150,7 +150,7 @@ func Compute(before v1.QuayRegistryStatus, s Seen) v1.QuayRegistryStatus {
 		set(v1.ComponentsCreated, true, v1.ReasonComponentsCreated, "all objects created/updated successfully")
 	}
 	// What serves, serves: a change that is refused leaves it alone.
-	serves := len(failing) == 0 && (created || blocked != nil && s.All == nil && len(before.Conditions) > 0 || blocked != nil && s.Version != "")
+	serves := len(failing) == 0 && (created || blocked != nil && s.Version != "")
 	switch {
 	case serves && blocked != nil:
 		set(v1.Available, true, v1.ReasonHealthChecksPassing, "All components reporting as healthy, as they were rolled out last; RolloutBlocked says why the change is not")
