@@ -20,12 +20,15 @@ const dir = "/tmp/gantry-k8s"
 
 // Images that the node has.
 const (
-	gantryImage   = "localhost/gantry:latest"
+	gantryImage   = "localhost/gantry:test"
 	postgresImage = "gantry.test/postgres:15"
 	redisImage    = "gantry.test/redis:7"
 )
 
-var harness string // the program k8sharness
+var (
+	harness string // the program k8sharness
+	images  string // the folder of the images' archives
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -59,7 +62,7 @@ func run(m *testing.M) (code int, err error) {
 			return 0, err
 		}
 	}
-	images, err := os.MkdirTemp("", "gantry-images-")
+	images, err = os.MkdirTemp("", "gantry-images-")
 	if err != nil {
 		return 0, err
 	}
@@ -95,7 +98,7 @@ func gantryArchive(root, to string) error {
 		return errors.New("GANTRY_BIN names no binary: run \"make test-cluster\"")
 	}
 	storage := filepath.Join(to, "storage")
-	make := exec.Command(filepath.Join(root, "scripts", "image"), binary, "localhost/gantry")
+	make := exec.CommandContext(context.Background(), filepath.Join(root, "scripts", "image"), binary, "localhost/gantry")
 	make.Env = append(os.Environ(), "STORAGE="+storage)
 	if out, err := make.CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/image: %w: %s", err, out)

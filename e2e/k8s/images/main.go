@@ -10,6 +10,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,7 +139,7 @@ func postgres() error {
 // that are there too, so that a new password in the environment counts.
 func setUp(sockets string, env map[string]string, gone <-chan struct{}) error {
 	sql := func(db, text string) error {
-		cmd := exec.Command(bin+"psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", sockets, "-U", "postgres", "-d", db)
+		cmd := exec.CommandContext(context.Background(), bin+"psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", sockets, "-U", "postgres", "-d", db)
 		cmd.Stdin = strings.NewReader(text) // passwords are not arguments
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("psql: %w: %s", err, out)
@@ -187,7 +188,7 @@ type server struct {
 }
 
 func start(args []string) (*server, error) {
-	s := &server{cmd: exec.Command(bin+"postgres", args...), gone: make(chan struct{})}
+	s := &server{cmd: exec.CommandContext(context.Background(), bin+"postgres", args...), gone: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = os.Stdout, os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
