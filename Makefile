@@ -16,6 +16,7 @@ BENCH    ?=
 SCALE    ?= 0.1
 CLUSTER  ?=
 
+CONTROLLER_GEN_VERSION = v0.23.0
 GOLANGCI_VERSION = v2.15.0
 GOLANGCI         = build/tools/golangci-lint-$(GOLANGCI_VERSION)
 
@@ -59,6 +60,11 @@ web/dist/site/index.html: $(shell find web/src web/public -type f) web/index.htm
 console: web/dist/site/index.html ## the web console alone, into web/dist/site
 
 IMAGE ?= localhost/gantry
+.PHONY: generate
+generate: ## the CRD and the copies of its types, from apis/; the charts and the bundle take it from there
+	GOFLAGS=-mod=mod $(GO) run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION) object paths=./apis/... crd:maxDescLen=300 paths=./apis/... output:crd:dir=config/crd
+	$(GO) test ./deploy -count=1 -run '^TestGenerated$$' -update
+
 .PHONY: image
 image: build ## the container image (IMAGE=localhost/gantry); any user may, with buildah
 	./scripts/image bin/gantry $(IMAGE)
