@@ -35,6 +35,9 @@ type CopyOptions struct {
 	From, To Options
 	// CheckOnly compares the databases and copies nothing.
 	CheckOnly bool
+	// Replace empties a target that holds something. While an instance uses it
+	// the error is gantry.Conflict on "database".
+	Replace bool
 	// Progress, if set, is told of each table, before and after it.
 	Progress func(CopiedTable)
 }
@@ -239,7 +242,7 @@ func CopyDatabase(ctx context.Context, o CopyOptions) (c Copied, err error) {
 		return c, fmt.Errorf("the source: %w", err)
 	}
 	if !o.CheckOnly {
-		if c.Restart, err = to.begin(ctx, tables); err != nil {
+		if c.Restart, err = to.begin(ctx, tables, o.Replace); err != nil {
 			return c, fmt.Errorf("the target: %w", err)
 		}
 	}
@@ -278,6 +281,51 @@ func CopyDatabase(ctx context.Context, o CopyOptions) (c Copied, err error) {
 	}
 	_, err = to.pool.ExecContext(ctx, "DELETE FROM settings WHERE name = '"+copyMark+"'")
 	return c, err
+}
+
+// CheckEmpty is gantry.Conflict on "database" unless a copy can go into the
+// database: it is empty, has no tables yet, or is the target of a copy that was
+// interrupted.
+func CheckEmpty(ctx context.Context, o Options) (err error) {
+	tables, err := schemaTables()
+	if err != nil {
+		return err
+	}
+	u, err := parseURI(o.URI, o.Args)
+	if err != nil {
+		return err
+	}
+	if dialects[u.dialect].serial {
+		if _, err := os.Stat(u.path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	s, err := openSide(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.pool.Close()) }()
+	if _, err := s.mark(ctx); err != nil {
+		return nil //nolint:nilerr // no tables, as far as this goes: the copy finds out what else it is
+	}
+	if marked, err := s.mark(ctx); err != nil || marked {
+		return err
+	}
+	return s.empty(ctx, slices.DeleteFunc(tables, func(t table) bool { return slices.Contains(notCopied, t.name) }))
+}
+
+// empty is an error if a table has rows.
+func (s *side) empty(ctx context.Context, tables []table) error {
+	for _, t := range tables {
+		var one int
+		switch err := s.pool.QueryRowContext(ctx, "SELECT 1 FROM "+t.name+" LIMIT 1").Scan(&one); {
+		case err == nil:
+			return gantry.Errorf(gantry.Conflict, "database", "the target is not empty: table %s has rows; a copy goes into an empty database, or into one where a copy was interrupted", t.name)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+	}
+	return nil
 }
 
 // mark reports whether the database is the target of an unfinished copy.
@@ -349,26 +397,49 @@ func (s *side) snapshot(ctx context.Context) (*sql.Conn, func(), error) {
 	}, nil
 }
 
-// begin refuses a target with content, empties an interrupted copy and sets
-// the mark.
-func (s *side) begin(ctx context.Context, tables []table) (again bool, err error) {
+// aliveWithin is how long after its last beat an instance counts as running.
+const aliveWithin = 90 * time.Second
+
+// free is an error if an instance uses the database.
+func (s *side) free(ctx context.Context) error {
+	var id string
+	err := s.pool.QueryRowContext(ctx, s.d.bind("SELECT id FROM instances WHERE seen_ms > ? ORDER BY id LIMIT 1"), time.Now().Add(-aliveWithin).UnixMilli()).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return gantry.Errorf(gantry.Conflict, "database", "the instance %.64s uses the target, or did %d seconds ago: stop all instances first (scale to zero), for what they have is replaced", id, int(aliveWithin.Seconds()))
+}
+
+// begin refuses a target with content, or empties it if it is to be replaced,
+// empties an interrupted copy and sets the mark.
+func (s *side) begin(ctx context.Context, tables []table, replace bool) (again bool, err error) {
 	if again, err = s.mark(ctx); err != nil {
 		return again, err
 	}
-	for _, t := range tables {
-		if again {
-			break
+	if replace && !again {
+		if err := s.free(ctx); err != nil {
+			return again, err
 		}
-		var one int
-		switch err := s.pool.QueryRowContext(ctx, "SELECT 1 FROM "+t.name+" LIMIT 1").Scan(&one); {
-		case err == nil:
-			return again, gantry.Errorf(gantry.Conflict, "database", "the target is not empty: table %s has rows; a copy goes into an empty database, or into one where a copy was interrupted", t.name)
-		case !errors.Is(err, sql.ErrNoRows):
+	}
+	if !again && !replace {
+		if err := s.empty(ctx, tables); err != nil {
 			return again, err
 		}
 	}
 	empty := map[string]string{"sqlite": "DELETE FROM ", "postgres": "TRUNCATE ", "mysql": "TRUNCATE TABLE "}[s.d.name]
-	if again { // the mark first, once more after its table was emptied
+	if !again {
+		text, err := json.Marshal(map[string]int64{"started_ms": time.Now().UnixMilli()})
+		if err != nil {
+			return again, err
+		}
+		if _, err = s.pool.ExecContext(ctx, s.d.bind("INSERT INTO settings (name, value) VALUES (?, ?)"), copyMark, string(text)); err != nil {
+			return again, err
+		}
+	}
+	if again || replace { // the mark stays: nothing is served from what is half empty
 		for _, t := range tables {
 			if t.name == "settings" {
 				_, err = s.pool.ExecContext(ctx, "DELETE FROM settings WHERE name <> '"+copyMark+"'")
@@ -379,14 +450,8 @@ func (s *side) begin(ctx context.Context, tables []table) (again bool, err error
 				return again, err
 			}
 		}
-		return again, nil
 	}
-	text, err := json.Marshal(map[string]int64{"started_ms": time.Now().UnixMilli()})
-	if err != nil {
-		return again, err
-	}
-	_, err = s.pool.ExecContext(ctx, s.d.bind("INSERT INTO settings (name, value) VALUES (?, ?)"), copyMark, string(text))
-	return again, err
+	return again, nil
 }
 
 // A checksum is the sum of the hashes of rows: it does not depend on their

@@ -87,3 +87,45 @@ func (db *DB) RestorePoints(ctx context.Context) (all []RestorePoint, err error)
 	})
 	return all, err
 }
+
+// RenewRestorePoint has a restore point last until then, and with it what
+// waits in the trash for it. NotFound on "restore point" when it is over: what
+// a copy of its time needs may be gone.
+func (db *DB) RenewRestorePoint(ctx context.Context, id int64, until time.Time) error {
+	for {
+		var n int64
+		if err := db.update(ctx, "renew restore point", func(ctx context.Context, t *tx) error {
+			err := t.queryRow(ctx, `SELECT id FROM restore_points WHERE id = ? AND until_ms > ?`+t.d.excl, id, t.now.UnixMilli()).Scan(&id)
+			if err != nil {
+				return notFound(err, errNoRestorePoint)
+			}
+			if _, err := t.exec(ctx, `UPDATE restore_points SET until_ms = ? WHERE id = ?`, until.UnixMilli(), id); err != nil {
+				return err
+			}
+			h, err := t.hold(ctx)
+			if err != nil {
+				return err
+			}
+			// What was to be deleted when the point would have ended waits on.
+			// What is due before it was discarded before the point was made.
+			var ids []int64
+			if err := t.each(ctx, func(rows *sql.Rows) error {
+				var id int64
+				err := rows.Scan(&id)
+				ids = append(ids, id)
+				return err
+			}, `SELECT t.id FROM trash t WHERE t.done_ms = 0 AND t.after_ms < ? AND t.after_ms > ? ORDER BY t.id LIMIT ?`,
+				h.until, t.now.Add(trashClaim).UnixMilli(), maxCollectRows); err != nil || len(ids) == 0 {
+				n = 0
+				return err
+			}
+			in, args := list(ids, []any{h.until, h.until})
+			n, err = t.exec(ctx, `UPDATE trash SET after_ms = ? WHERE done_ms = 0 AND after_ms < ? AND id IN `+in, args...)
+			return err
+		}); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+var errNoRestorePoint = &gantry.Error{Code: gantry.NotFound, Object: "restore point", Detail: "the restore point is over, or there is none: what it kept may be gone"}
