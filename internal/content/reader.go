@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/blob"
 	"github.com/gantry-registry/gantry/internal/gantry"
+	"github.com/gantry-registry/gantry/internal/store"
 )
 
 const (
@@ -442,4 +445,27 @@ func startPump(s *sources, o opened) *pump {
 func (p *pump) stop() {
 	p.cancel()
 	close(p.quit)
+}
+
+// A Reader reads blobs for whoever serves nobody, such as a backup. It may be
+// used concurrently.
+type Reader struct{ sources sources }
+
+// NewReader returns a Reader of the locations, in order of preference.
+func NewReader(locations []Location) *Reader {
+	return &Reader{sources{locations: withHealth(locations), timing: Timing{}.orDefaults(), log: slog.New(slog.DiscardHandler), buffers: &sync.Pool{New: newPumpBuffer},
+		doubt: func(context.Context, gantry.Digest, int64, string) {}}} // nobody to tell
+}
+
+// Open returns the bytes of a blob from the best of its places; the caller
+// closes it. A read that fails or stalls goes on from the next place at the same
+// byte. Bytes of another machine end with an error unless they have the digest;
+// a file of this machine is not checked. Where no location has the blob, the
+// error is gantry.NotFound on "blob".
+func (r *Reader) Open(ctx context.Context, d gantry.Digest, size int64, places []store.Place) (io.ReadSeekCloser, error) {
+	from := r.sources.order(d, places)
+	if len(from) == 0 {
+		return nil, errLost
+	}
+	return r.sources.openBlob(ctx, d, size, from)
 }
