@@ -133,7 +133,7 @@ API of a server that runs anywhere.`,
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "form of the answer: text, json or yaml; name is names alone, where a command has some; json also is the form of an error on standard error")
-	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.storage(), c.version(),
+	root.AddCommand(c.serve(), c.worker(), c.user(), c.robot(), c.config(), c.db(), c.gc(), c.verify(), c.backup(), c.restore(), c.storage(), c.version(),
 		c.login(), c.logout(), c.serverGroup(), c.org(), c.team(), c.prototype(), c.repo(), c.tag(), c.mirror(), c.quota(), c.log(), c.operator(), c.dev(), c.completion())
 	if err := root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return outputs(cmd), cobra.ShellCompDirectiveNoFileComp

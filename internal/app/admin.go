@@ -226,6 +226,7 @@ func operations() map[string]operation {
 		"storage.start":     {writes: true, do: op(startStorage)},
 		"storage.job":       {do: op(storageJobOf)},
 		"storage.namespace": {writes: true, do: op(namespaceStorage)},
+		"restorepoint":      {bare: true, do: op(restorePoint)},
 		"db.status":         {bare: true, do: op(databaseStatus)},
 		"db.migrate":        {writes: true, makes: true, bare: true, do: op(migrate)},
 	}

@@ -133,18 +133,7 @@ func openPlaces(ctx context.Context, db *store.DB, src engineSource, t *telemetr
 			places = nil
 		}
 	}()
-	list := slices.Clone(c.Storage.Locations)
-	if len(list) == 0 {
-		list = []config.Location{{ID: defaultLocation, Class: localStorage, Params: map[string]any{"storage_path": storageFolder}}}
-	}
-	rank := func(id string) int {
-		if i := slices.Index(c.Storage.Preferred, id); i >= 0 {
-			return i
-		}
-		return len(c.Storage.Preferred)
-	}
-	slices.SortStableFunc(list, func(a, b config.Location) int { return rank(a.ID) - rank(b.ID) })
-	for i, l := range list {
+	for i, l := range placesOf(c) {
 		src.Location = l
 		engine, err := openEngine(ctx, src)
 		if err != nil {
@@ -161,6 +150,22 @@ func openPlaces(ctx context.Context, db *store.DB, src engineSource, t *telemetr
 		places[i] = p
 	}
 	return places, nil
+}
+
+// placesOf are the storage locations of a configuration, in order of preference.
+func placesOf(c *config.Config) []config.Location {
+	list := slices.Clone(c.Storage.Locations)
+	if len(list) == 0 {
+		list = []config.Location{{ID: defaultLocation, Class: localStorage, Params: map[string]any{"storage_path": storageFolder}}}
+	}
+	rank := func(id string) int {
+		if i := slices.Index(c.Storage.Preferred, id); i >= 0 {
+			return i
+		}
+		return len(c.Storage.Preferred)
+	}
+	slices.SortStableFunc(list, func(a, b config.Location) int { return rank(a.ID) - rank(b.ID) })
+	return list
 }
 
 func closePlaces(places []place) error {
