@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -149,7 +150,7 @@ func (r *reconciler) apply(ctx context.Context, all inventory, q *v1.QuayRegistr
 	if name.kind == "Job" && live != nil {
 		return nil // the template of a Job is never changed: another one has another name
 	}
-	if err := r.handOver(ctx, o, live); err != nil {
+	if err := r.handOver(ctx, all, o, live); err != nil {
 		return err
 	}
 	err = r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner), client.ForceOwnership)
@@ -222,17 +223,25 @@ func fit(o, live client.Object) error {
 }
 
 // handOver leaves the number of replicas to an autoscaler as it is: a field that
-// its only owner gives up would fall to its default, 1.
-func (r *reconciler) handOver(ctx context.Context, o, live client.Object) error {
+// its only owner gives up would fall to its default, 1. From 0 no autoscaler
+// takes off: it gets its least number.
+func (r *reconciler) handOver(ctx context.Context, all inventory, o, live client.Object) error {
 	want, ok := o.(*appsv1.Deployment)
 	there, ok2 := live.(*appsv1.Deployment)
 	if !ok || !ok2 || want.Spec.Replicas != nil || there.Spec.Replicas == nil || there.Annotations[render.AnnotationReplicas] == "" {
 		return nil
 	}
+	n := int64(*there.Spec.Replicas)
+	if n == 0 {
+		n = 1
+		if h, ok := all[id{"HorizontalPodAutoscaler", there.Namespace, there.Name}].(*autoscalingv2.HorizontalPodAutoscaler); ok && h.Spec.MinReplicas != nil {
+			n = int64(*h.Spec.MinReplicas)
+		}
+	}
 	u := unstructuredOf(appsv1.SchemeGroupVersion.WithKind("Deployment"))
 	u.SetName(there.Name)
 	u.SetNamespace(there.Namespace)
-	u.Object["spec"] = map[string]any{"replicas": int64(*there.Spec.Replicas)}
+	u.Object["spec"] = map[string]any{"replicas": n}
 	return r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner+"-scale"), client.ForceOwnership)
 }
 
