@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestExample has the API server check the example that OpenShift's console
+// TestExample has the API server check the examples that OpenShift's console
 // offers, and that the schema of OLM does refuse something.
 func TestExample(t *testing.T) {
 	c := kubetest.Full(t)
@@ -54,12 +55,17 @@ func TestExample(t *testing.T) {
 	parse(t, text, &o)
 	var examples []m
 	parse(t, o.Metadata.Annotations["alm-examples"], &examples) // JSON is YAML
-	if len(examples) != 1 {
+	if len(examples) != 3 {                                     // one of each kind
 		t.Fatalf("%d examples", len(examples))
 	}
-	example := strings.Trim(strings.TrimSpace(o.Metadata.Annotations["alm-examples"]), "[]")
-	if err := c.DryRun(t.Context(), ns, []byte(example)); err != nil {
-		t.Error(err)
+	for _, e := range examples {
+		example, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.DryRun(t.Context(), ns, example); err != nil {
+			t.Errorf("%s: %v", e["kind"], err)
+		}
 	}
 	bad := strings.Replace(text, "strategy: deployment", "strategie: deployment", 1)
 	if err := c.DryRun(t.Context(), ns, []byte(bad)); err == nil {

@@ -21,15 +21,17 @@ const version = "3.7.0"
 // base and the resource definition: "go test ./deploy -run TestGenerated
 // -update" writes it.
 func TestGenerated(t *testing.T) {
-	crd := read(t, "../config/crd/quay.redhat.com_quayregistries.yaml")
 	parts := sections(t, read(t, "operator/rules.yaml"))
 	want := map[string]string{
-		"operator/kustomize/crd.yaml":                                     crd,
-		"charts/gantry-operator/crds/quay.redhat.com_quayregistries.yaml": crd,
-		"olm/bundle/manifests/quay.redhat.com_quayregistries.crd.yaml":    crd,
-		"operator/kustomize/rbac.yaml":                                    rbac(parts),
-		"olm/bundle/manifests/quay-operator.clusterserviceversion.yaml":   csv(t, parts),
-		"olm/bundle/metadata/annotations.yaml":                            annotations(),
+		"operator/kustomize/rbac.yaml":                                  rbac(parts),
+		"olm/bundle/manifests/quay-operator.clusterserviceversion.yaml": csv(t, parts),
+		"olm/bundle/metadata/annotations.yaml":                          annotations(),
+	}
+	for _, name := range []string{"quayregistries", "quayregistrybackups", "quayregistryrestores"} {
+		crd := read(t, "../config/crd/quay.redhat.com_"+name+".yaml")
+		want["charts/gantry-operator/crds/quay.redhat.com_"+name+".yaml"] = crd
+		want["olm/bundle/manifests/quay.redhat.com_"+name+".crd.yaml"] = crd
+		want["operator/kustomize/crd.yaml"] += crd
 	}
 	for name, rules := range parts {
 		want["charts/gantry-operator/files/rules-"+name+".yaml"] = made + rules
@@ -124,10 +126,10 @@ metadata:
     rbac.authorization.k8s.io/aggregate-to-admin: "true"
 rules:
 - apiGroups: [quay.redhat.com]
-  resources: [quayregistries]
+  resources: [quayregistries, quayregistrybackups, quayregistryrestores]
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [quay.redhat.com]
-  resources: [quayregistries/status]
+  resources: [quayregistries/status, quayregistrybackups/status, quayregistryrestores/status]
   verbs: [get]
 ---
 ` + head + `ClusterRole
@@ -137,7 +139,7 @@ metadata:
     rbac.authorization.k8s.io/aggregate-to-view: "true"
 rules:
 - apiGroups: [quay.redhat.com]
-  resources: [quayregistries, quayregistries/status]
+  resources: [quayregistries, quayregistrybackups, quayregistryrestores, quayregistries/status, quayregistrybackups/status, quayregistryrestores/status]
   verbs: [get, list, watch]
 `
 }
@@ -185,7 +187,11 @@ func csv(t *testing.T, parts map[string]string) string {
 		components = append(components, m{"kind": kind, "managed": true})
 	}
 	example, err := json.MarshalIndent(l{m{"apiVersion": "quay.redhat.com/v1", "kind": "QuayRegistry",
-		"metadata": m{"name": "example-registry"}, "spec": m{"components": components}}}, "", "  ")
+		"metadata": m{"name": "example-registry"}, "spec": m{"components": components}},
+		m{"apiVersion": "quay.redhat.com/v1", "kind": "QuayRegistryBackup", "metadata": m{"name": "nightly"},
+			"spec": m{"registry": "example-registry", "schedule": "0 3 * * *", "keep": 14, "vault": m{"secret": "backup-vault"}}},
+		m{"apiVersion": "quay.redhat.com/v1", "kind": "QuayRegistryRestore", "metadata": m{"name": "back"},
+			"spec": m{"registry": "example-registry", "vault": m{"secret": "backup-vault"}}}}, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +232,7 @@ A QuayRegistry of a few lines becomes a complete registry with its database, cac
 			"links":        l{m{"name": "Documentation", "url": "https://github.com/gantry-registry/gantry/tree/main/docs"}},
 			"maintainers":  l{m{"name": "The Gantry authors", "email": "maintainers@gantry-registry.invalid"}},
 			"installModes": l{mode("OwnNamespace"), mode("SingleNamespace"), mode("MultiNamespace"), mode("AllNamespaces")},
-			"customresourcedefinitions": m{"owned": l{m{
+			"customresourcedefinitions": m{"owned": append(backups(), m{
 				"name": "quayregistries.quay.redhat.com", "kind": "QuayRegistry", "version": "v1",
 				"displayName": "Quay Registry", "description": "A registry with all that belongs to it.",
 				"resources": l{
@@ -248,7 +254,7 @@ A QuayRegistry of a few lines becomes a complete registry with its database, cac
 					m{"path": "configEditorCredentialsSecret", "displayName": "Config Editor Credentials Secret", "x-descriptors": secret, "description": "Who may edit it."},
 					m{"path": "conditions", "displayName": "Conditions", "x-descriptors": l{"urn:alm:descriptor:io.kubernetes.conditions"}, "description": "How the registry and its parts are."},
 				},
-			}}},
+			})},
 			"install": m{"strategy": "deployment", "spec": m{
 				"deployments":        l{m{"name": "quay-operator-tng", "spec": deployment.Spec}},
 				"permissions":        l{m{"serviceAccountName": "quay-operator", "rules": rules("namespaced", "own")}},
@@ -265,6 +271,20 @@ A QuayRegistry of a few lines becomes a complete registry with its database, cac
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// backups are the definitions of backups and restores, as the bundle shows them.
+func backups() (owned l) {
+	for _, one := range [][3]string{
+		{"QuayRegistryBackup", "Quay Registry Backup", "Backs a registry up while it runs, once or by a schedule."},
+		{"QuayRegistryRestore", "Quay Registry Restore", "Puts a backup in place of what a registry holds."},
+	} {
+		owned = append(owned, m{"name": strings.ToLower(one[0]) + "s.quay.redhat.com", "kind": one[0], "version": "v1", "displayName": one[1], "description": one[2],
+			"specDescriptors":   l{m{"path": "registry", "displayName": "Registry", "description": "The QuayRegistry."}, m{"path": "vault.secret", "displayName": "Vault", "description": "The Secret that says where backups lie.", "x-descriptors": l{"urn:alm:descriptor:io.kubernetes:Secret"}}},
+			"statusDescriptors": l{m{"path": "phase", "displayName": "Phase", "description": "How far it is.", "x-descriptors": l{"urn:alm:descriptor:io.kubernetes.phase"}}, m{"path": "message", "displayName": "Message", "description": "Why it is so.", "x-descriptors": l{"urn:alm:descriptor:text"}}},
+		})
+	}
+	return owned
 }
 
 // annotations are what OLM reads of the bundle first.

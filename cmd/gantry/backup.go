@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ func (c *cli) vault(cmd *cobra.Command, r *app.VaultRequest, key string) *cobra.
 	cmd.Flags().StringVar(&r.Folder, "to", "", "`folder` of the backups")
 	cmd.Flags().StringVar(&r.Config, "to-config", "", "`folder` whose config.yaml has a DISTRIBUTED_STORAGE_CONFIG with one location: that of the backups, a bucket for one")
 	cmd.Flags().StringVar(&r.Key, "key", "", key)
+	if cmd.Name() == "create" || cmd.Name() == "restore" {
+		cmd.Flags().StringVar(&c.report, "report", "", "`file` that gets a line of JSON on what was done, for the one who runs the command; it must be there")
+	}
 	cmd.Flags().StringVar(&r.Temp, "temp", "", "`folder` for a copy of the database while the command runs; the system's unless told")
 	last := time.Now()
 	r.Progress = func(step string, done, total int64) {
@@ -60,6 +64,7 @@ const (
 func (c *cli) backupCreate() *cobra.Command {
 	var r app.BackupRequest
 	var also []string
+	accept := false
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a backup",
@@ -74,6 +79,7 @@ storage location has whole, which gantry verify shows as well.`,
 	}
 	c.vault(c.where(cmd), &r.VaultRequest, keyEncrypts)
 	cmd.Flags().BoolVar(&r.Plain, "unencrypted", false, "do not encrypt: whoever reads the backup has the keys of the registry")
+	cmd.Flags().BoolVar(&accept, "accept-missing", false, "end well although blobs are missing")
 	cmd.Flags().IntVar(&r.Keep, "keep", 0, "how many backups stay, this one among them; 0 is all")
 	cmd.Flags().StringArrayVar(&also, "also", nil, "`name=folder`: keep the files of this folder, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -87,6 +93,9 @@ storage location has whole, which gantry verify shows as well.`,
 		}
 		b, err := c.admin().BackupCreate(cmd.Context(), r)
 		if err != nil {
+			return err
+		}
+		if err := c.tellReport(b.Backup, b.Missing, b.New); err != nil {
 			return err
 		}
 		err = c.answer(b, func(w io.Writer) {
@@ -105,7 +114,7 @@ storage location has whole, which gantry verify shows as well.`,
 				line(w, "removed\t%d backups\t%d blobs\t%s", len(b.Pruned.Removed), b.Pruned.Blobs, size(b.Pruned.Bytes))
 			}
 		})
-		if err == nil && b.Missing > 0 {
+		if err == nil && b.Missing > 0 && !accept {
 			err = errFailed
 		}
 		return err
@@ -283,6 +292,7 @@ key: a key file with that alone encrypts and cannot open.`,
 
 func (c *cli) restore() *cobra.Command {
 	var r app.RestoreRequest
+	accept := false
 	cmd := &cobra.Command{
 		Use:   "restore [ID]",
 		Short: "Put a backup back",
@@ -298,11 +308,15 @@ folder gets those of the backup. The exit code is 1 when blobs are missing.`,
 		Example: "  gantry restore --data /var/lib/gantry --to /mnt/backup --key backup.key\n  gantry restore 20260102T150405Z-abcdef --config /etc/gantry --to-config /etc/gantry-backup --key backup.key --replace",
 		Args:    cobra.MaximumNArgs(1),
 	}
+	cmd.Flags().BoolVar(&accept, "accept-missing", false, "end well although blobs are missing")
 	cmd.Flags().BoolVar(&r.Replace, "replace", false, "remove what the registry's database holds")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.ID = strings.Join(args, "")
 		out, err := c.admin().Restore(cmd.Context(), r)
 		if err != nil {
+			return err
+		}
+		if err := c.tellReport(out.Backup, out.Missing, out.New); err != nil {
 			return err
 		}
 		err = c.answer(out, func(w io.Writer) {
@@ -316,10 +330,27 @@ folder gets those of the backup. The exit code is 1 when blobs are missing.`,
 				}
 			}
 		})
-		if err == nil && out.Missing > 0 {
+		if err == nil && out.Missing > 0 && !accept {
 			err = errFailed
 		}
 		return err
 	}
 	return c.vault(c.where(cmd), &r.VaultRequest, keyOpens)
+}
+
+// tellReport writes the file of --report: the operator reads it.
+func (c *cli) tellReport(b app.Backup, missing, added int64) (err error) {
+	if c.report == "" {
+		return nil
+	}
+	text, err := json.Marshal(map[string]any{"id": b.ID, "time": b.Time.Format(time.RFC3339), "blobs": b.Blobs, "bytes": b.Bytes, "new": added, "missing": missing})
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(c.report, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return fmt.Errorf("--report: %w", err)
+	}
+	_, err = f.Write(append(text, '\n'))
+	return errors.Join(err, f.Close())
 }

@@ -29,6 +29,7 @@ type cli struct {
 	output   string // text, json, yaml or name
 	opts     app.Options
 	server   server
+	report   string // file of --report; "" = none
 }
 
 // outputs are the forms of an answer that a command has.

@@ -88,7 +88,7 @@ func Scheme() *runtime.Scheme {
 // own are the kinds of objects that every cluster has and a registry consists of.
 func own() []client.ObjectList {
 	return []client.ObjectList{
-		&appsv1.DeploymentList{}, &batchv1.JobList{}, &corev1.ServiceList{}, &corev1.SecretList{}, &corev1.ConfigMapList{}, &corev1.ServiceAccountList{},
+		&appsv1.DeploymentList{}, &batchv1.JobList{}, &batchv1.CronJobList{}, &corev1.ServiceList{}, &corev1.SecretList{}, &corev1.ConfigMapList{}, &corev1.ServiceAccountList{},
 		&corev1.PersistentVolumeClaimList{}, &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &autoscalingv2.HorizontalPodAutoscalerList{},
 		&policyv1.PodDisruptionBudgetList{}, &netv1.NetworkPolicyList{}, &netv1.IngressList{},
 	}
@@ -96,7 +96,7 @@ func own() []client.ObjectList {
 
 func ownObjects() []client.Object {
 	return []client.Object{
-		&appsv1.Deployment{}, &batchv1.Job{}, &corev1.Service{}, &corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
+		&appsv1.Deployment{}, &batchv1.Job{}, &batchv1.CronJob{}, &corev1.Service{}, &corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&corev1.PersistentVolumeClaim{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}, &autoscalingv2.HorizontalPodAutoscaler{},
 		&policyv1.PodDisruptionBudget{}, &netv1.NetworkPolicy{}, &netv1.Ingress{},
 	}
@@ -135,8 +135,10 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 		namespaces[n] = cache.Config{}
 	}
 	by := map[client.Object]cache.ByObject{
-		&v1.QuayRegistry{}: {Label: labels.Everything()},
-		&corev1.Pod{}:      {Transform: slimPod},
+		&v1.QuayRegistry{}:        {Label: labels.Everything()},
+		&v1.QuayRegistryBackup{}:  {Label: labels.Everything()},
+		&v1.QuayRegistryRestore{}: {Label: labels.Everything()},
+		&corev1.Pod{}:             {Transform: slimPod},
 	}
 	resync := 10 * time.Hour
 	config = rest.CopyConfig(config)
@@ -192,7 +194,9 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	for _, kind := range ownObjects() {
 		b = b.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
-	b = b.Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel))
+	b = b.Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
+		Watches(&v1.QuayRegistryBackup{}, handler.EnqueueRequestsFromMapFunc(byRegistry)).
+		Watches(&v1.QuayRegistryRestore{}, handler.EnqueueRequestsFromMapFunc(byRegistry))
 	c, err := b.Build(r)
 	if err != nil {
 		return err
@@ -251,7 +255,7 @@ func (r *reconciler) bySecret(ctx context.Context, o client.Object) (list []reco
 			list = append(list, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
 		}
 	}
-	return list
+	return append(list, r.byVault(ctx, o)...)
 }
 
 // reads reports whether a registry is made of the Secret.

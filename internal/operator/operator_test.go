@@ -781,6 +781,17 @@ func TestRights(t *testing.T) {
 	b.spec(func(s *v1.QuayRegistrySpec) { s.NetworkPolicies = false })
 	b.gone(&netv1.NetworkPolicy{}, "skynet-postgres")
 	b.available()
+	b.vault("vault", map[string]string{"config.yaml": "x"})
+	vault := v1.Vault{Secret: "vault"}
+	for name, schedule := range map[string]string{"once": "", "nightly": "0 3 * * *"} {
+		b.create(&v1.QuayRegistryBackup{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.QuayRegistryBackupSpec{Registry: "skynet", Vault: vault, Unencrypted: true, Schedule: schedule}})
+	}
+	atPhase(b, &v1.QuayRegistryBackup{}, "once", v1.WorkSucceeded, "")
+	b.create(&v1.QuayRegistryRestore{ObjectMeta: metav1.ObjectMeta{Name: "back"}, Spec: v1.QuayRegistryRestoreSpec{Registry: "skynet", Vault: vault, Unencrypted: true}})
+	atPhase(b, &v1.QuayRegistryRestore{}, "back", v1.WorkSucceeded, "")
+	change(b, &v1.QuayRegistryBackup{}, "nightly", func(o *v1.QuayRegistryBackup) { o.Spec.Schedule = "" })
+	b.gone(&batchv1.CronJob{}, "nightly-backup")
+	b.available()
 
 	change(b, role, "operator", func(r *rbacv1.Role) {
 		for i := range r.Rules {

@@ -60,7 +60,10 @@ func newReconciler(m ctrl.Manager, apis discovery.DiscoveryInterface, o Options)
 func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	q := &v1.QuayRegistry{}
 	if err := r.client.Get(ctx, request.NamespacedName, q); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+		if apierrors.IsNotFound(err) {
+			err = r.without(ctx, request.NamespacedName)
+		}
+		return reconcile.Result{}, err
 	}
 	q = q.DeepCopy() // the cache's is everybody's
 	if q.DeletionTimestamp != nil {
@@ -89,6 +92,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		again, err = time.Second, nil
 	}
 	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.tellWork(ctx, q, all, seen.Blocked); err != nil {
 		return reconcile.Result{}, err
 	}
 	switch err := r.tell(ctx, q, seen); {
@@ -208,6 +214,11 @@ func (r *reconciler) round(ctx context.Context, q *v1.QuayRegistry, k *known, al
 	if err != nil {
 		return 0, err
 	}
+	if rolled {
+		if err := r.work(ctx, q, all, set, ask, seen); err != nil {
+			return 0, err
+		}
+	}
 	r.health(ctx, q, k, all, seen, ask)
 	if rolled {
 		seen.Version, seen.Endpoint, seen.ConfigHash = r.o.Version, ask.Access.Endpoint(), set.ConfigHash
@@ -323,6 +334,12 @@ func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, 
 		Proxy: r.proxy(access.Host()), NoRequests: r.o.NoRequests, Console: k.console,
 		ServiceCA: hashOf(all, q, "-cluster-service-ca", "service-ca.crt"), TrustedCA: hashOf(all, q, "-cluster-trusted-ca", "ca-bundle.crt"),
 		Facts: plan.Facts{Name: q.Name, Namespace: q.Namespace, Hostname: access.Hostname, TLSAtRoute: access.TLSAtDoor}}
+	if ask.Backups, ask.Restore, err = r.wanted(ctx, q); err != nil {
+		return nil, 0, err
+	}
+	if ask.Restore != nil {
+		render.Stopped(components)
+	}
 	for kind := range components {
 		if image := ask.Images[kind]; image == "" && components.Managed(kind) && slices.Contains(workloads, kind) && components[kind].Overrides.Image == "" {
 			return nil, 0, &plan.Blocked{Reason: v1.ReasonComponentCreationFailed, Component: kind, Message: fmt.Sprintf("the component %s is managed, and the operator has no image of it: set RELATED_IMAGE_COMPONENT_%s in the operator's environment, or set managed to false", kind, strings.ToUpper(string(kind)))}

@@ -11,7 +11,8 @@ var GroupVersion = schema.GroupVersion{Group: "quay.redhat.com", Version: "v1"}
 
 // AddToScheme adds the types of this package to a scheme. It returns no error.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &QuayRegistry{}, &QuayRegistryList{})
+	s.AddKnownTypes(GroupVersion, &QuayRegistry{}, &QuayRegistryList{},
+		&QuayRegistryBackup{}, &QuayRegistryBackupList{}, &QuayRegistryRestore{}, &QuayRegistryRestoreList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

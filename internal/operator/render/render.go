@@ -75,6 +75,10 @@ type Request struct {
 	// Console is whether OpenShift's console shows dashboards, and the operator
 	// may put them there.
 	Console bool
+	// Backups are the registry's QuayRegistryBackups whose vaults are there, and
+	// Restore the QuayRegistryRestore that is under way; nil = none.
+	Backups []*v1.QuayRegistryBackup
+	Restore *v1.QuayRegistryRestore
 }
 
 // serves reports whether the registry itself ends TLS.
@@ -92,6 +96,10 @@ type Set struct {
 	Migrate *batchv1.Job
 	// Apps are the workloads that need a schema.
 	Apps []client.Object
+	// Backups are the objects of backups, and Restore is the Job of a restore,
+	// nil = none. They belong to their own resources, not to the registry.
+	Backups []client.Object
+	Restore *batchv1.Job
 	// ConfigSecret and ConfigHash name the configuration.
 	ConfigSecret, ConfigHash string
 	// Schema names the database and the version: another one is migrated first.
@@ -136,6 +144,10 @@ func Render(r Request) (*Set, error) {
 		return nil, err
 	}
 	b.policies()
+	if err := b.backups(); err != nil {
+		return nil, err
+	}
+	b.restore()
 	return &b.set, nil
 }
 

@@ -89,7 +89,17 @@ func cases(t *testing.T) map[string]Request {
 		{Kind: v1.ComponentObjectStorage, Managed: true, Overrides: &v1.Override{AccessMode: corev1.ReadWriteMany}},
 		{Kind: v1.ComponentRoute, Managed: true, Overrides: &v1.Override{Annotations: map[string]string{"cert-manager.io/cluster-issuer": "acme"}}},
 	}}
+	backed := ask(t, v1.QuayRegistrySpec{ConfigBundleSecret: "bundle"}, bare, nil)
+	nightly := &v1.QuayRegistryBackup{Spec: v1.QuayRegistryBackupSpec{Registry: "skynet", Vault: v1.Vault{Secret: "vault"}, Schedule: "0 3 * * *", Keep: 14}}
+	nightly.Name, nightly.Namespace, nightly.UID = "nightly", "quay", "00000000-0000-0000-0000-000000000002"
+	once := &v1.QuayRegistryBackup{Spec: v1.QuayRegistryBackupSpec{Registry: "skynet", Vault: v1.Vault{Secret: "vault"}, Unencrypted: true, Suspend: true}}
+	once.Name, once.Namespace, once.UID, once.Generation = "once", "quay", "00000000-0000-0000-0000-000000000003", 2
+	back := &v1.QuayRegistryRestore{Spec: v1.QuayRegistryRestoreSpec{Registry: "skynet", Vault: v1.Vault{Secret: "vault"}, Backup: "20260102T150405Z-abcdef"}}
+	back.Name, back.Namespace, back.UID = "back", "quay", "00000000-0000-0000-0000-000000000004"
+	backed.Backups, backed.Restore = []*v1.QuayRegistryBackup{nightly, once}, back
+	Stopped(backed.All)
 	return map[string]Request{
+		"backups":     backed,
 		"openshift":   full,
 		"certificate": own,
 		"bare":        ask(t, v1.QuayRegistrySpec{}, bare, nil),
@@ -100,7 +110,7 @@ func cases(t *testing.T) map[string]Request {
 	}
 }
 
-// TestGolden holds every object of five registries to a file.
+// TestGolden holds every object of six registries to a file.
 func TestGolden(t *testing.T) {
 	for name, r := range cases(t) {
 		set, err := Render(r)
@@ -109,7 +119,10 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		var text strings.Builder
-		objects := slices.Concat(set.Base, set.Data, []client.Object{set.Migrate}, set.Apps)
+		objects := slices.Concat(set.Base, set.Data, []client.Object{set.Migrate}, set.Apps, set.Backups)
+		if set.Restore != nil {
+			objects = append(objects, set.Restore)
+		}
 		for _, o := range objects {
 			doc, err := yaml.Marshal(o)
 			if err != nil {

@@ -93,7 +93,7 @@ func (b *builder) policies() {
 		allow(partMirror, v1.ComponentMirror, nil, portMetrics)
 	}
 	if b.All.Managed(v1.ComponentPostgres) {
-		allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade}, 5432)
+		allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade, partBackup}, 5432)
 	}
 	if b.All.Managed(v1.ComponentRedis) {
 		allow(partRedis, v1.ComponentRedis, []string{partApp, partMirror}, 6379)
