@@ -182,6 +182,21 @@ func (b *bench) available() {
 	b.until(v1.RolloutBlocked, metav1.ConditionFalse, v1.ReasonComponentsCreated)
 }
 
+// told waits for an event of the registry.
+func (b *bench) told(note string) {
+	b.Helper()
+	kubetest.Eventually(b, "an event: "+note, func() error {
+		var list eventsv1.EventList
+		if err := b.Client().List(b.Context(), &list, client.InNamespace(b.ns)); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(list.Items, func(e eventsv1.Event) bool { return e.Regarding.Kind == "QuayRegistry" && e.Note == note }) {
+			return fmt.Errorf("it is not among %d", len(list.Items))
+		}
+		return nil
+	})
+}
+
 // settled waits until the operator has written nothing for a while, and returns
 // what it wrote since the audit began.
 func (b *bench) writes(a *kubetest.Audit) []kubetest.Request {
@@ -446,6 +461,9 @@ func TestScale(t *testing.T) {
 	if d := get(b, &appsv1.Deployment{}, "skynet-quay-app"); d.Status.Replicas != 0 {
 		t.Errorf("%d pods", d.Status.Replicas)
 	}
+	// Two changes of one write are told of both, though their reason is one.
+	b.told("ComponentQuayReady is True: Deployment skynet-quay-app manually scaled down")
+	b.told("ComponentMirrorReady is True: Deployment skynet-quay-mirror manually scaled down")
 	large, small := resource.MustParse("60Gi"), resource.MustParse("40Gi")
 	b.spec(func(s *v1.QuayRegistrySpec) {
 		s.Components = []v1.Component{overrides(v1.ComponentPostgres, v1.Override{VolumeSize: &large})}

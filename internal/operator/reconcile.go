@@ -560,7 +560,7 @@ func (r *reconciler) tell(ctx context.Context, q *v1.QuayRegistry, seen status.S
 	}
 	r.writes.Add(1)
 	for _, e := range events {
-		r.events.Eventf(q, nil, e.Type, e.Reason, "Reconcile", "%s", e.Message)
+		r.events.Eventf(q, nil, e.Type, e.Reason, string(e.Condition), "%s", e.Message)
 	}
 	if c := status.Find(after, v1.Available); c != nil && c.Status == metav1.ConditionTrue {
 		if old := status.Find(before.Status, v1.Available); old == nil || old.Status != c.Status {

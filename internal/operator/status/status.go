@@ -244,9 +244,12 @@ func Same(a, b v1.QuayRegistryStatus) bool {
 	return equality.Semantic.DeepEqual(a, b)
 }
 
-// An Event is a change that people are told of.
+// An Event is a change that people are told of. Condition is what changed:
+// events of one write that have everything but their message in common are
+// taken for one by who records them.
 type Event struct {
 	Type, Reason, Message string
+	Condition             v1.ConditionType
 }
 
 // Events are those of a change: one for each condition of interest whose status
@@ -265,7 +268,7 @@ func Events(before, after v1.QuayRegistryStatus) (list []Event) {
 		if old == nil && !bad && c.Type != v1.Available || old == nil && bad && c.Type != v1.RolloutBlocked {
 			continue // a new registry is not ready in any part, which is no news
 		}
-		e := Event{corev1.EventTypeNormal, string(c.Reason), fmt.Sprintf("%s is %s: %s", c.Type, c.Status, c.Message)}
+		e := Event{corev1.EventTypeNormal, string(c.Reason), fmt.Sprintf("%s is %s: %s", c.Type, c.Status, c.Message), c.Type}
 		if bad {
 			e.Type = corev1.EventTypeWarning
 		}

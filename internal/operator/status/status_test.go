@@ -76,8 +76,14 @@ func TestLife(t *testing.T) {
 			t.Errorf("%s: available %s (%s), blocked %s, stalled %s", step.name, got, a.Message, Find(s, v1.RolloutBlocked).Status, Find(s, v1.Stalled).Status)
 		}
 		var events []string
+		told := map[string]bool{}
 		for _, e := range Events(before, s) {
 			events = append(events, e.Type+" "+e.Reason)
+			if key := e.Type + e.Reason + string(e.Condition); told[key] {
+				t.Errorf("%s: two events are %s", step.name, key)
+			} else {
+				told[key] = true
+			}
 		}
 		if strings.Join(events, ", ") != strings.Join(step.events, ", ") {
 			t.Errorf("%s: events %v; want %v", step.name, events, step.events)
