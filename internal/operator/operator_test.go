@@ -294,7 +294,7 @@ func TestBundle(t *testing.T) {
 	change(b, &corev1.Secret{}, "bundle", func(s *corev1.Secret) {
 		s.Data["config.yaml"] = []byte("SERVER_HOSTNAME: quay.example.com\nDEFAULT_TAG_EXPIRATION: soon\nFEATURE_QUOTA_MANAGEMENT: maybe\n")
 	})
-	message := b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "DEFAULT_TAG_EXPIRATION", "FEATURE_QUOTA_MANAGEMENT", "config.yaml:")
+	message := b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "config.yaml: DEFAULT_TAG_EXPIRATION", "config.yaml: FEATURE_QUOTA_MANAGEMENT")
 	b.until(v1.Available, metav1.ConditionTrue, v1.ReasonHealthChecksPassing)
 	b.until(v1.Stalled, metav1.ConditionTrue, v1.ReasonConfigInvalid)
 	if after := generations(); fmt.Sprint(after) != fmt.Sprint(before) {

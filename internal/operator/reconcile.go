@@ -528,6 +528,7 @@ func check(ask render.Request) error {
 	var list []string
 	for _, p := range problems {
 		if p.Severity == config.Error {
+			p.Line, p.Column = 0, 0 // of the merged file, which is not the one that the user has
 			list = append(list, strings.TrimPrefix(p.String(), "/conf/stack/"))
 		}
 	}
