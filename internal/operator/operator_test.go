@@ -691,6 +691,18 @@ func TestCertificate(t *testing.T) {
 	b.available()
 }
 
+// TestUnresolved: a name that leads nowhere is told of, and is no failure.
+func TestUnresolved(t *testing.T) {
+	b := newBench(t, kubetest.API(t))
+	o := b.options()
+	o.lookup = func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") }
+	b.run(o)
+	b.bundle(map[string]string{"config.yaml": "SERVER_HOSTNAME: quay.example.com:8443\n"})
+	b.registry(v1.QuayRegistrySpec{ConfigBundleSecret: "bundle"})
+	b.available()
+	b.told("quay.example.com has no address that the operator can find: make a DNS record that leads to the registry's route")
+}
+
 // TestLaterAPIs: an API that the cluster gets later is used as soon as it is
 // there, and the operator goes on when it goes.
 func TestLaterAPIs(t *testing.T) {

@@ -1,7 +1,13 @@
 package render
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -269,6 +276,109 @@ func TestWhatRolls(t *testing.T) {
 		slices.Sort(got)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s replaces the pods of %v; want %v", name, got, c.want)
+		}
+	}
+}
+
+// pods are the templates of all pods of a set, by the names of what makes them.
+func pods(t *testing.T, r Request) map[string]corev1.PodTemplateSpec {
+	t.Helper()
+	set, err := Render(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]corev1.PodTemplateSpec{"upgrade": set.Migrate.Spec.Template}
+	for _, o := range append(set.Apps, set.Data...) {
+		m[o.GetName()] = o.(*appsv1.Deployment).Spec.Template
+	}
+	return m
+}
+
+// TestEnv: variables of an override are those of the component's pods, in place
+// of the operator's; quay's are the migration's as well.
+func TestEnv(t *testing.T) {
+	of := map[v1.ComponentKind][]string{v1.ComponentQuay: {"skynet-quay-app", "upgrade"}, v1.ComponentMirror: {"skynet-quay-mirror"}, v1.ComponentClair: {"skynet-clair-app"},
+		v1.ComponentPostgres: {"skynet-quay-database"}, v1.ComponentClairPostgres: {"skynet-clair-postgres"}, v1.ComponentRedis: {"skynet-quay-redis"}}
+	for kind, want := range of {
+		env := []corev1.EnvVar{{Name: "DEBUGLOG", Value: "true"}, {Name: "HTTPS_PROXY", Value: "http://mine:1"}, {Name: "NO_PROXY", Value: "svc.cluster.local,localhost,quay.example.com"}}
+		r := ask(t, v1.QuayRegistrySpec{Components: []v1.Component{{Kind: kind, Managed: true, Overrides: &v1.Override{Env: env}}}}, openshift, nil)
+		r.Proxy = map[string]string{"HTTPS_PROXY": "http://operators:1"}
+		var got []string
+		for name, p := range pods(t, r) {
+			n := 0
+			for _, v := range p.Spec.Containers[0].Env {
+				for _, w := range env {
+					if v.Name == w.Name && v.Value == w.Value && v.ValueFrom == nil {
+						n++
+					} else if v.Name == w.Name && slices.Contains(want, name) {
+						t.Errorf("%s: %s has %+v", kind, name, v)
+					}
+				}
+			}
+			if n == len(env) {
+				got = append(got, name)
+			} else if n > 0 {
+				t.Errorf("%s: %s has %d of the variables", kind, name, n)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the variables are in %v; want %v", kind, got, want)
+		}
+	}
+}
+
+// TestPlacement: every pod of a registry can be had on nodes for infrastructure.
+func TestPlacement(t *testing.T) {
+	infra := v1.Override{NodeSelector: map[string]string{"node-role.kubernetes.io/infra": ""}, Tolerations: []corev1.Toleration{{Key: "node-role.kubernetes.io/infra", Effect: corev1.TaintEffectNoSchedule, Operator: corev1.TolerationOpExists}}}
+	var components []v1.Component
+	for _, kind := range []v1.ComponentKind{v1.ComponentQuay, v1.ComponentMirror, v1.ComponentClair, v1.ComponentPostgres, v1.ComponentClairPostgres, v1.ComponentRedis} {
+		components = append(components, v1.Component{Kind: kind, Managed: true, Overrides: &infra})
+	}
+	all := pods(t, ask(t, v1.QuayRegistrySpec{Components: components}, openshift, nil))
+	if len(all) != 7 {
+		t.Errorf("%d kinds of pods", len(all))
+	}
+	for name, p := range all {
+		if !reflect.DeepEqual(p.Spec.NodeSelector, infra.NodeSelector) || !reflect.DeepEqual(p.Spec.Tolerations, infra.Tolerations) {
+			t.Errorf("%s goes to %v, and tolerates %v", name, p.Spec.NodeSelector, p.Spec.Tolerations)
+		}
+	}
+}
+
+// authority is a certificate of one, in PEM.
+func authority(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// TestAuthorities: extra_ca_cert_NAME is a file in the folder of authorities of
+// the registry, its workers, its migration and Clair, and no other file.
+func TestAuthorities(t *testing.T) {
+	all := pods(t, ask(t, v1.QuayRegistrySpec{}, openshift, map[string]string{"extra_ca_cert_storage.crt": authority(t), "ldap.crt": "x"}))
+	for name, folder := range map[string]string{"skynet-quay-app": "extra_ca_certs/", "skynet-quay-mirror": "extra_ca_certs/", "upgrade": "extra_ca_certs/", "skynet-clair-app": ""} {
+		n := 0
+		for _, v := range all[name].Spec.Volumes {
+			if v.Projected == nil {
+				continue
+			}
+			for _, s := range v.Projected.Sources {
+				if s.Secret != nil && strings.HasPrefix(s.Secret.Name, "skynet-extra-ca-certs-") && len(s.Secret.Items) == 1 && s.Secret.Items[0] == (corev1.KeyToPath{Key: "storage.crt", Path: folder + "storage.crt"}) {
+					n++
+				}
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s has the authority %d times", name, n)
 		}
 	}
 }
