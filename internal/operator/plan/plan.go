@@ -149,6 +149,9 @@ func Decide(spec v1.QuayRegistrySpec, cluster Cluster, b *Bundle) (Components, e
 			return nil, err
 		}
 	}
+	if err := all.checkSites(b); err != nil {
+		return nil, err
+	}
 	return all, nil
 }
 
