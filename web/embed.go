@@ -126,7 +126,7 @@ func kindOf(name string) string {
 }
 
 // Serves reports whether the console answers a request that no other part of
-// the registry does: a file below /assets/, its icon, or a page that a browser
+// the registry does: a file below /assets/, its icon or first script, or a page that a browser
 // asks for, which is every path. Programs, which do not ask for text/html, get
 // no page for a path that they have got wrong.
 func Serves(r *http.Request) bool {
@@ -134,7 +134,7 @@ func Serves(r *http.Request) bool {
 		return false
 	}
 	p := r.URL.Path
-	return strings.HasPrefix(p, "/assets/") || p == "/favicon.svg" || strings.Contains(r.Header.Get("Accept"), "text/html")
+	return strings.HasPrefix(p, "/assets/") || p == "/favicon.svg" || p == "/early.js" || strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // ServeHTTP implements http.Handler.

@@ -83,7 +83,7 @@ func TestServes(t *testing.T) {
 		method, path, accept string
 		want                 bool
 	}{
-		{"GET", "/", "text/html,*/*", true}, {"GET", "/", "*/*", false}, {"GET", "/assets/x.js", "*/*", true}, {"GET", "/favicon.svg", "", true},
+		{"GET", "/", "text/html,*/*", true}, {"GET", "/", "*/*", false}, {"GET", "/assets/x.js", "*/*", true}, {"GET", "/favicon.svg", "", true}, {"GET", "/early.js", "*/*", true},
 		{"GET", "/no/such", "application/json", false}, {"POST", "/", "text/html", false}, {"HEAD", "/organization/acme", "text/html", true},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)

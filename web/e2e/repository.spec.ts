@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, test } from './fixtures';
+import { accessible, expect, test } from './fixtures';
 import { password } from './registry';
 
 const run = promisify(execFile);
@@ -210,4 +210,29 @@ test('a hundred thousand tags scroll without end, a page at a time', async ({ si
   }
   expect(await page.getByRole('row').count()).toBeLessThan(80);
   await expect(page.getByRole('link', { name: /^build-97\d\d\d$/ }).first()).toBeVisible();
+});
+
+test('a row’s menu and hints work by the keyboard', async ({ signedIn: page, ada }) => {
+  await ada.image('ada/keys', 'v1');
+  await page.goto('/repository/ada/keys');
+  const copy = page.getByRole('button', { name: 'Copy the pull command of v1' });
+  await expect(copy).toBeVisible();
+  await expect(page.getByRole('tooltip')).toHaveCount(0);
+  await copy.focus();
+  await expect(page.getByRole('tooltip')).toHaveText('Copy the pull command of v1');
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('tooltip')).toHaveCount(0);
+  await page.keyboard.press('Tab');
+  const menu = page.getByRole('button', { name: 'Actions for v1' });
+  await expect(menu).toBeFocused();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('ArrowDown');
+  await expect(page.getByRole('menuitem', { name: 'Add another tag' })).toBeFocused();
+  await accessible(page);
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('menuitem')).toHaveCount(0);
+  await expect(menu).toBeFocused();
+  await expect(menu).toHaveAttribute('aria-expanded', 'false');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('menuitem', { name: 'Move' })).toBeVisible();
 });

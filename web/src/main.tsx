@@ -5,6 +5,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { fetchBoot, fetchUser } from './api/boot';
 import { Problem, session } from './api/client';
+import { code, codeOf } from './code';
 import { startLanguage } from './i18n';
 import { router } from './router';
 import { ProblemPage } from './ui/problem';
@@ -26,6 +27,7 @@ const root = createRoot(document.getElementById('root')!);
 
 async function start() {
   startTheme();
+  for (const name of codeOf(location.pathname, new URLSearchParams(location.search).get('tab'))) void code[name]().catch(() => undefined); // the router asks again
   try {
     const [, boot, user] = await Promise.all([startLanguage(), fetchBoot(), fetchUser()]);
     client.setQueryData(['boot'], boot);

@@ -1,5 +1,6 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import { code } from './code';
 import { Shell } from './shell';
 import { ProblemPage } from './ui/problem';
 import { Problem } from './api/client';
@@ -37,23 +38,21 @@ const signedIn = ({ context, location }: { context: Context; location: { href: s
 const page = <P extends string>(path: P, load: () => Promise<Record<string, unknown>>, name: string, guard?: typeof signedIn) =>
   createRoute({ getParentRoute: () => root, path, beforeLoad: guard, component: lazyRouteComponent(load as never, name) as never });
 
-const welcome = () => import('./pages/welcome');
-
 export const router = createRouter({
   routeTree: root.addChildren([
-    page('/', () => import('./pages/overview'), 'Overview', signedIn),
-    page('/signin', welcome, 'SignIn'),
-    page('/createaccount', welcome, 'CreateAccount'),
-    page('/forgot', welcome, 'Forgot'),
-    page('/guide', () => import('./pages/guide'), 'Guide', signedIn),
-    page('/repository/$', () => import('./pages/repository'), 'RepositoryPlace'),
-    page('/search', () => import('./pages/search'), 'Search'),
-    page('/organization', () => import('./pages/organizations'), 'Organizations', signedIn),
-    page('/organization/$org', () => import('./pages/organization'), 'Organization', signedIn),
-    page('/organization/$org/teams/$team', () => import('./pages/team'), 'Team', signedIn),
-    page('/user/$name', () => import('./pages/user'), 'UserPage', signedIn),
-    page('/inbox', () => import('./pages/inbox'), 'Inbox', signedIn),
-    page('/superuser', () => import('./pages/superuser'), 'Superuser', signedIn),
+    page('/', code.overview, 'Overview', signedIn),
+    page('/signin', code.welcome, 'SignIn'),
+    page('/createaccount', code.welcome, 'CreateAccount'),
+    page('/forgot', code.welcome, 'Forgot'),
+    page('/guide', code.guide, 'Guide', signedIn),
+    page('/repository/$', code.repository, 'RepositoryPlace'),
+    page('/search', code.search, 'Search'),
+    page('/organization', code.organizations, 'Organizations', signedIn),
+    page('/organization/$org', code.organization, 'Organization', signedIn),
+    page('/organization/$org/teams/$team', code.team, 'Team', signedIn),
+    page('/user/$name', code.user, 'UserPage', signedIn),
+    page('/inbox', code.inbox, 'Inbox', signedIn),
+    page('/superuser', code.superuser, 'Superuser', signedIn),
   ]),
   context: { client: undefined as unknown as QueryClient },
   // Addresses hold plain text: ?q=acme, not JSON.

@@ -25,10 +25,11 @@ import { GlobeIcon } from '@patternfly/react-icons/dist/esm/icons/globe-icon';
 import { SearchIcon } from '@patternfly/react-icons/dist/esm/icons/search-icon';
 import { onlineManager, useQueryClient } from '@tanstack/react-query';
 import { Outlet, useRouterState } from '@tanstack/react-router';
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { api } from './api/client';
 import { changeLanguage, language, languages, t, type Language } from './i18n';
 import { DialogProvider } from './ui/dialogs';
+import { later } from './ui/later';
 import { useLive } from './ui/live';
 import { LazyMarkdown } from './ui/lazy-markdown';
 import { Link, useGo } from './ui/link';
@@ -36,7 +37,10 @@ import { Menu } from './ui/menu';
 import { SignInDialog, useBoot, useChangeSession, useUser } from './ui/session';
 import { changeTheme, theme } from './ui/theme';
 
-const Finder = lazy(() => import('./ui/finder'));
+const Finder = later(
+  () => import('./ui/finder').then((m) => m.default),
+  () => null,
+);
 
 const bare = ['/signin', '/createaccount', '/forgot'];
 
@@ -150,11 +154,7 @@ function Framed({ path }: { path: string }) {
         <Outlet />
       </PageSection>
       <Footer />
-      {finding && (
-        <Suspense>
-          <Finder close={() => setFinding(false)} />
-        </Suspense>
-      )}
+      {finding && <Finder close={() => setFinding(false)} />}
     </Page>
   );
 }

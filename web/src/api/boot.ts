@@ -25,10 +25,18 @@ export type Boot = {
   messages: Message[];
 };
 
+// early is the answer that public/early.js has asked for; it is taken once.
+function early(path: string): Promise<Response> | undefined {
+  const all = (window as { early?: Record<string, Promise<Response>> }).early;
+  const answer = all?.[path];
+  delete all?.[path];
+  return answer;
+}
+
 async function get<T>(path: string): Promise<T> {
   let res: Response;
   try {
-    res = await fetch(path, { headers: { 'X-Requested-With': 'XMLHttpRequest', Accept: 'application/json' } });
+    res = await (early(path) ?? fetch(path, { headers: { 'X-Requested-With': 'XMLHttpRequest', Accept: 'application/json' } }));
   } catch {
     throw new Problem(0, 'offline', 'The registry does not answer');
   }

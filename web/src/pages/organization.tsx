@@ -1,14 +1,14 @@
 import { Button, Label, Title } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { lazy, Suspense } from 'react';
 import { useParams, useSearch } from '@tanstack/react-router';
 import { api, call, enc, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
-import { Bones, CopyButton, Face, Load, RoleLabel, Time } from '../ui/bits';
+import { CopyButton, Face, Load, RoleLabel, Time } from '../ui/bits';
 import { useDialogs, type Field } from '../ui/dialogs';
 import { parseEntity } from '../ui/entity';
 import { duration, parseDuration } from '../ui/format';
 import { Crumbs, Section, TabBar } from '../ui/frame';
+import { later } from '../ui/later';
 import { Link, useGo, useTitle, withSearch } from '../ui/link';
 import { ListSection, useRefresh } from '../ui/list';
 import { Logs } from '../ui/logs';
@@ -28,8 +28,8 @@ type Team = Schemas['Team'];
 type Member = Schemas['Member'];
 type Application = Schemas['Application'];
 
-const OrganizationMirror = lazy(() => import('../ui/mirror').then((m) => ({ default: m.OrganizationMirror })));
-const ProxyCache = lazy(() => import('../ui/mirror').then((m) => ({ default: m.ProxyCache })));
+const OrganizationMirror = later(() => import('../ui/mirror').then((m) => m.OrganizationMirror));
+const ProxyCache = later(() => import('../ui/mirror').then((m) => m.ProxyCache));
 
 const orgPath = (name: string) => `/organization/${encodeURIComponent(name)}`;
 
@@ -88,13 +88,9 @@ export function Organization() {
           ) : tab === 'quota' ? (
             <QuotaView namespace={org} report={o.quota_report} quotas={o.quotas} edit={user.super_user ? `superuser/organization/${enc(org)}/quota` : ''} limits={`${place}/quota`} changed={() => void query.refetch()} />
           ) : tab === 'mirror' ? (
-            <Suspense fallback={<Bones />}>
-              <OrganizationMirror org={org} />
-            </Suspense>
+            <OrganizationMirror org={org} />
           ) : tab === 'proxy' ? (
-            <Suspense fallback={<Bones />}>
-              <ProxyCache org={org} may={o.is_admin} />
-            </Suspense>
+            <ProxyCache org={org} may={o.is_admin} />
           ) : tab === 'logs' ? (
             <Logs place={place} base={base} />
           ) : tab === 'settings' ? (

@@ -5,6 +5,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { api, ok, type Schemas } from '../api/client';
+import { code } from '../code';
 import { t } from '../i18n';
 import { useDialogs, type Field } from '../ui/dialogs';
 import { useRows, type Slice } from '../ui/infinite';
@@ -75,7 +76,7 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
   }, [text, q, onQuery]);
   // What the first click leads to is in the browser by then.
   useEffect(() => {
-    const timer = setTimeout(() => void import('./repo-tags'), 500);
+    const timer = setTimeout(() => void code.tags(), 500);
     return () => clearTimeout(timer);
   }, []);
   const data = useRows(['repositories', 'list', view, ns ?? '', q], (next) => list(view, ns ?? '', q, next));

@@ -1,27 +1,29 @@
 import { Label, Title } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense, useState } from 'react';
+import { useState } from 'react';
 import { api, ok, type Schemas } from '../api/client';
+import { code } from '../code';
 import { t } from '../i18n';
-import { Bones, Load } from '../ui/bits';
+import { Load } from '../ui/bits';
 import { Crumbs, TabBar } from '../ui/frame';
+import { later } from '../ui/later';
 import { repoPath, useTitle } from '../ui/link';
 import { useBoot } from '../ui/session';
 import { tagsKey, tagsPage } from '../ui/tags-page';
 
 export type Repository = Schemas['Repository'];
 
-const Information = lazy(() => import('./repo-information'));
-const Tags = lazy(() => import('./repo-tags'));
-const TimeMachine = lazy(() => import('./repo-history'));
-const RepoLogs = lazy(() => import('./repo-logs'));
-const RepoSettings = lazy(() => import('./repo-settings'));
-const RepoRules = lazy(() => import('./repo-settings').then((m) => ({ default: m.RepoRules })));
-const RepoMirror = lazy(() => import('../ui/mirror').then((m) => ({ default: m.RepoMirror })));
-const TagPage = lazy(() => import('./tag'));
-const Compare = lazy(() => import('./compare'));
-const Repositories = lazy(() => import('./repositories').then((m) => ({ default: m.Repositories })));
+const Information = later(() => import('./repo-information').then((m) => m.default));
+const Tags = later(() => code.tags().then((m) => m.default));
+const TimeMachine = later(() => import('./repo-history').then((m) => m.default));
+const RepoLogs = later(() => import('./repo-logs').then((m) => m.default));
+const RepoSettings = later(() => import('./repo-settings').then((m) => m.default));
+const RepoRules = later(() => import('./repo-settings').then((m) => m.RepoRules));
+const RepoMirror = later(() => import('../ui/mirror').then((m) => m.RepoMirror));
+const TagPage = later(() => code.tag().then((m) => m.default));
+const Compare = later(() => code.compare().then((m) => m.default));
+const Repositories = later(() => code.repositories().then((m) => m.Repositories));
 
 /** A Place is what the part of an address behind /repository/ means. */
 export type Place = { repo: string; tag?: string; digest?: string; compare?: boolean };
@@ -41,11 +43,10 @@ export function placeOf(splat: string): Place {
 export function RepositoryPlace() {
   const { _splat = '' } = useParams({ strict: false });
   const place = placeOf(_splat);
-  return (
-    <Suspense fallback={<Bones rows={6} />}>
-      {!place.repo ? <Repositories /> : place.compare ? <Compare repo={place.repo} /> : place.tag || place.digest ? <TagPage key={_splat} {...place} /> : <RepositoryPage key={place.repo} repo={place.repo} />}
-    </Suspense>
-  );
+  if (!place.repo) return <Repositories />;
+  if (place.compare) return <Compare repo={place.repo} />;
+  if (place.tag || place.digest) return <TagPage key={_splat} {...place} />;
+  return <RepositoryPage key={place.repo} repo={place.repo} />;
 }
 
 /** useRepository is a repository without its tags. */
@@ -84,7 +85,7 @@ function RepositoryPage({ repo }: { repo: string }) {
   // The tags and their code are asked for together with the repository, not after it.
   useState(() => {
     if (tab !== 'tags') return;
-    void import('./repo-tags');
+    void Tags.fetch();
     void client.prefetchInfiniteQuery({ queryKey: tagsKey(repo, { q, arch, signed }), queryFn: ({ pageParam }) => tagsPage(repo, { q, arch, signed }, pageParam), initialPageParam: '' });
   });
   const boot = useBoot();
@@ -109,9 +110,7 @@ function RepositoryPage({ repo }: { repo: string }) {
               r.can_admin && { key: 'settings', title: t('Settings') },
             ]}
           />
-          <Suspense fallback={<Bones rows={6} />}>
-            {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'mirror' ? <RepoMirror repo={repo} namespace={r.namespace} organization={r.is_organization} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
-          </Suspense>
+          {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'mirror' ? <RepoMirror repo={repo} namespace={r.namespace} organization={r.is_organization} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
         </>
       )}
     </Load>

@@ -1,14 +1,14 @@
 import { Alert, Button, Label, Title } from '@patternfly/react-core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
 import { api, call, enc, ok, Problem, type Schemas } from '../api/client';
 import { t } from '../i18n';
-import { Bones, Face, Load, Time } from '../ui/bits';
+import { Face, Load, Time } from '../ui/bits';
 import { useDialogs } from '../ui/dialogs';
 import { bytes, duration } from '../ui/format';
 import { Section, TabBar } from '../ui/frame';
 import { useRows } from '../ui/infinite';
+import { later } from '../ui/later';
 import { Link, useTitle } from '../ui/link';
 import { ListSection, useRefresh } from '../ui/list';
 import { Logs } from '../ui/logs';
@@ -22,9 +22,9 @@ import { LazyMarkdown } from '../ui/lazy-markdown';
 import { orgName } from './organizations';
 import { accountFields } from './welcome';
 
-const MirrorHealth = lazy(() => import('../ui/mirror').then((m) => ({ default: m.MirrorHealth })));
+const MirrorHealth = later(() => import('../ui/mirror').then((m) => m.MirrorHealth));
 
-const Jobs = lazy(() => import('../ui/jobs').then((m) => ({ default: m.Jobs })));
+const Jobs = later(() => import('../ui/jobs').then((m) => m.Jobs));
 
 type RegistryUser = Schemas['RegistryUser'];
 type RegistryOrganization = Schemas['RegistryOrganization'];
@@ -60,7 +60,7 @@ export function Superuser() {
           boot.features.SUPERUSER_CONFIGDUMP && { key: 'config', title: t('Configuration') },
         ]}
       />
-      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'jobs' ? <Suspense fallback={<Bones />}><Jobs may={may} /></Suspense> : tab === 'mirrors' ? <Suspense fallback={<Bones />}><MirrorHealth /></Suspense> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
+      {tab === 'organizations' ? <Orgs may={may} /> : tab === 'messages' ? <Messages may={may} /> : tab === 'storage' ? <Storage may={may} /> : tab === 'jobs' ? <Jobs may={may} /> : tab === 'mirrors' ? <MirrorHealth /> : tab === 'keys' ? <Keys may={may} /> : tab === 'logs' ? <Logs place="superuser" base="/superuser" superuser /> : tab === 'config' ? <Config /> : <Users may={may} />}
     </>
   );
 }

@@ -48,13 +48,17 @@ async function copy(text: string): Promise<void> {
   area.remove();
 }
 
-/** CopyButton copies a text. */
+/** CopyButton copies a text. Its tooltip is not in the page before the pointer or the focus first comes: each row of a list has some. */
 export function CopyButton({ text, label }: { text: string; label?: string }) {
   const [done, go] = useCopy();
+  const [met, setMet] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const meet = () => setMet(true);
   return (
-    <Tooltip content={done ? t('Copied') : (label ?? t('Copy'))}>
-      <Button variant="plain" size="sm" aria-label={label ?? t('Copy')} icon={done ? <CheckIcon /> : <CopyIcon />} onClick={() => go(text)} />
-    </Tooltip>
+    <>
+      <Button ref={button} variant="plain" size="sm" aria-label={label ?? t('Copy')} icon={done ? <CheckIcon /> : <CopyIcon />} onClick={() => go(text)} onMouseEnter={meet} onFocus={meet} />
+      {met && <Tooltip content={done ? t('Copied') : (label ?? t('Copy'))} triggerRef={button} isVisible />}
+    </>
   );
 }
 

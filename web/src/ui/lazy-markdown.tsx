@@ -1,13 +1,8 @@
 import { Content } from '@patternfly/react-core';
-import { lazy, Suspense } from 'react';
-
-const Markdown = lazy(() => import('./markdown'));
+import { later } from './later';
 
 /** LazyMarkdown shows Markdown, and its plain text until the code for it is there. */
-export function LazyMarkdown({ text }: { text: string }) {
-  return (
-    <Suspense fallback={<Content component="p">{text}</Content>}>
-      <Markdown text={text} />
-    </Suspense>
-  );
-}
+export const LazyMarkdown = later<{ text: string }>(
+  () => import('./markdown').then((m) => m.default),
+  ({ text }) => <Content component="p">{text}</Content>,
+);

@@ -1,41 +1,44 @@
 import { Dropdown, DropdownItem, DropdownList, MenuToggle } from '@patternfly/react-core';
 import { EllipsisVIcon } from '@patternfly/react-icons/dist/esm/icons/ellipsis-v-icon';
-import { useState, type ReactNode } from 'react';
+import { useRef, useState, type ReactNode } from 'react';
 
 export type Item = { label: string; onClick: () => void; danger?: boolean; off?: boolean; why?: string } | false | undefined | null | '';
 
-/** Menu is a button with what can be done. Items that are not there are left out; without any, so is the button. */
+/**
+ * Menu is a button with what can be done. Items that are not there are left out;
+ * without any, so is the button. Only the button is in the page before its first
+ * use: each row of a list has one.
+ */
 export function Menu({ label, items, toggle, variant }: { label: string; items: Item[]; toggle?: ReactNode; variant?: 'plain' | 'secondary' | 'primary' | 'plainText' | 'default' }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState<boolean>();
+  const button = useRef<HTMLButtonElement>(null);
   const there = items.filter((x) => !!x);
   if (there.length === 0) return null;
   return (
-    <Dropdown
-      isOpen={open}
-      onOpenChange={setOpen}
-      popperProps={{ position: 'right' }}
-      toggle={(ref) => (
-        <MenuToggle ref={ref} variant={variant ?? (toggle ? 'secondary' : 'plain')} aria-label={toggle ? undefined : label} onClick={() => setOpen(!open)} isExpanded={open} icon={toggle ? undefined : <EllipsisVIcon />}>
-          {toggle}
-        </MenuToggle>
+    <>
+      <MenuToggle ref={button} variant={variant ?? (toggle ? 'secondary' : 'plain')} aria-label={toggle ? undefined : label} onClick={() => setOpen(!open)} isExpanded={open === true} icon={toggle ? undefined : <EllipsisVIcon />}>
+        {toggle}
+      </MenuToggle>
+      {open !== undefined && (
+        <Dropdown isOpen={open} onOpenChange={setOpen} popperProps={{ position: 'right' }} toggle={{ toggleNode: null, toggleRef: button }}>
+          <DropdownList aria-label={label}>
+            {there.map((x) => (
+              <DropdownItem
+                key={x.label}
+                isDanger={x.danger}
+                isAriaDisabled={x.off}
+                description={x.off ? x.why : undefined}
+                onClick={() => {
+                  setOpen(false);
+                  x.onClick();
+                }}
+              >
+                {x.label}
+              </DropdownItem>
+            ))}
+          </DropdownList>
+        </Dropdown>
       )}
-    >
-      <DropdownList aria-label={label}>
-        {there.map((x) => (
-          <DropdownItem
-            key={x.label}
-            isDanger={x.danger}
-            isAriaDisabled={x.off}
-            description={x.off ? x.why : undefined}
-            onClick={() => {
-              setOpen(false);
-              x.onClick();
-            }}
-          >
-            {x.label}
-          </DropdownItem>
-        ))}
-      </DropdownList>
-    </Dropdown>
+    </>
   );
 }

@@ -1,0 +1,2 @@
+import base from './playwright.config';
+export default { ...base, testDir: 'prof', workers: 1, timeout: 900_000 };
