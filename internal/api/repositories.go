@@ -1,7 +1,11 @@
 package api
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -221,13 +225,18 @@ func (s *server) deletePermission(c *call) error {
 // pageSize is how many repositories a page of a list holds.
 const pageSize = 100
 
-// listRepositories lists what the caller may see of a namespace, or of what is
-// public. A namespace that is not there has nothing to see.
+// listRepositories lists what the caller may see of a namespace, of what is
+// public, or, which is Gantry's own, at all. A namespace that is not there has
+// nothing to see.
 func (s *server) listRepositories(c *call) error {
 	q := c.r.URL.Query()
 	namespace, public, starred := q.Get("namespace"), q.Get("public") == "true", q.Get("starred") == "true"
-	if namespace == "" && !public && !starred {
-		return gantry.Errorf(gantry.Invalid, "query", "One of namespace, public or starred is required")
+	visible := q.Get("visible") == "true"
+	if namespace == "" && !public && !starred && !visible {
+		return gantry.Errorf(gantry.Invalid, "query", "One of namespace, public, starred or visible is required")
+	}
+	if visible && (namespace != "" || starred) {
+		return gantry.Errorf(gantry.Invalid, "query", "visible goes with public alone, not with namespace or starred")
 	}
 	if namespace != "" && gantry.CheckNamespace(namespace) != nil {
 		return gantry.Errorf(gantry.Invalid, "query", "namespace is not a valid name")
@@ -238,6 +247,9 @@ func (s *server) listRepositories(c *call) error {
 	}
 	if !c.id.Anonymous() && !c.id.Has(auth.ScopeRepoRead) {
 		return errDenied
+	}
+	if visible {
+		return s.listVisible(c, public)
 	}
 	const route = "repository"
 	filter := namespace + "?" + strconv.FormatBool(public) + strconv.FormatBool(starred)
@@ -276,6 +288,13 @@ func (s *server) listRepositories(c *call) error {
 		list = list[:pageSize]
 		out["next_page"] = pages.Seal(route, filter, c.id.Account.Name, strconv.FormatInt(int64(list[pageSize-1].ID), 10))
 	}
+	return s.answerRepositories(c, list, nil, out)
+}
+
+// answerRepositories answers with a page of repositories, and out. pushed is
+// when they were pushed to; nil = not known: then it is asked for if the caller
+// wants it.
+func (s *server) answerRepositories(c *call, list []store.Repository, pushed map[gantry.RepoID]time.Time, out map[string]any) error {
 	views, err := s.repositoryViews(c, list)
 	if err != nil {
 		return err
@@ -283,6 +302,126 @@ func (s *server) listRepositories(c *call) error {
 	if err := s.addRepositoryStorage(c, list, views); err != nil {
 		return err
 	}
+	if c.truthy("last_modified", false) {
+		if pushed == nil {
+			ids := make([]gantry.RepoID, len(list))
+			for i, r := range list {
+				ids[i] = r.ID
+			}
+			if pushed, err = s.Store.LastPushed(c.r.Context(), ids); err != nil {
+				return err
+			}
+		}
+		for i, r := range list {
+			var at any
+			if p, ok := pushed[r.ID]; ok {
+				at = p.Unix()
+			}
+			views[i].(map[string]any)["last_modified"] = at
+		}
+	}
 	out["repositories"] = views
 	return c.json(200, out)
+}
+
+// maxSorted is how many repositories are put in another order than that of
+// their ids, which needs no index of each possible order.
+const maxSorted = 1000
+
+// listVisible lists the repositories that the caller may see: their own, those
+// of organizations that they administer, those that they or their teams have a
+// role in and, if wished, what is public. The newest come first. Up to
+// maxSorted are put in the order of sort; the answer says in which one it is.
+func (s *server) listVisible(c *call, public bool) error {
+	q := c.r.URL.Query()
+	sort := cmp.Or(q.Get("sort"), "created")
+	if sort != "created" && sort != "name" && sort != "pushed" {
+		return gantry.Errorf(gantry.Invalid, "sort", "sort %.80q is not one of created, name, pushed", sort)
+	}
+	const route = "repository"
+	filter := "visible?" + strconv.FormatBool(public) + sort
+	pages := s.Auth.Keys().Pages()
+	order, after, name := sort, int64(0), ""
+	if token := q.Get("next_page"); token != "" {
+		last, err := pages.Open(route, filter, c.id.Account.Name, token)
+		if err != nil {
+			return err
+		}
+		parts := strings.SplitN(last, " ", 3)
+		if len(parts) != 3 {
+			return gantry.Errorf(gantry.Invalid, "next_page", "next_page is of another release: ask for the first page")
+		}
+		if after, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
+			return err
+		}
+		order, name = parts[0], parts[2]
+	}
+	ctx := c.r.Context()
+	want := store.CatalogQuery{Account: c.id.Account.ID, Superuser: c.id.FullAccess || c.id.ReadOnlySuperuser, Public: public, Newest: true, N: maxSorted + 1}
+	var list []store.CatalogEntry
+	var pushed map[gantry.RepoID]time.Time
+	var err error
+	if order != "created" {
+		if list, err = s.Store.Catalog(ctx, want); err != nil {
+			return err
+		}
+		switch {
+		case len(list) > maxSorted && after == 0:
+			order, list = "created", list[:pageSize+1]
+		case order == "name":
+			slices.SortFunc(list, func(a, b store.CatalogEntry) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+			list = list[first(list, func(e store.CatalogEntry) bool { return e.Name.String() > name }):]
+		default:
+			ids := make([]gantry.RepoID, len(list))
+			for i, e := range list {
+				ids[i] = e.ID
+			}
+			if pushed, err = s.Store.LastPushed(ctx, ids); err != nil {
+				return err
+			}
+			at := func(e store.CatalogEntry) int64 { return pushed[e.ID].UnixMilli() }
+			slices.SortFunc(list, func(a, b store.CatalogEntry) int { return cmp.Or(cmp.Compare(at(b), at(a)), cmp.Compare(b.ID, a.ID)) })
+			if name != "" {
+				ms, err := strconv.ParseInt(name, 10, 64)
+				if err != nil {
+					return err
+				}
+				list = list[first(list, func(e store.CatalogEntry) bool {
+					return at(e) < ms || at(e) == ms && int64(e.ID) < after
+				}):]
+			}
+		}
+	} else {
+		want.After, want.N = gantry.RepoID(after), pageSize+1
+		if list, err = s.Store.Catalog(ctx, want); err != nil {
+			return err
+		}
+	}
+	out := map[string]any{"order": order}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		e := list[pageSize-1]
+		last := e.Name.String()
+		if order == "pushed" {
+			last = strconv.FormatInt(pushed[e.ID].UnixMilli(), 10)
+		}
+		out["next_page"] = pages.Seal(route, filter, c.id.Account.Name, order+" "+strconv.FormatInt(int64(e.ID), 10)+" "+last)
+	}
+	ids := make([]gantry.RepoID, len(list))
+	for i, e := range list {
+		ids[i] = e.ID
+	}
+	rows, err := s.Store.RepositoriesOf(ctx, ids)
+	if err != nil {
+		return err
+	}
+	return s.answerRepositories(c, rows, pushed, out)
+}
+
+// first is the index of the first that is so; the length of the list if none is.
+func first[E any](list []E, is func(E) bool) int {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return i
+	}
+	return len(list)
 }

@@ -76,6 +76,7 @@ func TestPagesReadNoMore(t *testing.T) {
 		for _, after := range []gantry.RepoID{0, last - 1000} {
 			for what, q := range map[string]store.CatalogQuery{
 				"anonymous": {Public: true}, "user": {Public: true, Account: user}, "superuser": {Superuser: true},
+				"user, the newest": {Public: true, Account: user, Newest: true}, "superuser, the newest": {Superuser: true, Newest: true},
 			} {
 				q.After, q.N = after, page
 				check(fmt.Sprintf("catalog of %s after %d", what, after), 20*page, func() (int, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -203,6 +204,7 @@ type CatalogQuery struct {
 	Account   gantry.AccountID // 0 = nobody's
 	Superuser bool             // sees all
 	Public    bool             // public ones too
+	Newest    bool             // the newest first, not the oldest
 	After     gantry.RepoID    // exclusive; 0 = from the start
 	N         int              // at most this many
 }
@@ -213,11 +215,18 @@ type CatalogEntry struct {
 	Name gantry.RepoName
 }
 
-// Catalog lists repositories in the order of their ids, in one statement
-// whose cost does not grow with After.
+// Catalog lists repositories in the order of their ids, or of Newest in the
+// other one, in one statement whose cost does not grow with After.
 func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry, err error) {
 	if q.N <= 0 {
 		return nil, nil
+	}
+	past, order := "> ?", ""
+	if q.Newest {
+		past, order = "< ?", " DESC"
+		if q.After == 0 {
+			q.After = math.MaxInt64
+		}
 	}
 	var text string
 	var args []any
@@ -230,26 +239,26 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 	}
 	switch {
 	case q.Superuser:
-		branch(`SELECT id FROM repositories WHERE id > ? AND deleted_ms = 0 ORDER BY id`, q.After)
+		branch(`SELECT id FROM repositories`+db.d.by("PRIMARY")+` WHERE id `+past+` AND deleted_ms = 0 ORDER BY id`+order, q.After)
 	default:
 		if q.Public {
-			branch(`SELECT id FROM repositories`+db.d.by("repositories_public")+` WHERE visibility = 'public' AND id > ? ORDER BY id`, q.After)
+			branch(`SELECT id FROM repositories`+db.d.by("repositories_public")+` WHERE visibility = 'public' AND id `+past+` ORDER BY id`+order, q.After)
 		}
 		if q.Account != 0 {
-			branch(`SELECT id FROM repositories`+db.d.by("repositories_ns")+` WHERE ns_id = ? AND id > ? AND deleted_ms = 0 ORDER BY id`, q.Account, q.After)
-			branch(`SELECT repo_id AS id FROM permissions`+db.d.by("permissions_by_account")+` WHERE account_id = ? AND repo_id > ? ORDER BY repo_id`, q.Account, q.After)
+			branch(`SELECT id FROM repositories`+db.d.by("repositories_ns")+` WHERE ns_id = ? AND id `+past+` AND deleted_ms = 0 ORDER BY id`+order, q.Account, q.After)
+			branch(`SELECT repo_id AS id FROM permissions`+db.d.by("permissions_by_account")+` WHERE account_id = ? AND repo_id `+past+` ORDER BY repo_id`+order, q.Account, q.After)
 			if db.d.lateral {
 				branch(`SELECT DISTINCT x.repo_id AS id FROM team_members m
-					CROSS JOIN LATERAL (SELECT y.repo_id FROM permissions y WHERE y.team_id = m.team_id AND y.repo_id > ?
-					ORDER BY y.repo_id LIMIT ?) x WHERE m.account_id = ? ORDER BY x.repo_id`, q.After, q.N, q.Account)
+					CROSS JOIN LATERAL (SELECT y.repo_id FROM permissions y WHERE y.team_id = m.team_id AND y.repo_id `+past+`
+					ORDER BY y.repo_id`+order+` LIMIT ?) x WHERE m.account_id = ? ORDER BY x.repo_id`+order, q.After, q.N, q.Account)
 				branch(`SELECT DISTINCT x.id AS id FROM team_members m JOIN teams g ON g.id = m.team_id AND g.role = 'admin'
-					CROSS JOIN LATERAL (SELECT y.id FROM repositories y WHERE y.ns_id = g.org_id AND y.id > ? AND y.deleted_ms = 0
-					ORDER BY y.id LIMIT ?) x WHERE m.account_id = ? ORDER BY x.id`, q.After, q.N, q.Account)
+					CROSS JOIN LATERAL (SELECT y.id FROM repositories y WHERE y.ns_id = g.org_id AND y.id `+past+` AND y.deleted_ms = 0
+					ORDER BY y.id`+order+` LIMIT ?) x WHERE m.account_id = ? ORDER BY x.id`+order, q.After, q.N, q.Account)
 			} else {
 				branch(`SELECT DISTINCT p.repo_id AS id FROM team_members m `+db.d.then+` permissions p`+db.d.by("permissions_by_team")+` ON p.team_id = m.team_id
-					WHERE m.account_id = ? AND p.repo_id > ? ORDER BY p.repo_id`, q.Account, q.After)
+					WHERE m.account_id = ? AND p.repo_id `+past+` ORDER BY p.repo_id`+order, q.Account, q.After)
 				branch(`SELECT DISTINCT x.id AS id FROM team_members m `+db.d.then+` teams g ON g.id = m.team_id AND g.role = 'admin'
-					`+db.d.then+` repositories x`+db.d.by("repositories_ns")+` ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id > ? AND x.deleted_ms = 0 ORDER BY x.id`, q.Account, q.After)
+					`+db.d.then+` repositories x`+db.d.by("repositories_ns")+` ON x.ns_id = g.org_id WHERE m.account_id = ? AND x.id `+past+` AND x.deleted_ms = 0 ORDER BY x.id`+order, q.Account, q.After)
 			}
 		}
 	}
@@ -259,12 +268,12 @@ func (db *DB) Catalog(ctx context.Context, q CatalogQuery) (list []CatalogEntry,
 	args = append(args, q.N)
 	if db.d.serial { // SQLite joins in the order of a CROSS JOIN, and computes a subquery for each use of it
 		text = `SELECT r.id, a.name, r.name FROM (` + text + `) u CROSS JOIN repositories r CROSS JOIN accounts a
-			WHERE r.id = u.id AND a.id = r.ns_id AND r.deleted_ms = 0 AND a.deleted_ms = 0 ORDER BY u.id LIMIT ?`
+			WHERE r.id = u.id AND a.id = r.ns_id AND r.deleted_ms = 0 AND a.deleted_ms = 0 ORDER BY u.id` + order + ` LIMIT ?`
 	} else { // the names by subqueries: a join is planned as a walk over all repositories
 		text = `SELECT id, ns, name FROM (SELECT u.id AS id,
 			(SELECT a.name FROM repositories s JOIN accounts a ON a.id = s.ns_id WHERE s.id = u.id AND a.deleted_ms = 0) AS ns,
 			(SELECT r.name FROM repositories r WHERE r.id = u.id AND r.deleted_ms = 0) AS name
-			FROM (` + text + `) u) v WHERE ns IS NOT NULL AND name IS NOT NULL ORDER BY id LIMIT ?`
+			FROM (` + text + `) u) v WHERE ns IS NOT NULL AND name IS NOT NULL ORDER BY id` + order + ` LIMIT ?`
 	}
 	err = db.read(ctx, "catalog", func(ctx context.Context, t *tx) error {
 		return t.each(ctx, func(r *sql.Rows) error {

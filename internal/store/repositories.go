@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -70,4 +71,51 @@ func (db *DB) RepositoryByID(ctx context.Context, id gantry.RepoID) (r Repositor
 		return notFound(err, errNoRepository)
 	})
 	return r, err
+}
+
+// RepositoriesOf reads repositories in the order of their ids in the list.
+// Those that are gone are left out.
+func (db *DB) RepositoriesOf(ctx context.Context, ids []gantry.RepoID) (all []Repository, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found := map[gantry.RepoID]Repository{}
+	err = db.read(ctx, "read repositories", func(ctx context.Context, t *tx) error {
+		in, args := list(ids, nil)
+		return t.each(ctx, func(rows *sql.Rows) error {
+			r, err := scanRepository(rows)
+			found[r.ID] = r
+			return err
+		}, `SELECT `+repositoryColumns+` FROM repositories r JOIN accounts a ON a.id = r.ns_id
+			WHERE r.id IN `+in+` AND r.deleted_ms = 0 AND a.deleted_ms = 0`, args...)
+	})
+	for _, id := range ids {
+		if r, ok := found[id]; ok {
+			all = append(all, r)
+		}
+	}
+	return all, err
+}
+
+// LastPushed returns when a tag of each repository last came to point to
+// something. One that never had a tag is not there. It reads one entry of an
+// index for each.
+func (db *DB) LastPushed(ctx context.Context, ids []gantry.RepoID) (at map[gantry.RepoID]time.Time, err error) {
+	at = map[gantry.RepoID]time.Time{}
+	if len(ids) == 0 {
+		return at, nil
+	}
+	err = db.read(ctx, "last pushes", func(ctx context.Context, t *tx) error {
+		in, args := list(ids, nil)
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var id gantry.RepoID
+			var ms sql.NullInt64
+			err := rows.Scan(&id, &ms)
+			if ms.Valid {
+				at[id] = gantry.FromMillis(ms.Int64)
+			}
+			return err
+		}, `SELECT r.id, (SELECT MAX(t.start_ms) FROM tags t WHERE t.repo_id = r.id) FROM repositories r WHERE r.id IN `+in, args...)
+	})
+	return at, err
 }

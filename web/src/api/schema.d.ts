@@ -1373,7 +1373,7 @@ export interface paths {
         };
         /**
          * List repositories
-         * @description One of namespace, public=true and starred=true is required.
+         * @description One of namespace, public=true, starred=true and visible=true is required. visible=true, which is Gantry's own, lists what the caller may see in any namespace: their own, that of organizations that they administer, what they or their teams have a role in, and with public=true what is public, too.
          */
         get: operations["listRepos"];
         put?: never;
@@ -5015,6 +5015,8 @@ export interface components {
             is_starred: boolean;
             /** @constant */
             kind: "image";
+            /** @description in seconds since 1970; null: never */
+            last_modified?: number | null;
             name: string;
             namespace: string;
             quota_report?: components["schemas"]["QuotaReport"];
@@ -7812,6 +7814,12 @@ export interface operations {
                 namespace?: string;
                 public?: boolean;
                 starred?: boolean;
+                /** @description Gantry's own: all that the caller may see */
+                visible?: boolean;
+                /** @description of visible=true: the newest, by name, or the last pushed to, first; of more than 1,000 repositories always the newest, which order says */
+                sort?: "created" | "name" | "pushed";
+                /** @description with when each was last pushed to */
+                last_modified?: boolean;
                 /** @description `next_page` of the page before */
                 next_page?: components["parameters"]["nextPage"];
             };
@@ -7829,6 +7837,11 @@ export interface operations {
                 content: {
                     "application/json": {
                         next_page?: string;
+                        /**
+                         * @description of visible=true
+                         * @enum {unknown}
+                         */
+                        order?: "created" | "name" | "pushed";
                         repositories: components["schemas"]["RepositoryEntry"][];
                     };
                 };
