@@ -53,6 +53,7 @@ func TestListBudgets(t *testing.T) {
 			{token, "repository?namespace=" + org, "repositories", 250},
 			{token, "repository?public=true", "repositories", 250},
 			{super, "repository?namespace=" + org, "repositories", 250},
+			{token, "repository?namespace=" + org + "&last_modified=true", "repositories", 250},
 			{token, "repository?visible=true&last_modified=true", "repositories", 250},
 			{token, "repository?visible=true&sort=name&last_modified=true", "repositories", 250},
 			{token, "repository?visible=true&public=true&sort=pushed&last_modified=true", "repositories", 250},

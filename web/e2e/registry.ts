@@ -11,7 +11,8 @@ export const password = 'correct-horse';
 /** binary is the program under test. */
 const binary = process.env.GANTRY_BIN ?? join(import.meta.dirname, '../../bin/gantry');
 
-function freePort(): Promise<number> {
+/** freePort is a port of this machine that nothing listens on. */
+export function freePort(): Promise<number> {
   return new Promise((done, fail) => {
     const s = createServer();
     s.on('error', fail);

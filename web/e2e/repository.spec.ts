@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { accessible, expect, test } from './fixtures';
+import { accessible, enter, expect, test } from './fixtures';
 import { password } from './registry';
 
 const run = promisify(execFile);
@@ -235,4 +235,31 @@ test('a row’s menu and hints work by the keyboard', async ({ signedIn: page, a
   await expect(menu).toHaveAttribute('aria-expanded', 'false');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('menuitem', { name: 'Move' })).toBeVisible();
+});
+
+test('all repositories that one has a role in, in three orders', async ({ page, context, registry, ada }) => {
+  const eve = await registry.account('eve');
+  await ada.call('POST', '/api/v1/organization/', { name: 'roles' });
+  for (const name of ['zebra', 'ant']) await ada.image(`roles/${name}`, 'v1', name);
+  await ada.call('PUT', '/api/v1/repository/roles/zebra/permissions/user/eve', { role: 'read' });
+  await eve.call('POST', '/api/v1/repository', { namespace: 'eve', repository: 'bee', visibility: 'private', description: '' });
+  await enter(context, eve);
+  await page.goto('/repository');
+  const names = () => page.getByRole('table', { name: 'Repositories' }).locator('tbody a');
+  await expect(names()).toHaveText(['eve/bee', 'roles/zebra']);
+  await page.getByRole('combobox', { name: 'Order' }).selectOption('The last pushed to first');
+  await expect(page).toHaveURL(/sort=pushed/);
+  await expect(names()).toHaveText(['roles/zebra', 'eve/bee']);
+  await expect(page.getByRole('row', { name: /eve\/bee/ }).getByText('Never')).toBeVisible();
+  await page.getByRole('combobox', { name: 'Order' }).selectOption('By name');
+  await expect(names()).toHaveText(['eve/bee', 'roles/zebra']);
+  await page.goBack();
+  await expect(names()).toHaveText(['roles/zebra', 'eve/bee']);
+  await page.route('**/api/v1/repository?*', async (r) => {
+    const a = await r.fetch();
+    await r.fulfill({ response: a, json: { ...((await a.json()) as object), order: 'created' } });
+  });
+  await page.reload();
+  await expect(page.getByText('There are too many to be put in that order')).toBeVisible();
+  await accessible(page);
 });

@@ -7,6 +7,7 @@ import { useEffect, useState } from 'react';
 import { api, ok, type Schemas } from '../api/client';
 import { code } from '../code';
 import { t } from '../i18n';
+import { Time } from '../ui/bits';
 import { useDialogs, type Field } from '../ui/dialogs';
 import { useRows, type Slice } from '../ui/infinite';
 import { Link, repoPath, useGo, useTitle, withSearch } from '../ui/link';
@@ -15,18 +16,22 @@ import { useUser } from '../ui/session';
 import { DataTable, type Column } from '../ui/table';
 import { bytes, firstLine } from '../ui/format';
 
-export type Repo = Pick<Schemas['RepositoryEntry'], 'namespace' | 'name' | 'is_public' | 'description'> & Partial<Pick<Schemas['RepositoryEntry'], 'state' | 'is_starred' | 'quota_report'>>;
+export type Repo = Pick<Schemas['RepositoryEntry'], 'namespace' | 'name' | 'is_public' | 'description'> & Partial<Pick<Schemas['RepositoryEntry'], 'state' | 'is_starred' | 'quota_report' | 'last_modified'>>;
 
 export const nameOf = (r: Pick<Repo, 'namespace' | 'name'>) => `${r.namespace}/${r.name}`;
 
-async function list(view: string, ns: string, q: string, next: string): Promise<Slice<Repo>> {
+type Order = 'created' | 'name' | 'pushed';
+
+const orderOf = (s: string | undefined): Order => (s === 'name' || s === 'pushed' ? s : 'created');
+
+async function list(view: string, ns: string, q: string, sort: Order, next: string): Promise<Slice<Repo>> {
   if (q) {
     const a = await ok(api.GET('/find/repositories', { params: { query: { query: ns ? `${ns}/${q}` : q, page: next ? Number(next) : 1 } } }));
     const rows = a.results.map((r) => ({ namespace: r.namespace.name, name: r.name, is_public: r.is_public, description: r.description }));
     return { rows: ns ? rows.filter((r) => r.namespace === ns) : rows, next: a.has_additional ? String(a.page + 1) : '' };
   }
-  const a = await ok(api.GET('/repository', { params: { query: { ...(ns ? { namespace: ns } : view === 'starred' ? { starred: true } : { public: true }), next_page: next || undefined } } }));
-  return { rows: a.repositories, next: a.next_page ?? '' };
+  const a = await ok(api.GET('/repository', { params: { query: { ...(ns ? { namespace: ns } : view === 'starred' ? { starred: true } : view === 'visible' ? { visible: true, sort } : { public: true }), last_modified: true, next_page: next || undefined } } }));
+  return { rows: a.repositories, next: a.next_page ?? '', order: a.order };
 }
 
 const repoName = (v: string) => (/^[a-z0-9]+([._-]+[a-z0-9]+)*(\/[a-z0-9]+([._-]+[a-z0-9]+)*)*$/.test(v) && v.length <= 255 ? undefined : t('Small letters and digits, with dots, dashes, underscores and slashes between them, such as app or team/app'));
@@ -60,8 +65,8 @@ export function useCreateRepository() {
   };
 }
 
-/** RepositoryList shows repositories: of a namespace, the starred, or the public; with a filter, all that one may see. */
-export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: { ns?: string; view?: string; q: string; onQuery: (q: string) => void; canCreate?: boolean; tools?: React.ReactNode }) {
+/** RepositoryList shows repositories: of a namespace, the starred, the public, or all that one has a right to; with a filter, those and what is public. */
+export function RepositoryList({ ns, view = '', q, sort = 'created', onQuery, canCreate, tools }: { ns?: string; view?: string; q: string; sort?: Order; onQuery: (q: string) => void; canCreate?: boolean; tools?: React.ReactNode }) {
   const user = useUser();
   const dialogs = useDialogs();
   const client = useQueryClient();
@@ -79,7 +84,7 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
     const timer = setTimeout(() => void code.tags(), 500);
     return () => clearTimeout(timer);
   }, []);
-  const data = useRows(['repositories', 'list', view, ns ?? '', q], (next) => list(view, ns ?? '', q, next));
+  const data = useRows(['repositories', 'list', view, ns ?? '', q, sort], (next) => list(view, ns ?? '', q, sort, next));
   const refresh = () => client.invalidateQueries({ queryKey: ['repositories'] });
 
   const star = async (r: Repo) => {
@@ -146,6 +151,7 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
       ),
     },
     ...(data.rows.some((r) => r.quota_report) ? [{ key: 'size', title: t('Size'), narrow: true, right: true, wide: true, cell: (r: Repo) => bytes(r.quota_report?.quota_bytes) }] : []),
+    ...(q ? [] : [{ key: 'pushed', title: t('Last push'), narrow: true, wide: true, cell: (r: Repo) => <Time value={r.last_modified} never={t('Never')} /> }]),
     ...(user
       ? [
           {
@@ -175,6 +181,7 @@ export function RepositoryList({ ns, view = '', q, onQuery, canCreate, tools }: 
           </Button>
         )}
       </div>
+      {!q && data.order && data.order !== sort && <p className="g-quiet" role="status">{t('There are too many to be put in that order: the newest come first. The filter finds each of them.')}</p>}
       <DataTable
         label={t('Repositories')}
         columns={columns}
@@ -200,10 +207,11 @@ export function Repositories() {
   const go = useGo();
   const search = useSearch({ strict: false });
   const { q = '' } = search;
-  const view = search.view ?? '';
-  const ns = search.ns ?? (view || !user ? '' : user.username);
+  const ns = search.ns ?? '';
+  const view = ns ? '' : (search.view ?? (user ? 'visible' : 'public'));
+  const sort = orderOf(search.sort);
   useTitle(t('Repositories'));
-  const at = (s: { ns?: string; view?: string; q?: string }, replace = false) => go(withSearch('/repository', s), replace);
+  const at = (s: { ns?: string; view?: string; q?: string; sort?: string }, replace = false) => go(withSearch('/repository', s), replace);
   return (
     <>
       <div className="g-head">
@@ -214,11 +222,14 @@ export function Repositories() {
         ns={ns}
         view={view}
         q={q}
-        onQuery={(x) => at({ ns: search.ns, view: search.view, q: x }, true)}
+        sort={view === 'visible' ? sort : 'created'}
+        onQuery={(x) => at({ ns: search.ns, view: search.view, sort: search.sort, q: x }, true)}
         canCreate={!!user}
         tools={
           user && (
-            <FormSelect aria-label={t('Whose repositories')} className="g-auto" value={ns ? `ns:${ns}` : view} onChange={(_, v) => at(v.startsWith('ns:') ? { ns: v.slice(3) } : { view: v })}>
+            <>
+            <FormSelect aria-label={t('Whose repositories')} className="g-auto" value={ns ? `ns:${ns}` : view} onChange={(_, v) => at(v.startsWith('ns:') ? { ns: v.slice(3) } : v === 'visible' ? {} : { view: v })}>
+              <FormSelectOption value="visible" label={t('All that I have a role in')} />
               <FormSelectOption value="public" label={t('All that are public')} />
               <FormSelectOption value="starred" label={t('Starred')} />
               {[user.username, ...user.organizations.map((o) => o.name)].map((n) => (
@@ -226,6 +237,14 @@ export function Repositories() {
               ))}
               {ns && ns !== user.username && !user.organizations.some((o) => o.name === ns) && <FormSelectOption value={`ns:${ns}`} label={ns} />}
             </FormSelect>
+            {view === 'visible' && !q && (
+              <FormSelect aria-label={t('Order')} className="g-auto" value={sort} onChange={(_, v) => at({ sort: v === 'created' ? undefined : v })}>
+                <FormSelectOption value="created" label={t('The newest first')} />
+                <FormSelectOption value="pushed" label={t('The last pushed to first')} />
+                <FormSelectOption value="name" label={t('By name')} />
+              </FormSelect>
+            )}
+            </>
           )
         }
       />

@@ -3,14 +3,21 @@ import { useParams } from '@tanstack/react-router';
 import { useQuery } from '@tanstack/react-query';
 import { api, call, enc, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
-import { Face, Load, RoleLabel } from '../ui/bits';
-import { useDialogs } from '../ui/dialogs';
+import { Face, Load, RoleLabel, Time } from '../ui/bits';
+import { useDialogs, type Field } from '../ui/dialogs';
 import { parseEntity } from '../ui/entity';
 import { Crumbs, Section } from '../ui/frame';
 import { Link, repoPath, useTitle } from '../ui/link';
 import { ListSection, useRefresh } from '../ui/list';
 import { Menu } from '../ui/menu';
 import { DataTable } from '../ui/table';
+
+// groupField is the input for a group of the service that keeps the users.
+function groupField(can: Schemas['SyncService']): Field {
+  if (can.base_dn !== undefined) return { name: 'group_dn', label: t('Name of the group'), help: t('Its distinguished name, whole or below {base}, such as {example}', { base: can.base_dn, example: 'cn=developers,ou=groups' }) };
+  if (can.issuer_url !== undefined) return { name: 'group_id', label: t('Id of the group'), help: t('That of the group in {service}', { service: can.issuer_url }) };
+  return { name: 'group_name', label: t('Name of the group'), help: t('As the tokens of {service} have it', { service: can.issuer_domain ?? can.service }) };
+}
 
 /** Team shows who is in a team, and what they may do by it. */
 export function Team() {
@@ -36,12 +43,64 @@ export function Team() {
       <Load query={query}>
         {(d) => {
           const may = d.can_edit && !d.synced;
+          const can = d.can_sync;
           return (
             <Section
               title={t('Members')}
-              text={d.synced && t('The team follows a group of {service}: members are changed there.', { service: d.synced.service })}
+              text={
+                d.synced && (
+                  <>
+                    {t('The team follows a group of {service}: members are changed there.', { service: d.synced.service })}
+                    {d.synced.config && (
+                      <>
+                        {' '}
+                        <code>{Object.values(d.synced.config).join(', ')}</code> · {t('Compared last')}: <Time value={d.synced.last_updated} never={t('Not yet')} />
+                      </>
+                    )}
+                  </>
+                )
+              }
               tools={
-                may && (
+                <>
+                {can && !d.synced && (
+                  <Button
+                    variant="secondary"
+                    onClick={() =>
+                      dialogs.form({
+                        title: t('Have the team follow a group'),
+                        text: t('The members of the group become those of the team. Users who are members now and not in the group lose what the team gives them; robots stay.'),
+                        fields: [groupField(can)],
+                        action: t('Follow the group'),
+                        submit: async (v) => {
+                          await call('POST', `${path}/syncing`, v);
+                          await refresh();
+                          dialogs.toast(t('The team follows the group'));
+                        },
+                      })
+                    }
+                  >
+                    {t('Follow a group')}
+                  </Button>
+                )}
+                {can && d.synced && (
+                  <Button
+                    variant="secondary"
+                    onClick={() =>
+                      dialogs.confirm({
+                        title: t('Have the team follow no group any more?'),
+                        text: t('Who is in the team stays, and is changed here then.'),
+                        action: t('Follow no group'),
+                        submit: async () => {
+                          await call('DELETE', `${path}/syncing`);
+                          await refresh();
+                        },
+                      })
+                    }
+                  >
+                    {t('Follow no group')}
+                  </Button>
+                )}
+                {may && (
                   <Button
                     variant="secondary"
                     onClick={() =>
@@ -59,7 +118,8 @@ export function Team() {
                   >
                     {t('Add a member')}
                   </Button>
-                )
+                )}
+                </>
               }
             >
               <DataTable

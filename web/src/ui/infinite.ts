@@ -1,7 +1,7 @@
 import { keepPreviousData, useInfiniteQuery, type QueryKey } from '@tanstack/react-query';
 import { useCallback, useMemo } from 'react';
 
-export type Slice<R> = { rows: R[]; /** next is what asks for the next page; '' = there is none. */ next: string };
+export type Slice<R> = { rows: R[]; /** next is what asks for the next page; '' = there is none. */ next: string; /** order is the one that the rows are in, where it may be another than was asked for. */ order?: string };
 
 // Lists of so many pages are read again by themselves; longer ones when they change.
 const pagesAgain = 5;
@@ -25,5 +25,5 @@ export function useRows<R>(key: QueryKey, get: (next: string) => Promise<Slice<R
   const { fetchNextPage, refetch, isFetchingNextPage, data, hasNextPage } = q;
   const failed = q.error !== null && !q.isFetching;
   const more = useCallback(() => void (data ? fetchNextPage() : refetch()), [data, fetchNextPage, refetch]);
-  return { rows, more: hasNextPage || failed ? more : undefined, loading: q.isPending || isFetchingNextPage, error: failed ? q.error : undefined, refetch };
+  return { rows, order: data?.pages[0]?.order, more: hasNextPage || failed ? more : undefined, loading: q.isPending || isFetchingNextPage, error: failed ? q.error : undefined, refetch };
 }

@@ -27,6 +27,8 @@ const known: [RegExp, (m: RegExpExecArray) => string][] = [
   [/^the user is the only admin of (.+)/, (m) => t('Nobody else administers {name}.', { name: m[1]! })],
   [/^The request's body could not be read/, () => t('The request did not arrive whole: try again.')],
   [/^(.+) answered 401: the user name or the password is wrong/, (m) => t('{host} does not take the user name or the password.', { host: m[1]! })],
+  [/^There is no group (.+) in the directory$/, (m) => t('There is no group {name}.', { name: m[1]! })],
+  [/^group_dn must be the distinguished name/, () => t('That is no distinguished name of a group.')],
   [/^internal error$/, () => t('Its log says more.')],
 ];
 

@@ -7,12 +7,15 @@ import { call, enc, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { Command, Load, Time } from './bits';
 import { useDialogs } from './dialogs';
+import { later } from './later';
 import { Link, repoPath } from './link';
 import { ListSection, useRefresh } from './list';
 import { Menu } from './menu';
 import { useBoot } from './session';
 
 type Robot = Schemas['Robot'];
+
+const Federation = later(() => import('./federation').then((m) => m.default));
 
 /** Secret is a token or password that is shown once, with the ways to use it. */
 export function Secret({ account, secret, once }: { account: string; secret: string; once?: boolean }) {
@@ -47,6 +50,7 @@ export function Secret({ account, secret, once }: { account: string; secret: str
 /** Robots are the accounts for machines of a place: "organization/acme" or "user". */
 export function Robots({ place, namespace, may }: { place: string; namespace: string; may: boolean }) {
   const dialogs = useDialogs();
+  const host = hostOf(useBoot());
   const { q = '' } = useSearch({ strict: false });
   const key = ['robots', place];
   const refresh = useRefresh(key);
@@ -94,6 +98,7 @@ export function Robots({ place, namespace, may }: { place: string; namespace: st
               items={[
                 { label: t('Show the token'), onClick: () => void call<Robot>('GET', `${path}/${enc(shortOf(r))}`).then(show) },
                 { label: t('Show its roles'), onClick: () => dialogs.show({ title: t('Roles of {name}', { name: r.name }), body: <RobotRoles path={`${path}/${enc(shortOf(r))}/permissions`} namespace={namespace} /> }) },
+                { label: t('Sign-in without a token'), onClick: () => dialogs.show({ title: t('Sign-in of {name} without a token', { name: r.name }), wide: true, body: <Federation path={`${path}/${enc(shortOf(r))}`} robot={r.name} host={host} /> }) },
                 {
                   label: t('Replace the token'),
                   onClick: () =>
