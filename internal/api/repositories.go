@@ -99,8 +99,15 @@ func (s *server) getRepository(c *call) error {
 		}
 		v["tags"] = tags
 	}
-	if c.truthy("includeFreed", false) && c.role >= gantry.Admin {
-		bytes, all, err := s.Store.Freed(c.r.Context(), r.ID)
+	freed, tag := c.truthy("includeFreed", false), c.r.URL.Query().Get("tag")
+	if freed && (c.role >= gantry.Admin || tag != "" && c.role >= gantry.Write) {
+		var bytes int64
+		var all bool
+		if tag == "" {
+			bytes, all, err = s.Store.Freed(c.r.Context(), r.ID)
+		} else {
+			bytes, all, err = s.Store.FreedByTag(c.r.Context(), r.ID, tag)
+		}
 		if err != nil {
 			return err
 		}

@@ -256,7 +256,9 @@ func TestFreed(t *testing.T) {
 	w := newTagWorld(t, storetest.SQLite, TagOptions{})
 	w.image("layer", "v1")
 	holds(t, w.want(200, "GET", app+"?includeFreed=true", w.ann, ""), `"freed":{"bytes":`, `"complete":true}`)
-	for query, token := range map[string]string{"?includeFreed=true": w.writer, "": w.ann} {
+	holds(t, w.want(200, "GET", app+"?includeTags=false&includeFreed=true&tag=v1", w.writer, ""), `"freed":{"bytes":`, `"complete":true}`)
+	w.want(404, "GET", app+"?includeFreed=true&tag=v2", w.writer, "")
+	for query, token := range map[string]string{"?includeFreed=true": w.writer, "?includeFreed=true&tag=v1": w.reader, "": w.ann} {
 		if b := w.want(200, "GET", app+query, token, ""); strings.Contains(b, "freed") {
 			t.Errorf("%q: %s", query, b)
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 
@@ -141,6 +142,67 @@ func (db *DB) Freed(ctx context.Context, repo gantry.RepoID) (bytes int64, all b
 		}
 		all = n < freedBlobs
 		return nil
+	})
+	return bytes, all, err
+}
+
+// What FreedByTag looks at, at most.
+const (
+	freedChildren = 64
+	freedByTag    = 1000
+)
+
+// FreedByTag returns how many bytes a namespace stores less when a live tag of
+// a repository is deleted, its past is given up, too, and all is collected:
+// those of blobs of its image, and of the images of an index that nothing else
+// holds, that no other manifest of the namespace uses. Of an index with more
+// than 64 images, or one of indexes, or with more than 1,000 blobs it looks at
+// so many, and all is false: at least so much is freed. NotFound on "tag".
+// Three statements at most.
+func (db *DB) FreedByTag(ctx context.Context, repo gantry.RepoID, name string) (bytes int64, all bool, err error) {
+	err = db.read(ctx, "what a tag alone stores", func(ctx context.Context, t *tx) error {
+		bytes, all = 0, true
+		var root gantry.ManifestID
+		var tagged, parent sql.NullInt64
+		err := t.queryRow(ctx, `SELECT g.manifest_id, (SELECT o.id FROM tags o WHERE o.manifest_id = g.manifest_id AND o.live = 1 AND o.id <> g.id LIMIT 1),
+			(SELECT c.parent_id FROM manifest_children c WHERE c.child_id = g.manifest_id LIMIT 1)
+			FROM tags g WHERE g.repo_id = ? AND g.live = 1 AND g.name = ?`, repo, name).Scan(&root, &tagged, &parent)
+		if errors.Is(err, sql.ErrNoRows) {
+			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "there is no tag " + name + " in this repository"}
+		}
+		if err != nil || tagged.Valid || parent.Valid { // something else holds the image
+			return err
+		}
+		of, children := []gantry.ManifestID{root}, 0
+		err = t.each(ctx, func(rows *sql.Rows) error {
+			var id gantry.ManifestID
+			var parent, tagged, below sql.NullInt64
+			err := rows.Scan(&id, &parent, &tagged, &below)
+			if children++; children > freedChildren {
+				all = false
+				return err
+			}
+			if !parent.Valid && !tagged.Valid {
+				of = append(of, id)
+				all = all && !below.Valid
+			}
+			return err
+		}, `SELECT c.child_id, (SELECT p.parent_id FROM manifest_children p WHERE p.child_id = c.child_id AND p.parent_id <> c.parent_id LIMIT 1),
+			(SELECT g.id FROM tags g WHERE g.manifest_id = c.child_id AND g.live = 1 LIMIT 1),
+			(SELECT b.child_id FROM manifest_children b WHERE b.parent_id = c.child_id LIMIT 1)
+			FROM manifest_children c WHERE c.parent_id = ? ORDER BY c.child_id LIMIT `+limit(freedChildren+1), root)
+		if err != nil {
+			return err
+		}
+		in, args := list(of, nil)
+		values := append(append(append([]any{repo}, args...), args...), repo)
+		var n int64
+		err = t.queryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN (SELECT o.manifest_id FROM manifest_blobs o WHERE o.repo_id = ? AND o.blob_id = b.blob_id AND o.manifest_id NOT IN `+in+` LIMIT 1) IS NULL
+			AND (SELECT x.repo_id FROM repo_blobs x WHERE x.ns_id = rb.ns_id AND x.blob_id = rb.blob_id AND x.linked > 0 AND x.repo_id <> rb.repo_id LIMIT 1) IS NULL THEN rb.size ELSE 0 END), 0)
+			FROM (SELECT DISTINCT blob_id FROM manifest_blobs WHERE manifest_id IN `+in+` ORDER BY blob_id LIMIT `+limit(freedByTag)+`) b
+			JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.blob_id`, values...).Scan(&n, &bytes)
+		all = all && n < freedByTag
+		return err
 	})
 	return bytes, all, err
 }

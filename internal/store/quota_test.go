@@ -244,3 +244,58 @@ func TestFreed(t *testing.T) {
 		}
 	})
 }
+
+// TestFreedByTag compares what deleting a tag is said to free with what is
+// used afterwards.
+func TestFreedByTag(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		other := storetest.RepoIn(t, w.DB, w.ns)
+		ctx := t.Context()
+		freed := func(tag string, want int64) {
+			t.Helper()
+			before := w.Statements()
+			if got, all, err := w.FreedByTag(ctx, w.repo, tag); err != nil || got != want || !all {
+				t.Errorf("%s frees %d, %v, %v; want %d", tag, got, all, err, want)
+			}
+			if n := w.Statements() - before; n > 3 {
+				t.Errorf("%s: %d statements", tag, n)
+			}
+		}
+		own, shared, across := w.blob(w.repo, 700), w.blob(w.repo, 50), w.blob(w.repo, 3)
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"v1"}, Blobs: []gantry.Digest{own, shared, across}})
+		freed("v1", 753)
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"v2"}, Blobs: []gantry.Digest{shared}})
+		w.commit(other, across, 3)
+		freed("v1", 703) // the other repository has the blob, but uses it for nothing
+		w.manifest(other, store.ManifestPut{Tags: []string{"v1"}, Blobs: []gantry.Digest{across}})
+		freed("v1", 700)
+		freed("v2", 0)
+		// An index frees its images, but for those that have a tag or another index.
+		layer := func(size int64) gantry.Digest { return w.blob(w.repo, size) }
+		a, b, c := randomDigest(), randomDigest(), randomDigest()
+		w.manifest(w.repo, store.ManifestPut{Digest: a, Blobs: []gantry.Digest{layer(10)}})
+		w.manifest(w.repo, store.ManifestPut{Digest: b, Blobs: []gantry.Digest{layer(20)}, Tags: []string{"one"}})
+		w.manifest(w.repo, store.ManifestPut{Digest: c, Blobs: []gantry.Digest{layer(40)}})
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"all"}, Children: []gantry.Digest{a, b, c}})
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"some"}, Children: []gantry.Digest{c}})
+		freed("all", 10)
+		freed("one", 0) // the index has it, too
+		if _, _, err := w.FreedByTag(ctx, w.repo, "none"); !gantry.Is(err, gantry.NotFound) {
+			t.Error("a tag that is not there:", err)
+		}
+		used := func() int64 {
+			state, err := w.QuotaState(ctx, w.ns, store.QuotaRule{})
+			w.must(err)
+			return state.Used
+		}
+		before := used()
+		for _, tag := range []string{"v1", "all"} {
+			w.must(w.DeleteTag(ctx, w.repo, tag, gcRetention, gantry.Actor{}))
+		}
+		w.advance(gcRetention + 48*time.Hour)
+		w.collect()
+		if got := before - used(); got != 710 {
+			t.Errorf("deleting freed %d bytes, not 710", got)
+		}
+	})
+}

@@ -73,6 +73,7 @@ test('a tag is added, moved, expired, made immutable, deleted, and brought back'
   await page.keyboard.press('Escape');
 
   await act('v1', 'Delete');
+  await expect(dialog.getByText(/^It frees (nothing|\d+ B when the time machine)/)).toBeVisible();
   await dialog.getByRole('button', { name: 'Delete' }).click();
   await expect(row('v1')).toHaveCount(0);
   await page.getByRole('button', { name: 'Undo' }).click();

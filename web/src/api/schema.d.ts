@@ -4975,11 +4975,11 @@ export interface components {
             can_admin: boolean;
             can_write: boolean;
             description: string | null;
-            /** @description What its namespace stores less when it is deleted and collected */
+            /** @description What its namespace stores less when it, or the tag, is deleted and collected */
             freed?: {
-                /** @description of blobs that no other repository of the namespace uses */
+                /** @description of blobs that nothing else in the namespace uses */
                 bytes: number;
-                /** @description false: it has more than 20,000 blobs, of which so many were looked at */
+                /** @description false: there is more than was looked at (20,000 blobs; of a tag 1,000, of 64 images), and at least so much is freed */
                 complete: boolean;
             };
             is_free_account: boolean;
@@ -7930,8 +7930,10 @@ export interface operations {
             query?: {
                 /** @description with the newest tags, at most 500; true unless said otherwise */
                 includeTags?: string;
-                /** @description Gantry's own: with what deleting it frees, for who administers it */
+                /** @description Gantry's own: with what deleting it frees, for who administers it; with tag, for who may write */
                 includeFreed?: string;
+                /** @description of includeFreed: what deleting that tag alone frees, once its past is given up, too */
+                tag?: string;
                 /** @description taken and without effect */
                 includeStats?: string;
             };

@@ -940,4 +940,8 @@ export const ko = {
   'Follow no group': '그룹 따르지 않기',
   'There is no group {name}.': '{name} 그룹이 없습니다.',
   'That is no distinguished name of a group.': '그룹의 고유 이름(DN)이 아닙니다.',
+  'What it frees is being counted.': '비워지는 용량을 세고 있습니다.',
+  'It frees {size}.': '{size}가 비워집니다.',
+  'It frees nothing: other tags or images use the same layers.': '비워지는 용량이 없습니다. 다른 태그나 이미지가 같은 레이어를 씁니다.',
+  'It frees {size} when the time machine no longer keeps the tag.': '타임머신이 태그를 더 보관하지 않게 되면 {size}가 비워집니다.',
 };

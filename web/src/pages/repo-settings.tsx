@@ -4,6 +4,7 @@ import { api, ok, type Schemas } from '../api/client';
 import { enc } from '../api/client';
 import { t } from '../i18n';
 import { Face } from '../ui/bits';
+import { WillFree } from '../ui/freed';
 import { useDialogs } from '../ui/dialogs';
 import { parseEntity } from '../ui/entity';
 import { Section } from '../ui/frame';
@@ -188,7 +189,12 @@ export default function RepoSettings({ r }: { r: Repository }) {
           onClick={() =>
             dialogs.confirm({
               title: t('Delete {repo}?', { repo }),
-              text: t('The repository goes with all of its tags and images, and cannot be restored.'),
+              text: (
+                <>
+                  <p>{t('The repository goes with all of its tags and images, and cannot be restored.')}</p>
+                  <WillFree repo={repo} />
+                </>
+              ),
               action: t('Delete'),
               typed: repo,
               submit: async () => {

@@ -10,6 +10,7 @@ import { t } from '../i18n';
 import { CopyButton, Digest, Time } from '../ui/bits';
 import { useDialogs } from '../ui/dialogs';
 import { bytes } from '../ui/format';
+import { WillFree } from '../ui/freed';
 import { useRows } from '../ui/infinite';
 import { Link, repoPath, useGo, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
@@ -105,7 +106,12 @@ export function useTagActions(repo: string, after?: () => void) {
     remove: (tags: Pick<Tag, 'name' | 'manifest_digest'>[]) =>
       dialogs.confirm({
         title: tags.length === 1 ? t('Delete the tag {tag}?', { tag: tags[0]!.name }) : t('Delete {n} tags?', { n: tags.length }),
-        text: t('The time machine can bring tags back as long as it reaches.'),
+        text: (
+          <>
+            <p>{t('The time machine can bring tags back as long as it reaches.')}</p>
+            {tags.length === 1 && <WillFree repo={repo} tag={tags[0]!.name} />}
+          </>
+        ),
         action: t('Delete'),
         typed: tags.length > 5 ? t('delete {n}', { n: tags.length }) : undefined,
         submit: async () => {

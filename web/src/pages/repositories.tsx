@@ -9,6 +9,7 @@ import { code } from '../code';
 import { t } from '../i18n';
 import { Time } from '../ui/bits';
 import { useDialogs, type Field } from '../ui/dialogs';
+import { WillFree } from '../ui/freed';
 import { useRows, type Slice } from '../ui/infinite';
 import { Link, repoPath, useGo, useTitle, withSearch } from '../ui/link';
 import { Menu } from '../ui/menu';
@@ -101,6 +102,7 @@ export function RepositoryList({ ns, view = '', q, sort = 'created', onQuery, ca
         <>
           <p>{t('Their tags and images go with them, and cannot be restored:')}</p>
           <ul className="g-md">{names.slice(0, 10).map((n) => <li key={n}>{n}</li>)}</ul>
+          {names.length === 1 && <WillFree repo={names[0]!} />}
           {names.length > 10 && <p>{t('and {n} more', { n: names.length - 10 })}</p>}
         </>
       ),

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { api, call, ok, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { useDialogs } from './dialogs';
+import { sizeOf, useFreed } from './freed';
 import { bytes, parseBytes } from './format';
 import { Section } from './frame';
 import { Link, repoPath } from './link';
@@ -89,13 +90,9 @@ export function QuotaView({ namespace, report, quotas, edit, limits, changed }: 
 // Freed counts what deleting a repository frees, when it is asked to: that looks at every layer.
 function Freed({ repo }: { repo: string }) {
   const [asked, ask] = useState(false);
-  const query = useQuery({
-    queryKey: ['repository', repo, 'freed'],
-    queryFn: () => ok(api.GET('/repository/{repo}', { params: { path: { repo }, query: { includeTags: 'false', includeFreed: 'true' } } })),
-    enabled: asked,
-  });
+  const query = useFreed(repo, undefined, asked);
   const freed = query.data?.freed;
-  if (query.data) return <>{!freed ? t('Only its administrators see that') : freed.complete ? bytes(freed.bytes) : t('{size} or more', { size: bytes(freed.bytes) })}</>;
+  if (query.data) return <>{!freed ? t('Only its administrators see that') : sizeOf(freed)}</>;
   return (
     <Button variant="link" isInline isLoading={query.isFetching} onClick={() => (query.error ? void query.refetch() : ask(true))} aria-label={t('Count what deleting {repo} frees', { repo })}>
       {query.error ? t('Try again') : t('Count')}
