@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -248,6 +249,47 @@ func TestListTagsOn(t *testing.T) {
 			w.want(400, "GET", app+"/tag?"+query, w.reader, "")
 		}
 		w.want(400, "GET", app+"/tag?limit=1&next_page="+p.Next, w.writer, "")
+	})
+}
+
+// TestFillPlatforms notes the platforms of what was pushed before they were
+// noted with each push.
+func TestFillPlatforms(t *testing.T) {
+	eachTagWorld(t, TagOptions{}, func(t *testing.T, w *tagWorld) {
+		one := w.image("layer one", "v1")
+		w.advance(time.Minute)
+		w.push(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+one+
+			`","size":10,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}}]}`, "multi")
+		w.push(ociManifest+`"artifactType":"application/x","config":{"mediaType":"application/vnd.oci.empty.v1+json",`+w.blob([]byte("{}"))+`},"layers":[]}`, "no-image")
+		platforms := func() string {
+			p, _ := w.list(w.reader, "includeImage=true")
+			var all []string
+			for _, g := range p.Tags {
+				all = append(all, g.Name+" "+strings.Join(g.Platforms, ","))
+			}
+			slices.Sort(all)
+			return strings.Join(all, " | ")
+		}
+		const want = "multi linux/arm64/v8 | no-image  | v1 linux/amd64"
+		if got := platforms(); got != want {
+			t.Fatal(got)
+		}
+		storetest.Exec(t, w.db, `DELETE FROM manifest_labels WHERE label = 'gantry.platforms'`)
+		if got := platforms(); got != "multi  | no-image  | v1 " {
+			t.Fatal("without labels:", got)
+		}
+		noted, next, err := w.content.FillPlatforms(t.Context(), 0)
+		if err != nil || noted != 2 || next == 0 || platforms() != want {
+			t.Errorf("%d noted up to %d, %v: %s", noted, next, err, platforms())
+		}
+		for after, last := range map[gantry.ManifestID]gantry.ManifestID{0: next, next: 0} { // nothing is left to do
+			if noted, got, err := w.content.FillPlatforms(t.Context(), after); err != nil || noted != 0 || got != last {
+				t.Errorf("again after %d: %d noted up to %d, %v", after, noted, got, err)
+			}
+		}
+		if n := storetest.Get(t, w.db, `SELECT COUNT(*) FROM manifest_labels WHERE label = 'gantry.platforms'`); n != 2 {
+			t.Errorf("%d labels", n)
+		}
 	})
 }
 

@@ -13,12 +13,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/store"
 )
 
@@ -390,4 +392,51 @@ func TestQueueIsMeasured(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0] != (store.JobBacklog{Kind: "a", Running: 1, Due: 1}) {
 		t.Errorf("backlog %+v, %v", list, err)
 	}
+}
+
+// TestPlatformsOfOldImages holds that a job notes what was not noted when it
+// was pushed, and goes on where the last one ended.
+func TestPlatformsOfOldImages(t *testing.T) {
+	s := open(t, Options{})
+	s.initialize("ada")
+	ada, err := s.db.Account(t.Context(), "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := gantry.RepoName{Namespace: "ada", Name: "app"}
+	if _, err := s.db.CreateRepository(t.Context(), store.NewRepository{Name: name, Visibility: gantry.Private, Creator: ada.ID}, gantry.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	repo, err := s.db.Repository(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push := func(architecture string) {
+		body := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` +
+			string(gantry.FromBytes([]byte(architecture))) + `","size":1,"platform":{"os":"linux","architecture":"` + architecture + `"}}]}`)
+		if _, err := s.db.PutManifest(t.Context(), store.ManifestPut{Repo: repo.ID, Digest: gantry.FromBytes(body), MediaType: "application/vnd.oci.image.index.v1+json", Body: body, Tags: []string{architecture}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noted := func(n int) func() bool { // all of n, and it is known how far that came
+		return func() bool {
+			bare, last, err := s.db.BareManifests(t.Context(), 0, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, err := s.db.Setting(t.Context(), platformsKnown)
+			return err == nil && len(bare) == 0 && last >= gantry.ManifestID(n) && at == strconv.FormatInt(int64(last), 10)
+		}
+	}
+	run := func() {
+		if _, err := s.db.Enqueue(t.Context(), store.NewJob{Kind: jobPlatforms}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push("amd64")
+	run()
+	until(t, "the platform is noted", noted(1))
+	push("arm64")
+	run()
+	until(t, "the other one is noted", noted(2))
 }

@@ -3,9 +3,11 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/config"
@@ -330,6 +332,7 @@ const (
 	jobPruneAll     = "prune.default"
 	jobRotate       = "logs.rotate"
 	jobSweepExports = "logs.sweep-exports"
+	jobPlatforms    = "images.platforms"
 )
 
 // schedules says how often jobs are queued.
@@ -339,6 +342,7 @@ func schedules(cfg *config.Config) []jobs.Schedule {
 		{Every: cfg.Workers.QueueCleanupFrequency, Job: store.NewJob{Kind: jobTrim, Priority: store.Idle}},
 		{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobCheck, Priority: store.Idle}},
 		{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobRelocate, Priority: store.Idle}},
+		{Every: 24 * time.Hour, Job: store.NewJob{Kind: jobPlatforms, Priority: store.Idle}},
 	}
 	if cfg.Storage.CleanBlobUploadFolder && collects(cfg) {
 		list = append(list, jobs.Schedule{Every: 7 * 24 * time.Hour, Job: store.NewJob{Kind: jobAdopt, Priority: store.Idle}})
@@ -392,6 +396,7 @@ func (s *Server) kinds() map[string]jobs.Kind {
 			return err
 		}},
 		jobScrub:      {Handle: s.scrub},
+		jobPlatforms:  {Handle: s.fillPlatforms},
 		jobIdentity:   {Handle: s.syncIdentities},
 		store.JobMark: {Handle: s.markImmutable, Limit: 2},
 	}
@@ -434,6 +439,45 @@ func (s *Server) checkDatabase(ctx context.Context, _ *jobs.Run) error {
 	}
 	for _, f := range r.Flaws {
 		s.log.ErrorContext(ctx, "the database has a flaw; please report it", "check", f.Check, "rows", f.Count, "sample", f.Sample)
+	}
+	return nil
+}
+
+// platformsKnown is the setting with the last manifest of those whose platforms
+// have been noted, where they can be.
+const platformsKnown = "platforms noted"
+
+// fillPlatforms notes the platforms of images that were pushed before that was
+// done with each push. It goes on behind where the last job came to, so that
+// it looks at each manifest once.
+func (s *Server) fillPlatforms(ctx context.Context, r *jobs.Run) error {
+	at, err := s.db.Setting(ctx, platformsKnown)
+	if err != nil {
+		return err
+	}
+	var after int64
+	if at != "" {
+		if after, err = strconv.ParseInt(at, 10, 64); err != nil {
+			return jobs.Permanent(fmt.Errorf("setting %q: %w", platformsKnown, err))
+		}
+	}
+	var noted int64
+	for {
+		n, next, err := s.content.FillPlatforms(ctx, gantry.ManifestID(after))
+		if err != nil {
+			return err
+		}
+		if noted += int64(n); next == 0 {
+			break
+		}
+		after = int64(next)
+		if err := s.db.SetSetting(ctx, platformsKnown, strconv.FormatInt(after, 10)); err != nil {
+			return err
+		}
+		r.Report(store.Progress{Done: noted})
+	}
+	if noted > 0 {
+		s.log.InfoContext(ctx, "platforms of older images noted", "images", noted)
 	}
 	return nil
 }

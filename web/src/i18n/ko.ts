@@ -387,7 +387,7 @@ export const ko = {
   'Not signed': '서명 없음',
   'Signed or not': '서명 여부 무관',
   'No tag is like that': '조건에 맞는 태그가 없습니다',
-  'The architecture is known of images that were pushed since this registry notes it.': '아키텍처는 이 레지스트리가 기록하기 시작한 뒤에 푸시된 이미지에서만 알 수 있습니다.',
+  'Of images that were pushed to an older release the architecture is noted within a day of the upgrade.': '이전 릴리스에 푸시된 이미지의 아키텍처는 업그레이드 후 하루 안에 기록됩니다.',
   '{some} and {n} more': '{some} 외 {n}개',
   'Pushed': '푸시됨',
   'Digest': '다이제스트',
@@ -944,4 +944,5 @@ export const ko = {
   'It frees {size}.': '{size}가 비워집니다.',
   'It frees nothing: other tags or images use the same layers.': '비워지는 용량이 없습니다. 다른 태그나 이미지가 같은 레이어를 씁니다.',
   'It frees {size} when the time machine no longer keeps the tag.': '타임머신이 태그를 더 보관하지 않게 되면 {size}가 비워집니다.',
+  'Note the platforms of older images': '이전 이미지의 플랫폼 기록',
 };

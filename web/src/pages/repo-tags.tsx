@@ -256,7 +256,7 @@ export default function Tags({ r }: { r: Repository }) {
         onSelect={setChosen}
         empty={
           filtered
-            ? { title: arch || signed ? t('No tag is like that') : t('No tag has that in its name'), text: arch && t('The architecture is known of images that were pushed since this registry notes it.'), action: <Button variant="link" onClick={() => filter({ q: '', arch: '', signed: '' })}>{t('Show all')}</Button> }
+            ? { title: arch || signed ? t('No tag is like that') : t('No tag has that in its name'), text: arch && t('Of images that were pushed to an older release the architecture is noted within a day of the upgrade.'), action: <Button variant="link" onClick={() => filter({ q: '', arch: '', signed: '' })}>{t('Show all')}</Button> }
             : { title: t('There is no tag yet'), text: t('Push an image, and it arrives here.') }
         }
       />

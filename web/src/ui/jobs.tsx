@@ -44,6 +44,7 @@ export function jobName(kind: string): string {
       'blobs.adopt': t('Compare storage with the database'),
       'blobs.relocate': t('Move uploads to their place'),
       'blobs.verify': t('Check stored bytes'),
+      'images.platforms': t('Note the platforms of older images'),
       'prune.due': t('Find what is to be pruned'),
       'prune.namespace': t('Prune a namespace'),
       'prune.default': t('Prune everywhere'),
