@@ -691,6 +691,34 @@ func TestCertificate(t *testing.T) {
 	b.available()
 }
 
+// TestSites: one cluster of several, with the bundle that all have and a
+// location of its own. Without its location it is refused.
+func TestSites(t *testing.T) {
+	text, err := os.ReadFile("../config/testdata/seed/geo.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, kubetest.API(t))
+	b.run(b.options())
+	cluster := []v1.Component{unmanaged(v1.ComponentPostgres), unmanaged(v1.ComponentRedis), unmanaged(v1.ComponentObjectStorage), unmanaged(v1.ComponentRoute), unmanaged(v1.ComponentTLS)}
+	b.bundle(map[string]string{"config.yaml": strings.Replace(string(text), "{\n", "{\n  \"USER_EVENTS_REDIS\": {\"host\": \"redis.example.com\"},\n", 1)}) // JSON is YAML
+	b.registry(v1.QuayRegistrySpec{ConfigBundleSecret: "bundle", Components: cluster})
+	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "QUAY_DISTRIBUTED_STORAGE_PREFERENCE")
+	here := v1.Override{Env: []corev1.EnvVar{{Name: "QUAY_DISTRIBUTED_STORAGE_PREFERENCE", Value: "usstorage"}}}
+	b.spec(func(s *v1.QuayRegistrySpec) {
+		s.Components = append(cluster, overrides(v1.ComponentQuay, here), overrides(v1.ComponentMirror, here))
+	})
+	b.available()
+	for _, name := range []string{"skynet-quay-app", "skynet-quay-mirror"} {
+		if env := get(b, &appsv1.Deployment{}, name).Spec.Template.Spec.Containers[0].Env; !slices.Contains(env, here.Env[0]) {
+			t.Errorf("%s has %v", name, env)
+		}
+	}
+	if keys := get(b, &corev1.Secret{}, render.ManagedKeys("skynet")).Data; string(keys["SECRET_KEY"]) != "12345678901234567890" || string(keys["DATABASE_SECRET_KEY"]) != "another key" {
+		t.Error("the keys are not those that all clusters have")
+	}
+}
+
 // TestUnresolved: a name that leads nowhere is told of, and is no failure.
 func TestUnresolved(t *testing.T) {
 	b := newBench(t, kubetest.API(t))

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
@@ -18,6 +20,12 @@ func (all Components) checkSites(b *Bundle) error {
 	locations, _ := b.Config["DISTRIBUTED_STORAGE_CONFIG"].(map[string]any)
 	if len(locations) < 2 || b.Config["FEATURE_STORAGE_REPLICATION"] != true || all.Managed(v1.ComponentPostgres) {
 		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(locations)) {
+		if l, _ := locations[name].([]any); len(l) > 0 && l[0] == "LocalStorage" {
+			return &Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("config.yaml replicates between storage locations, and %s of DISTRIBUTED_STORAGE_CONFIG is LocalStorage, "+
+				"which no other cluster reads: use an object store", name)}
+		}
 	}
 	var missing []string
 	for _, field := range sites {

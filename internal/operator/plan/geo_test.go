@@ -17,6 +17,7 @@ func TestSites(t *testing.T) {
 		shared = "SERVER_HOSTNAME: quay.example.com\nSECRET_KEY: a\nDATABASE_SECRET_KEY: b\n"
 	)
 	for name, c := range map[string]struct{ config, missing string }{
+		"files":                 {strings.Replace(two, "usstorage: [S3Storage", "usstorage: [LocalStorage", 1) + db + shared, "usstorage of DISTRIBUTED_STORAGE_CONFIG is LocalStorage"},
 		"nothing in common":     {two + db, "no SERVER_HOSTNAME and no SECRET_KEY and no DATABASE_SECRET_KEY: put it in"},
 		"one key":               {two + db + "SERVER_HOSTNAME: q\nSECRET_KEY: a\nDATABASE_SECRET_KEY: ''\n", "has no DATABASE_SECRET_KEY: put it in"},
 		"all in common":         {two + db + shared, ""},
