@@ -77,12 +77,24 @@ func (r *reconciler) health(ctx context.Context, q *v1.QuayRegistry, k *known, a
 		}
 		seen.Health[v1.ComponentTLS] = h
 	} else if ask != nil && len(ask.Cert) > 0 {
-		if end := expires(ask.Cert); end.Sub(r.now()) < renewBefore {
-			c := seen.All[v1.ComponentTLS]
-			c.Note = "its certificate ends at " + end.UTC().Format(time.RFC3339) + ": bring a new one"
-			seen.All[v1.ComponentTLS] = c
+		if h, soon := ending(expires(ask.Cert), r.now()); soon {
+			seen.Health[v1.ComponentTLS] = h
 		}
 	}
+}
+
+// ending says that the user's certificate ends soon, or has ended; soon only if
+// it does.
+func ending(end, now time.Time) (h status.Health, soon bool) {
+	verb := "ends"
+	switch left := end.Sub(now); {
+	case left >= renewBefore:
+		return h, false
+	case left <= 0:
+		verb = "has ended"
+	}
+	return status.Health{Ready: true, Reason: v1.ReasonCertificateExpires, Message: "the registry's certificate " + verb + " at " + end.UTC().Format(time.RFC3339) +
+		": put a new one into the Secret that it is from"}, true
 }
 
 // volume says what is wrong with a claim; ok only if something is.

@@ -691,6 +691,30 @@ func TestCertificate(t *testing.T) {
 	b.available()
 }
 
+// TestExpiring: a certificate of the user's that ends soon serves on, and is
+// warned of, until there is another.
+func TestExpiring(t *testing.T) {
+	b := newBench(t, kubetest.API(t))
+	b.run(b.options())
+	pair := func(made time.Time) (string, string) {
+		data, err := issue(nil, []string{"quay.example.com"}, made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data[corev1.TLSCertKey]), string(data[corev1.TLSPrivateKeyKey])
+	}
+	cert, key := pair(time.Now().Add(10*24*time.Hour - certificateLife))
+	b.bundle(map[string]string{"config.yaml": "SERVER_HOSTNAME: quay.example.com\n", "ssl.cert": cert, "ssl.key": key})
+	b.registry(v1.QuayRegistrySpec{ConfigBundleSecret: "bundle"})
+	b.available()
+	message := b.until(v1.ComponentTLSReady, metav1.ConditionTrue, v1.ReasonCertificateExpires, "ends at "+expires([]byte(cert)).UTC().Format(time.RFC3339))
+	b.told(message)
+	cert, key = pair(time.Now())
+	change(b, &corev1.Secret{}, "bundle", func(s *corev1.Secret) { s.Data["ssl.cert"], s.Data["ssl.key"] = []byte(cert), []byte(key) })
+	b.until(v1.ComponentTLSReady, metav1.ConditionTrue, v1.ReasonComponentNotManaged)
+	b.available()
+}
+
 // TestSites: one cluster of several, with the bundle that all have and a
 // location of its own. Without its location it is refused.
 func TestSites(t *testing.T) {

@@ -451,6 +451,7 @@ const (
 	ReasonConfigInvalid              ConditionReason = "ConfigInvalid"
 	ReasonComponentOverrideInvalid   ConditionReason = "ComponentOverrideInvalid"
 	ReasonMinimumReplicasUnavailable ConditionReason = "MinimumReplicasUnavailable"
+	ReasonCertificateExpires         ConditionReason = "CertificateExpires"
 	ReasonPVCPending                 ConditionReason = "PVCPending"
 	ReasonPVCProvisioningFailed      ConditionReason = "PVCProvisioningFailed"
 )

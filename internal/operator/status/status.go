@@ -43,7 +43,8 @@ type Seen struct {
 	Blocked *plan.Blocked
 	// All are the components; nil where it could not be decided.
 	All plan.Components
-	// Health is that of managed components.
+	// Health is that of managed components. One that is not managed counts as
+	// ready; if there is a Reason, it is told with its message.
 	Health map[v1.ComponentKind]Health
 	// Migration and its message.
 	Migration        Migration
@@ -105,6 +106,8 @@ func Compute(before v1.QuayRegistryStatus, s Seen) v1.QuayRegistryStatus {
 			if old := Find(before, t); old != nil && old.Status != metav1.ConditionTrue {
 				failing = append(failing, string(kind))
 			}
+		case !s.All.Managed(kind) && known && h.Reason != "": // something is to be said of it all the same
+			set(t, true, h.Reason, h.Message)
 		case !s.All.Managed(kind):
 			set(t, true, v1.ReasonComponentNotManaged, strings.TrimSuffix(string(kind)+" is not managed by the operator: "+s.All[kind].Note, ": "))
 		case !known || !h.Ready:
@@ -261,6 +264,10 @@ func Events(before, after v1.QuayRegistryStatus) (list []Event) {
 			continue
 		}
 		old := Find(before, c.Type)
+		if c.Reason == v1.ReasonCertificateExpires && (old == nil || old.Reason != c.Reason) {
+			list = append(list, Event{corev1.EventTypeWarning, string(c.Reason), c.Message, c.Type})
+			continue
+		}
 		if old != nil && old.Status == c.Status && (old.Reason == c.Reason || c.Type != v1.RolloutBlocked) {
 			continue
 		}
