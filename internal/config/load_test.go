@@ -73,6 +73,9 @@ func TestDefaults(t *testing.T) {
 	if c.RootCAs() == nil {
 		t.Error("no certificate authorities")
 	}
+	if c.Features.QuotaManagement || c.Features.ProxyCache || c.Features.BuildSupport || c.Features.StorageReplication {
+		t.Error("quotas, proxy caches, builds or replication are on though nobody asked for them")
+	}
 
 	// A folder without config.yaml: the defaults, and a word about it.
 	c, ps, err = Load(Options{Dir: t.TempDir()})
