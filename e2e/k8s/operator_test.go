@@ -111,12 +111,13 @@ type walk struct {
 	secret  string // the robot's
 	upload  *upload
 	history *history
+	vault   *vault
 }
 
 // TestRegistry is the walk-through: a registry is made of a resource, clients
 // push, the node pulls, pods are killed, the configuration is edited, the
-// registry is scaled to zero and back, upgraded, and deleted. It takes about
-// three minutes.
+// registry is scaled to zero and back, upgraded, backed up, deleted, and restored.
+// It takes about four minutes.
 func TestRegistry(t *testing.T) {
 	installOperator(t, "3.6.4")
 	w := &walk{ns: namespace(t, "quay")}
@@ -127,13 +128,13 @@ func TestRegistry(t *testing.T) {
 	}
 	w.trustAuthority(t)
 	w.client = trusting(t, w.certs+".ca", false)
-	w.history = watch(t, w.ns)
+	w.history, w.vault = watch(t, w.ns), newVault(t)
 	for _, step := range []struct {
 		name string
 		do   func(*testing.T)
 	}{
 		{"installed", w.installed}, {"pushed and pulled", w.pushedAndPulled}, {"registry killed in a push", w.registryKilled}, {"database killed", w.databaseKilled},
-		{"bundle edited", w.bundleEdited}, {"scaled to zero and back", w.scaled}, {"push resumed", w.resumed}, {"upgraded", w.upgraded}, {"deleted", w.deleted},
+		{"bundle edited", w.bundleEdited}, {"scaled to zero and back", w.scaled}, {"push resumed", w.resumed}, {"upgraded", w.upgraded}, {"backed up", w.backedUp}, {"deleted", w.deleted}, {"restored", w.restored},
 	} {
 		began := time.Now()
 		if !t.Run(step.name, step.do) {
