@@ -15,6 +15,7 @@ NIGHTLY_KILLS ?= 300
 BENCH    ?=
 SCALE    ?= 0.1
 CLUSTER  ?=
+REGISTRIES ?= 20
 
 CONTROLLER_GEN_VERSION = v0.23.0
 GOLANGCI_VERSION = v2.15.0
@@ -149,6 +150,10 @@ bench-mirror: deps build ## measure mirrors beside skopeo, and proxy caches; wri
 	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md $(GO) test ./internal/faults -run '^$$' -bench '^BenchmarkMirror$$' -benchtime 1x -timeout 0
 	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_MIRROR_TAGS=10000 $(GO) test ./internal/faults -run '^TestMirrorMemory$$' -count 1 -timeout 0
 	GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_PROXY_PULLS=2000 GANTRY_PROXY_CLIENTS=200 GANTRY_PROXY_MIB=512 $(GO) test -v -run '^TestProxyCacheSpeed$$' -count 1 -timeout 0 ./internal/app
+
+.PHONY: bench-operator
+bench-operator: deps build ## measure the operator with REGISTRIES=20 registries on pretended nodes (500 take an hour)
+	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_REGISTRIES=$(REGISTRIES) $(GO) test ./internal/operator -run '^$$' -bench '^BenchmarkRegistries$$' -benchtime 1x -timeout 0 -v
 
 .PHONY: scale
 scale: deps build ## eleven million blob links on PostgreSQL, and a thousand clients that pull (an hour, 15 GB of TMPDIR); writes docs/scaling.md
