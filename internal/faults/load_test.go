@@ -95,8 +95,8 @@ type tally struct {
 	oneCopyErrors          atomic.Int64 // failed reads of a blob that only one location had when they began
 	damaged                atomic.Int64 // whole answers with other bytes
 	lastError              atomic.Pointer[error]
-	copies                 func(digest string) int64 // how many locations have the blob; nil = not known
-	badAnswers             sync.Map                  // status and path → count: refusals that no client should see
+	copies                 func(digest string, at time.Time) int64 // how many locations had the blob at that time, and have it; nil = not known
+	badAnswers             sync.Map                                // status and path → count: refusals that no client should see
 
 	mu      sync.Mutex
 	errors  []string  // the first that were seen, each with its time
@@ -105,18 +105,10 @@ type tally struct {
 }
 
 // alone returns what tells, after a read that fails, whether only one location
-// had the blob: at the end of the read, or a second after its beginning where it
-// lasted longer, for a copy may arrive while a read of the other one crawls.
-func (t *tally) alone(digest string) (was func() bool, stop func()) {
-	ask := func() bool { return t.copies(digest) == 1 }
-	asked := make(chan bool, 1)
-	timer := time.AfterFunc(time.Second, func() { asked <- ask() })
-	return func() bool {
-		if timer.Stop() {
-			return ask()
-		}
-		return <-asked
-	}, func() { timer.Stop() }
+// had the blob when the read began: a copy may have arrived since.
+func (t *tally) alone(digest string) (was func() bool) {
+	began := time.Now()
+	return func() bool { return t.copies(digest, began) == 1 }
 }
 
 // failure notes that something did not work, though it may be tried again.
@@ -157,7 +149,7 @@ type crowd struct {
 
 // newCrowd starts n clients, and so many that only read. copies is as in
 // tally.
-func newCrowd(f *fleet, n, readers int, copies func(digest string) int64) *crowd {
+func newCrowd(f *fleet, n, readers int, copies func(digest string, at time.Time) int64) *crowd {
 	c := &crowd{fleet: f, stop: make(chan struct{}), shared: bytes.Repeat([]byte("shared layer "), 20_000)}
 	c.tally.copies = copies
 	for id := range n {
@@ -555,9 +547,7 @@ func (c *client) pull(i *image, stopped func() bool) error {
 		}
 		alone := func() bool { return false }
 		if c.tally.copies != nil && path == "/v2/"+i.repo+"/blobs/"+want {
-			var stop func()
-			alone, stop = c.tally.alone(want)
-			defer stop()
+			alone = c.tally.alone(want)
 		}
 		a, err := c.must(200, "GET", path, nil, kind...)
 		switch {
