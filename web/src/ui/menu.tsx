@@ -1,6 +1,6 @@
 import { Dropdown, DropdownItem, DropdownList, MenuToggle } from '@patternfly/react-core';
 import { EllipsisVIcon } from '@patternfly/react-icons/dist/esm/icons/ellipsis-v-icon';
-import { useRef, useState, type ReactNode } from 'react';
+import { useRef, useState, type ReactNode, type RefObject } from 'react';
 
 export type Item = { label: string; onClick: () => void; danger?: boolean; off?: boolean; why?: string } | false | undefined | null | '';
 
@@ -12,6 +12,7 @@ export type Item = { label: string; onClick: () => void; danger?: boolean; off?:
 export function Menu({ label, items, toggle, variant }: { label: string; items: Item[]; toggle?: ReactNode; variant?: 'plain' | 'secondary' | 'primary' | 'plainText' | 'default' }) {
   const [open, setOpen] = useState<boolean>();
   const button = useRef<HTMLButtonElement>(null);
+  const list = useRef<HTMLDivElement>(null);
   const there = items.filter((x) => !!x);
   if (there.length === 0) return null;
   return (
@@ -20,7 +21,18 @@ export function Menu({ label, items, toggle, variant }: { label: string; items: 
         {toggle}
       </MenuToggle>
       {open !== undefined && (
-        <Dropdown isOpen={open} onOpenChange={setOpen} popperProps={{ position: 'right' }} toggle={{ toggleNode: null, toggleRef: button }}>
+        <Dropdown
+          ref={list}
+          isOpen={open}
+          onOpenChange={setOpen}
+          onToggleKeydown={(e) => {
+            if (!open || (e.key !== 'ArrowDown' && e.key !== 'ArrowUp')) return;
+            e.preventDefault();
+            focusItem(list, e.key === 'ArrowDown' ? 0 : -1, 60);
+          }}
+          popperProps={{ position: 'right' }}
+          toggle={{ toggleNode: null, toggleRef: button }}
+        >
           <DropdownList aria-label={label}>
             {there.map((x) => (
               <DropdownItem
@@ -41,4 +53,11 @@ export function Menu({ label, items, toggle, variant }: { label: string; items: 
       )}
     </>
   );
+}
+
+/** focusItem goes to an item of a menu; the menu is drawn a few frames after it was opened. */
+function focusItem(list: RefObject<HTMLDivElement | null>, at: number, frames: number) {
+  const item = [...(list.current?.querySelectorAll<HTMLElement>('li button:not(:disabled)') ?? [])].at(at);
+  item?.focus();
+  if ((!item || document.activeElement !== item) && frames > 0) requestAnimationFrame(() => focusItem(list, at, frames - 1));
 }
