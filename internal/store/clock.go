@@ -50,15 +50,19 @@ func (db *DB) ClockOffset() time.Duration {
 	return 0
 }
 
+// timeQuery asks a database server for its time, in microseconds.
+func (d *dialect) timeQuery() string {
+	if d.name == "mysql" {
+		return `SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)`
+	}
+	return `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
+}
+
 // askClock asks the server what time it is.
 func (db *DB) askClock(ctx context.Context) (r reading, took time.Duration, err error) {
-	q := `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
-	if db.d.name == "mysql" {
-		q = `SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)`
-	}
 	before, machine := time.Now(), db.opts.Now()
 	var us int64
-	if err := db.watch.pool.QueryRowContext(ctx, q).Scan(&us); err != nil {
+	if err := db.watch.pool.QueryRowContext(ctx, db.d.timeQuery()).Scan(&us); err != nil {
 		return r, 0, fmt.Errorf("ask the database for the time: %w", err)
 	}
 	took = time.Since(before)

@@ -400,10 +400,17 @@ func (s *side) snapshot(ctx context.Context) (*sql.Conn, func(), error) {
 // aliveWithin is how long after its last beat an instance counts as running.
 const aliveWithin = 90 * time.Second
 
-// free is an error if an instance uses the database.
+// free is an error if an instance uses the database. Instances beat by the
+// clock of the database, which this machine's need not agree with.
 func (s *side) free(ctx context.Context) error {
+	us := s.opts.Now().UnixMicro()
+	if !s.d.serial {
+		if err := s.pool.QueryRowContext(ctx, s.d.timeQuery()).Scan(&us); err != nil {
+			return fmt.Errorf("ask the database for the time: %w", err)
+		}
+	}
 	var id string
-	err := s.pool.QueryRowContext(ctx, s.d.bind("SELECT id FROM instances WHERE seen_ms > ? ORDER BY id LIMIT 1"), time.Now().Add(-aliveWithin).UnixMilli()).Scan(&id)
+	err := s.pool.QueryRowContext(ctx, s.d.bind("SELECT id FROM instances WHERE seen_ms > ? ORDER BY id LIMIT 1"), us/1000-aliveWithin.Milliseconds()).Scan(&id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
