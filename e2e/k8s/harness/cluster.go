@@ -86,7 +86,7 @@ func prepare(command string, args []string) (*cluster, time.Duration, error) {
 	verbosity := fs.Int("v", 1, "log verbosity of the components")
 	var apiArgs multi
 	fs.Var(&apiArgs, "apiserver-arg", "extra kube-apiserver flag (repeatable)")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	if *dir == "" {
 		return nil, 0, errors.New("-dir is required")
 	}
@@ -189,7 +189,7 @@ func cmdDown(args []string) error {
 	fs := flag.NewFlagSet("down", flag.ExitOnError)
 	dir := fs.String("dir", "", "cluster directory")
 	keep := fs.Bool("keep", false, "keep the directory (logs, etcd data)")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	c, err := loadCluster(*dir)
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func cmdDown(args []string) error {
 func cmdStatus(args []string) error {
 	fs := flag.NewFlagSet("status", flag.ExitOnError)
 	dir := fs.String("dir", "", "cluster directory")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	c, err := loadCluster(*dir)
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func cmdUser(args []string) error {
 	user := fs.String("user", "", "user name")
 	groups := fs.String("groups", "", "comma separated groups")
 	out := fs.String("out", "", "kubeconfig file to write")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	if *user == "" || *out == "" {
 		return errors.New("-user and -out are required")
 	}
@@ -271,7 +271,7 @@ func cmdCert(args []string) error {
 	dir := fs.String("dir", "", "cluster directory")
 	hosts := fs.String("hosts", "", "comma separated DNS names and addresses")
 	out := fs.String("out", "", "path without its ending: .crt and .key are written, and .ca")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	if *hosts == "" || *out == "" {
 		return errors.New("-hosts and -out are required")
 	}

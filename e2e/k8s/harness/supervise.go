@@ -24,7 +24,7 @@ func cmdSupervise(args []string) error {
 	fs := flag.NewFlagSet("supervise", flag.ExitOnError)
 	dir := fs.String("dir", "", "cluster directory")
 	limit := fs.Duration("timeout", 3*time.Minute, "how long to wait for readiness")
-	_ = fs.Parse(args)
+	_ = fs.Parse(args) // ExitOnError: it returns no error
 	c, err := loadCluster(*dir)
 	if err != nil {
 		return err
