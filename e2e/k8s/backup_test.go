@@ -3,6 +3,7 @@
 package k8s
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func newVault(t *testing.T) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "10.244.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "10.244.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func newVault(t *testing.T) *vault {
 	if err := errors.Join(os.MkdirAll(filepath.Join(data, "backups"), 0o700), os.MkdirAll(meta, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	s3 := exec.Command(filepath.Join(root, "build", "tools", "versitygw"), "--port", addr, "--quiet", "--region", "us-east-1", "posix", "--sidecar", meta, data)
+	s3 := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(root, "build", "tools", "versitygw"), "--port", addr, "--quiet", "--region", "us-east-1", "posix", "--sidecar", meta, data)
 	s3.Env = append(os.Environ(), "ROOT_ACCESS_KEY=access", "ROOT_SECRET_KEY=secret-of-the-vault")
 	s3.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s3.Start(); err != nil {
@@ -53,7 +54,7 @@ func newVault(t *testing.T) *vault {
 		_ = s3.Wait()         // killed
 	})
 	eventually(t, "the bucket's server", func() error {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)
 		if err == nil {
 			err = c.Close()
 		}
@@ -116,7 +117,7 @@ func ended(t *testing.T, ns, kind, name string) (s work) {
 // backedUp backs the registry up while clients pull and push.
 func (w *walk) backedUp(t *testing.T) {
 	w.vault.secret(t, w.ns)
-	y, end := w.pulling(t, "1")
+	y, end := w.pulling(t)
 	began := time.Now()
 	apply(t, w.ns, `
 apiVersion: quay.redhat.com/v1
@@ -183,14 +184,14 @@ spec: {registry: r, vault: {secret: vault}, backup: `+w.vault.backup+`}
 	t.Logf("restored after %.1f s: %+v", time.Since(began).Seconds(), s.Restored)
 	again.available(t, 0)
 	eventually(t, "the registry has what was backed up", func() error {
-		return pull(t.Context(), w.client, w.robot, w.secret, image, "1")
+		return pull(t.Context(), w.client, w.robot, w.secret, "1")
 	})
 	for _, tag := range []string{"2", "database-1", "upgraded"} {
-		if err := pull(t.Context(), w.client, w.robot, w.secret, image, tag); err != nil {
+		if err := pull(t.Context(), w.client, w.robot, w.secret, tag); err != nil {
 			t.Errorf("tag %s: %v", tag, err)
 		}
 	}
-	if err := pull(t.Context(), w.client, w.robot, w.secret, image, "later"); err == nil {
+	if err := pull(t.Context(), w.client, w.robot, w.secret, "later"); err == nil {
 		t.Error("what was pushed after the backup is there")
 	}
 	if err := again.push("restored"); err != nil {

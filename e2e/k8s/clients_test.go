@@ -78,14 +78,14 @@ func ask(ctx context.Context, c *http.Client, method, path string, body io.Reade
 	return nil, nil, &answer{resp.StatusCode, string(raw[:min(len(raw), 300)])}
 }
 
-// bearer gets a token of the registry.
-func bearer(ctx context.Context, c *http.Client, user, secret, repository, actions string) (map[string]string, error) {
+// bearer gets a token of the registry, for image.
+func bearer(ctx context.Context, c *http.Client, user, secret, actions string) (map[string]string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "", nil)
 	if err != nil {
 		return nil, err
 	}
 	r.SetBasicAuth(user, secret)
-	raw, _, err := ask(ctx, c, http.MethodGet, "/v2/auth?service="+url.QueryEscape(host)+"&scope=repository:"+repository+":"+actions, nil,
+	raw, _, err := ask(ctx, c, http.MethodGet, "/v2/auth?service="+url.QueryEscape(host)+"&scope=repository:"+image+":"+actions, nil,
 		map[string]string{"Authorization": r.Header.Get("Authorization")}, http.StatusOK)
 	if err != nil {
 		return nil, err
@@ -97,15 +97,15 @@ func bearer(ctx context.Context, c *http.Client, user, secret, repository, actio
 	return map[string]string{"Authorization": "Bearer " + got.Token}, nil
 }
 
-// pull is one pull: a token, the manifest, and each of its blobs, which are
+// pull is one pull of a tag of image: a token, the manifest, and each of its blobs, which are
 // what they are called by.
-func pull(ctx context.Context, c *http.Client, user, secret, repository, tag string) error {
-	header, err := bearer(ctx, c, user, secret, repository, "pull")
+func pull(ctx context.Context, c *http.Client, user, secret, tag string) error {
+	header, err := bearer(ctx, c, user, secret, "pull")
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
 	header["Accept"] = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-	raw, _, err := ask(ctx, c, http.MethodGet, "/v2/"+repository+"/manifests/"+tag, nil, header, http.StatusOK)
+	raw, _, err := ask(ctx, c, http.MethodGet, "/v2/"+image+"/manifests/"+tag, nil, header, http.StatusOK)
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
@@ -118,7 +118,7 @@ func pull(ctx context.Context, c *http.Client, user, secret, repository, tag str
 		return fmt.Errorf("manifest %s: %w", raw, err)
 	}
 	for _, b := range append(m.Layers, m.Config) {
-		raw, _, err := ask(ctx, c, http.MethodGet, "/v2/"+repository+"/blobs/"+b.Digest, nil, header, http.StatusOK)
+		raw, _, err := ask(ctx, c, http.MethodGet, "/v2/"+image+"/blobs/"+b.Digest, nil, header, http.StatusOK)
 		if err != nil {
 			return fmt.Errorf("blob: %w", err)
 		}
@@ -151,9 +151,9 @@ func (y *tally) count() int {
 	return y.pulls
 }
 
-// pulling has the robot pull all the time, by connections of their own, by kept
+// pulling has the robot pull tag 1 all the time, by connections of their own, by kept
 // ones, and by skopeo, until end is called.
-func (w *walk) pulling(t *testing.T, tag string) (y *tally, end func()) {
+func (w *walk) pulling(t *testing.T) (y *tally, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	y = &tally{}
@@ -173,11 +173,11 @@ func (w *walk) pulling(t *testing.T, tag string) (y *tally, end func()) {
 	}
 	for _, keep := range []bool{false, true} {
 		c := trusting(t, w.certs+".ca", keep)
-		loop(func() error { return pull(ctx, c, w.robot, w.secret, image, tag) })
+		loop(func() error { return pull(ctx, c, w.robot, w.secret, "1") })
 	}
 	to := t.TempDir()
 	loop(func() error {
-		_, err := commandIn(ctx, "", "skopeo", "copy", "--quiet", "--src-cert-dir", w.trust, "--src-creds", w.robot+":"+w.secret, "docker://"+host+"/"+image+":"+tag, "dir:"+to)
+		_, err := commandIn(ctx, "", "skopeo", "copy", "--quiet", "--src-cert-dir", w.trust, "--src-creds", w.robot+":"+w.secret, "docker://"+host+"/"+image+":1", "dir:"+to)
 		return err
 	})
 	ended := false
@@ -275,7 +275,7 @@ func (w *walk) begin(t *testing.T) *upload {
 	t.Helper()
 	u := &upload{content: make([]byte, 3*part)}
 	_, _ = rand.Read(u.content) // never fails
-	header, err := bearer(t.Context(), w.client, "admin", password, image, "pull,push")
+	header, err := bearer(t.Context(), w.client, "admin", password, "pull,push")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func (w *walk) begin(t *testing.T) *upload {
 // interrupt sends half of the second part, and calls kill before the other half.
 func (w *walk) interrupt(t *testing.T, u *upload, kill func()) {
 	t.Helper()
-	header, err := bearer(t.Context(), w.client, "admin", password, image, "pull,push")
+	header, err := bearer(t.Context(), w.client, "admin", password, "pull,push")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func (w *walk) interrupt(t *testing.T, u *upload, kill func()) {
 // heard of for a minute.
 func (w *walk) resumed(t *testing.T) {
 	u := w.upload
-	header, err := bearer(t.Context(), w.client, "admin", password, image, "pull,push")
+	header, err := bearer(t.Context(), w.client, "admin", password, "pull,push")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -268,7 +268,7 @@ func (w *walk) databaseKilled(t *testing.T) {
 		func() { kubectl(t, "delete", "pod", "-n", w.ns, "-l", "quay-component=postgres") },
 	} {
 		mark := w.history.mark()
-		y, end := w.pulling(t, "1")
+		y, end := w.pulling(t)
 		began := time.Now()
 		how()
 		w.history.after(t, mark, "Available=False/ComponentNotReady", "ComponentPostgresReady=False")
@@ -284,7 +284,7 @@ func (w *walk) databaseKilled(t *testing.T) {
 		}
 		t.Logf("%d pulls, %d failed while the database was gone", y.pulls, len(y.failed))
 	}
-	if err := pull(t.Context(), w.client, w.robot, w.secret, image, "1"); err != nil {
+	if err := pull(t.Context(), w.client, w.robot, w.secret, "1"); err != nil {
 		t.Errorf("what was pushed before: %v", err)
 	}
 	if after := w.restarts(t, "quay-component in (quay-app,quay-mirror)"); after != before {
@@ -306,7 +306,7 @@ func (w *walk) bundleEdited(t *testing.T) {
 		return err
 	}
 	data, hash, mark := uids(), w.field(t, "{.status.configHash}"), w.history.mark()
-	y, end := w.pulling(t, "1")
+	y, end := w.pulling(t)
 	began := time.Now()
 	w.bundle(t, "REGISTRY_TITLE: Walked through\n")
 	eventually(t, "the title", func() error { return title("Walked through") })
@@ -358,7 +358,7 @@ func (w *walk) scaled(t *testing.T) {
 	w.history.after(t, mark, "ComponentQuayReady=False")
 	w.available(t, mark)
 	for _, tag := range []string{"1", "2", "database-1"} {
-		if err := pull(t.Context(), w.client, w.robot, w.secret, image, tag); err != nil {
+		if err := pull(t.Context(), w.client, w.robot, w.secret, tag); err != nil {
 			t.Errorf("tag %s: %v", tag, err)
 		}
 	}
@@ -371,7 +371,7 @@ func (w *walk) upgraded(t *testing.T) {
 		return kubectl(t, "get", "jobs", "-n", w.ns, "-l", "quay-component=quay-app-upgrade", "-o", "jsonpath={.items[*].metadata.name}")
 	}
 	job, mark := jobs(), w.history.mark()
-	y, end := w.pulling(t, "1")
+	y, end := w.pulling(t)
 	began := time.Now()
 	become(t, "3.7.0")
 	eventually(t, "the registry has the new version", func() error {
