@@ -3,7 +3,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { fetchBoot, fetchUser } from './api/boot';
+import { firstBoot, firstUser } from './api/boot';
 import { Problem, session } from './api/client';
 import { code, codeOf } from './code';
 import { startLanguage } from './i18n';
@@ -29,7 +29,7 @@ async function start() {
   startTheme();
   for (const name of codeOf(location.pathname, new URLSearchParams(location.search).get('tab'))) void code[name]().catch(() => undefined); // the router asks again
   try {
-    const [, boot, user] = await Promise.all([startLanguage(), fetchBoot(), fetchUser()]);
+    const [, boot, user] = await Promise.all([startLanguage(), firstBoot(), firstUser()]);
     client.setQueryData(['boot'], boot);
     client.setQueryData(['user'], user);
     session.signedIn = user !== null;

@@ -25,7 +25,8 @@ export type Boot = {
   messages: Message[];
 };
 
-// early is the answer that public/early.js has asked for; it is taken once.
+// early is the answer that public/early.js has asked for; it is taken once, by
+// the start of the console: later on it would be old.
 function early(path: string): Promise<Response> | undefined {
   const all = (window as { early?: Record<string, Promise<Response>> }).early;
   const answer = all?.[path];
@@ -33,10 +34,10 @@ function early(path: string): Promise<Response> | undefined {
   return answer;
 }
 
-async function get<T>(path: string): Promise<T> {
+async function get<T>(path: string, first = false): Promise<T> {
   let res: Response;
   try {
-    res = await (early(path) ?? fetch(path, { headers: { 'X-Requested-With': 'XMLHttpRequest', Accept: 'application/json' } }));
+    res = await ((first && early(path)) || fetch(path, { headers: { 'X-Requested-With': 'XMLHttpRequest', Accept: 'application/json' } }));
   } catch {
     throw new Problem(0, 'offline', 'The registry does not answer');
   }
@@ -44,13 +45,19 @@ async function get<T>(path: string): Promise<T> {
   return (await res.json()) as T;
 }
 
-/** fetchBoot gets what every page starts with. */
+/** fetchBoot gets what every page starts with, as it is now. */
 export const fetchBoot = () => get<Boot>('/config');
 
-/** fetchUser is who is signed in; null = nobody. */
-export async function fetchUser(): Promise<User | null> {
+/** fetchUser is who is signed in now; null = nobody. */
+export const fetchUser = () => user(false);
+
+/** firstBoot and firstUser are the same for the start, which may have asked already. */
+export const firstBoot = () => get<Boot>('/config', true);
+export const firstUser = () => user(true);
+
+async function user(first: boolean): Promise<User | null> {
   try {
-    return await get<User>('/api/v1/user');
+    return await get<User>('/api/v1/user', first);
   } catch (err) {
     if (err instanceof Problem && err.status === 401) return null;
     throw err;
