@@ -90,3 +90,53 @@ func drainUnderLoad(t *testing.T, fresh, h2 bool) {
 		t.Errorf("%d requests were handled, %d answered", handled.Load(), answered.Load())
 	}
 }
+
+// TestDrainWaitsForBalancers asks without a pause after SIGTERM, as a node does
+// whose kube-proxy is behind: nothing is refused in the first twice of the
+// delay, and the drain has an end all the same.
+func TestDrainWaitsForBalancers(t *testing.T) {
+	t.Parallel()
+	const delay = time.Second
+	gate := &Gate{}
+	s, addr := start(t, Options{Gate: gate, DrainDelay: delay, IdleGrace: -1, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func(path string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			return err
+		}
+		return res.Body.Close()
+	}
+	began := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.WithoutCancel(t.Context())) }()
+	if !poll(gate.Draining) {
+		t.Fatal("no drain")
+	}
+	for _, path := range []string{"/health/instance", "/v1/_internal_ping", "/status"} {
+		if err := ask(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asked.Load() != 0 {
+		t.Error("a health check keeps the instance")
+	}
+	for {
+		err := ask("/v2/")
+		if err == nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if after := time.Since(began); after < 2*delay {
+			t.Errorf("a request was refused %v after the drain began: %v", after, err)
+		}
+		break
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,7 +40,7 @@ type Options struct {
 	StallTimeout      time.Duration // an answer must move within this time; 0 is 30 s, negative is no limit
 	MinRate           int           // bytes a second below which a slow reader counts as stalled; 0 is 64, negative is 1 byte a StallTimeout
 
-	DrainDelay   time.Duration // Shutdown waits this long between OnDrain and the end of accepting, so that balancers see the health check fail; 0 is none
+	DrainDelay   time.Duration // Shutdown waits this long between OnDrain and the end of accepting, so that balancers see the health check fail, and up to four times as long while they go on sending requests; 0 is none
 	IdleGrace    time.Duration // Shutdown leaves idle connections open this long for a request that is on its way; 0 is 1 s, negative is none
 	DrainTimeout time.Duration // Shutdown waits this long at most for running requests; 0 is 25 s, negative leaves it to its context
 	OnDrain      func()        // called first by Shutdown; nil is none
@@ -101,6 +102,7 @@ type Server struct {
 	conns  connSet
 	ln     net.Listener
 	cancel context.CancelFunc // ends the contexts of all requests
+	asked  atomic.Int64       // when the last request came while the instance drained, health checks aside, in Unix nanoseconds
 	done   chan struct{}      // closed when the accept loop ended
 	err    error              // of the accept loop; read after done
 
@@ -144,8 +146,16 @@ func New(o Options) (*Server, error) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.opt.Gate.Draining() {
 		w.Header()["Connection"] = headerClose
+		if !isProbe(r.URL.Path) {
+			s.asked.Store(time.Now().UnixNano())
+		}
 	}
 	s.opt.Handler.ServeHTTP(w, r)
+}
+
+// isProbe reports whether the path is one that balancers ask by themselves.
+func isProbe(path string) bool {
+	return strings.HasPrefix(path, "/health") || path == "/status" || strings.HasSuffix(path, "_ping")
 }
 
 // Start listens and serves in the background until Shutdown, and returns the
@@ -191,7 +201,7 @@ func (s *Server) Wait() error {
 }
 
 // Shutdown drains: it calls OnDrain and closes the gate, goes on serving for
-// DrainDelay, stops accepting once every connection that a client takes for
+// DrainDelay, and longer while requests come, stops accepting once every connection that a client takes for
 // open is accepted, lets idle connections be for IdleGrace and waits for the
 // running requests, until ctx ends or DrainTimeout has passed. Then it closes
 // what is left and returns an error. A second call waits for the first and
@@ -211,6 +221,11 @@ func (s *Server) drain(ctx context.Context) error {
 	}
 	defer s.cancel()
 	wait(ctx, s.opt.DrainDelay, nil)
+	// Who was slow to learn that this instance leaves, a kube-proxy of a busy node
+	// for one, sends requests still.
+	wait(ctx, 3*s.opt.DrainDelay, func() bool {
+		return time.Since(time.Unix(0, s.asked.Load())) > min(s.opt.DrainDelay, 3*time.Second)
+	})
 	if s.opt.DrainTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.opt.DrainTimeout)
