@@ -26,6 +26,9 @@ var migrationFiles embed.FS
 // may call it at once: one works, the others wait. A schema that is more than
 // one version newer than this program's newest is refused; see CheckSchema.
 func (db *DB) Migrate(ctx context.Context) error {
+	if err := db.notQuays(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	if err := db.migrate(ctx); err != nil {
 		return err
 	}
@@ -60,6 +63,9 @@ func (db *DB) migrate(ctx context.Context) error {
 // one before, or the one after, so that releases can be rolled out and back
 // one at a time.
 func (db *DB) CheckSchema(ctx context.Context) error {
+	if err := db.notQuays(ctx); err != nil {
+		return fmt.Errorf("check schema: %w", err)
+	}
 	p, done, err := db.migrations()
 	if err != nil {
 		return fmt.Errorf("check schema: %w", err)
@@ -296,10 +302,30 @@ func (db *DB) unlocking(ctx context.Context, unlock func(context.Context) error)
 	}
 }
 
-// has reports whether there is a table of that name. SQLite only.
+// has reports whether there is a table of that name.
 func (db *DB) has(ctx context.Context, table string) (ok bool, err error) {
+	q := map[string]string{
+		"sqlite":   `SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?`,
+		"postgres": `SELECT to_regclass(CAST(? AS text)) IS NOT NULL`,
+		"mysql":    `SELECT COUNT(*) > 0 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
+	}[db.d.name]
 	err = db.read(ctx, "look for a table", func(ctx context.Context, t *tx) error {
-		return t.queryRow(ctx, `SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?`, table).Scan(&ok)
+		return t.queryRow(ctx, q, table).Scan(&ok)
 	})
 	return ok, err
+}
+
+// notQuays refuses a database with the tables of a Quay: they stay as they are.
+// Some names are the same, and mean others.
+func (db *DB) notQuays(ctx context.Context) error {
+	theirs, err := db.has(ctx, "alembic_version")
+	if err != nil || !theirs {
+		return err
+	}
+	ours, err := db.has(ctx, "repo_blobs")
+	if err != nil || ours {
+		return err
+	}
+	return errors.New("this database holds the tables of a Quay, which Gantry does not read: nothing was changed. " +
+		"Let DB_URI name an empty database; images and organizations are brought over by mirroring, or by pushing them")
 }

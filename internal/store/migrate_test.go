@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -50,6 +52,28 @@ func TestMigrateTwice(t *testing.T) {
 			}
 		}
 		checkMigrated(t, db)
+	})
+}
+
+// TestMigrateNotQuays refuses a database with Quay's tables, and leaves it as it
+// is.
+func TestMigrateNotQuays(t *testing.T) {
+	onEmpty(t, func(t *testing.T, dialect, uri string) {
+		db := storetest.Open(t, dialect, store.Options{URI: uri})
+		storetest.Exec(t, db, `CREATE TABLE alembic_version (version_num VARCHAR(32))`)
+		for name, f := range map[string]func(context.Context) error{"Migrate": db.Migrate, "CheckSchema": db.CheckSchema} {
+			if err := f(t.Context()); err == nil || !strings.Contains(err.Error(), "holds the tables of a Quay") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		storetest.Exec(t, db, `DROP TABLE alembic_version`)
+		if err := db.Migrate(t.Context()); err != nil { // which found nothing that was begun
+			t.Fatal(err)
+		}
+		storetest.Exec(t, db, `CREATE TABLE alembic_version (version_num VARCHAR(32))`)
+		if err := db.CheckSchema(t.Context()); err != nil {
+			t.Errorf("a database that is Gantry's already: %v", err)
+		}
 	})
 }
 
