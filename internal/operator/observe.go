@@ -52,6 +52,11 @@ func (r *reconciler) health(ctx context.Context, q *v1.QuayRegistry, k *known, a
 		}
 		seen.Health[w.kind] = h
 	}
+	if ask != nil {
+		if why := plan.SharedReports(seen.All, ask.Bundle); why != "" && seen.Health[v1.ComponentClairPostgres].Ready {
+			seen.Health[v1.ComponentClairPostgres] = status.Health{Ready: true, Reason: v1.ReasonReportsNotShared, Message: why}
+		}
+	}
 	if seen.All.Managed(v1.ComponentHPA) {
 		seen.Health[v1.ComponentHPA] = scalers(all, q, seen.All, !k.Buckets)
 	}

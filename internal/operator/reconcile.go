@@ -330,6 +330,9 @@ func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, 
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := plan.CheckSite(components, bundle, access, cluster); err != nil {
+		return nil, 0, err
+	}
 	ask := &render.Request{Registry: q, All: components, Bundle: bundle, Access: access, Cluster: cluster, Version: r.o.Version, Images: r.images(),
 		Proxy: r.proxy(access.Host()), NoRequests: r.o.NoRequests, Console: k.console,
 		ServiceCA: hashOf(all, q, "-cluster-service-ca", "service-ca.crt"), TrustedCA: hashOf(all, q, "-cluster-trusted-ca", "ca-bundle.crt"),

@@ -452,6 +452,7 @@ const (
 	ReasonComponentOverrideInvalid   ConditionReason = "ComponentOverrideInvalid"
 	ReasonMinimumReplicasUnavailable ConditionReason = "MinimumReplicasUnavailable"
 	ReasonCertificateExpires         ConditionReason = "CertificateExpires"
+	ReasonReportsNotShared           ConditionReason = "ReportsNotShared"
 	ReasonPVCPending                 ConditionReason = "PVCPending"
 	ReasonPVCProvisioningFailed      ConditionReason = "PVCProvisioningFailed"
 )

@@ -264,7 +264,7 @@ func Events(before, after v1.QuayRegistryStatus) (list []Event) {
 			continue
 		}
 		old := Find(before, c.Type)
-		if c.Reason == v1.ReasonCertificateExpires && (old == nil || old.Reason != c.Reason) {
+		if (c.Reason == v1.ReasonCertificateExpires || c.Reason == v1.ReasonReportsNotShared) && (old == nil || old.Reason != c.Reason) {
 			list = append(list, Event{corev1.EventTypeWarning, string(c.Reason), c.Message, c.Type})
 			continue
 		}
