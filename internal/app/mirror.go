@@ -26,34 +26,47 @@ func newMirrors(s *Server) *mirror.Service {
 // mirrors runs mirrors and counts them.
 func (s *Server) mirrors(ctx context.Context) {
 	s.while(ctx, mirrorsRun, func(ctx context.Context) {
-		kinds := s.mirror.Kinds()
-		for name, k := range kinds {
-			kinds[name] = s.traced(name, k)
-		}
-		every := mirrorDue(s.live.Current())
-		r, err := jobs.New(ctx, jobs.Options{
-			Store: s.db, Bus: s.bus, Logger: s.log, Metrics: s.metrics, Kinds: kinds, Workers: 16,
-			Schedules: []jobs.Schedule{{Every: every, Job: store.NewJob{Kind: mirror.JobDue, MaxAttempts: 1}}},
-			Holder:    tellHolder(s.id), Grace: interruptJobs, Poll: s.opts.poll(),
-		})
-		if err != nil {
-			s.log.ErrorContext(ctx, "start mirrors", "error", err)
-			pause(ctx, time.Minute)
-			return
-		}
-		every = max(every, countEvery)
-		for ctx.Err() == nil {
-			if c, err := s.db.MirrorCounts(ctx, nil); err == nil {
-				s.metrics.MirrorCounts(c.Waiting, c.Orgs, c.OrgsOn, c.OrgsDue, c.Found, c.OrgWait)
-			} else if ctx.Err() == nil {
-				s.log.WarnContext(ctx, "count the mirrors", "error", err)
+		every := max(mirrorDue(s.live.Current()), countEvery)
+		s.mirrorJobs(ctx, s.mirror.Kinds(), 16, func() {
+			for ctx.Err() == nil {
+				if c, err := s.db.MirrorCounts(ctx, nil); err == nil {
+					s.metrics.MirrorCounts(c.Waiting, c.Orgs, c.OrgsOn, c.OrgsDue, c.Found, c.OrgWait)
+				} else if ctx.Err() == nil {
+					s.log.WarnContext(ctx, "count the mirrors", "error", err)
+				}
+				pause(ctx, every)
 			}
-			pause(ctx, every)
-		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
-		defer cancel()
-		if err := r.Stop(last); err != nil {
-			s.log.WarnContext(last, "stop mirrors", "error", err)
-		}
+		})
 	})
+}
+
+// mirrorsDue queues the mirrors that are due, and runs none: where workers of
+// their own mirror, an autoscaler that has taken the last of them sees the queue.
+func (s *Server) mirrorsDue(ctx context.Context) {
+	s.while(ctx, mirrorsRun, func(ctx context.Context) {
+		s.mirrorJobs(ctx, map[string]jobs.Kind{mirror.JobDue: s.mirror.Kinds()[mirror.JobDue]}, 1, func() { <-ctx.Done() })
+	})
+}
+
+// mirrorJobs runs jobs of mirrors while f does, and has them queued on time.
+func (s *Server) mirrorJobs(ctx context.Context, kinds map[string]jobs.Kind, workers int, f func()) {
+	for name, k := range kinds {
+		kinds[name] = s.traced(name, k)
+	}
+	r, err := jobs.New(ctx, jobs.Options{
+		Store: s.db, Bus: s.bus, Logger: s.log, Metrics: s.metrics, Kinds: kinds, Workers: workers,
+		Schedules: []jobs.Schedule{{Every: mirrorDue(s.live.Current()), Job: store.NewJob{Kind: mirror.JobDue, MaxAttempts: 1}}},
+		Holder:    tellHolder(s.id), Grace: interruptJobs, Poll: s.opts.poll(),
+	})
+	if err != nil {
+		s.log.ErrorContext(ctx, "start mirrors", "error", err)
+		pause(ctx, time.Minute)
+		return
+	}
+	f()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
+	defer cancel()
+	if err := r.Stop(last); err != nil {
+		s.log.WarnContext(last, "stop mirrors", "error", err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/blob/blobtest"
 	"github.com/gantry-registry/gantry/internal/remote/remotetest"
 	"github.com/gantry-registry/gantry/internal/servertest"
+	"github.com/gantry-registry/gantry/internal/store"
 )
 
 // pushTo pushes an image to a repository of any registry, whose address is
@@ -201,6 +203,29 @@ func TestMirrorOfGantry(t *testing.T) {
 		if strings.Contains(s.log.String(), secret) {
 			t.Error("a password is in the log")
 		}
+	}
+}
+
+// TestMirrorsQueued: where workers of their own mirror, and none is there, the
+// mirrors that are due wait in the queue that an autoscaler looks at.
+func TestMirrorsQueued(t *testing.T) {
+	roles, err := ParseRoles("registry,api,gc,jobs,notify,replicate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &proxied{site: open(t, Options{Roles: roles, Environ: override(t, mirrorFields(map[string]any{"FEATURE_USER_INITIALIZE": true, "SUPER_USERS": []string{"ada"}}))})}
+	s.token = s.initialize("ada")
+	s.copies("copies", "app", "127.0.0.1:1/acme/app", everyTag)
+	s.must(201, "PUT", "repository/copies/app/mirror", `{"sync_interval":3600,"sync_start_date":"2020-01-01T00:00:00Z"}`)
+	until(t, "the mirror waits", func() bool {
+		list, err := s.db.JobBacklog(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Contains(list, store.JobBacklog{Kind: store.JobMirror, Due: 1})
+	})
+	if runs := s.runs("copies/app"); len(runs) != 0 {
+		t.Errorf("it ran: %+v", runs)
 	}
 }
 

@@ -69,6 +69,9 @@ func (s *Server) work(ctx context.Context) {
 	if s.roles.Mirror {
 		start("mirrors", s.mirrors)
 	}
+	if s.roles.Jobs && !s.roles.Mirror {
+		start("mirrors that are due", s.mirrorsDue)
+	}
 	if s.roles.Jobs {
 		start("jobs", s.runJobs)
 		start("proxy caches", s.proxy.Run)
