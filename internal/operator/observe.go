@@ -26,9 +26,13 @@ func (r *reconciler) health(ctx context.Context, q *v1.QuayRegistry, k *known, a
 	deployment := func(kind v1.ComponentKind, name, part string) status.Health {
 		d, _ := found[*appsv1.Deployment](all, q, "Deployment", q.Name+name)
 		n := seen.All[kind].Overrides.Replicas
-		h := status.Deployment(d, n != nil && *n == 0, "")
+		stopped := n != nil && *n == 0
+		if ask != nil && d != nil && ask.Scaled[d.Name] && d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
+			stopped = true // by an autoscaler that has nothing to do
+		}
+		h := status.Deployment(d, stopped, "")
 		if !h.Ready && d != nil {
-			h = status.Deployment(d, n != nil && *n == 0, r.pods(ctx, q, part))
+			h = status.Deployment(d, stopped, r.pods(ctx, q, part))
 		}
 		return h
 	}

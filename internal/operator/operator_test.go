@@ -13,6 +13,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -478,6 +479,55 @@ func TestScale(t *testing.T) {
 	b.spec(func(s *v1.QuayRegistrySpec) { s.Components[0].Overrides.VolumeSize = &small })
 	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonComponentCreationFailed, "never shrinks")
 	b.until(v1.Available, metav1.ConditionTrue, v1.ReasonHealthChecksPassing)
+}
+
+// TestForeignScaler leaves the number of pods to an autoscaler of the user's, as
+// KEDA makes one, down to none; without it the operator's own number is back.
+func TestForeignScaler(t *testing.T) {
+	b := newBench(t, kubetest.API(t))
+	b.run(b.options())
+	b.registry(v1.QuayRegistrySpec{Components: []v1.Component{unmanaged(v1.ComponentHPA)}})
+	b.available()
+	one := int32(1)
+	h := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "keda-hpa-mirror"}, Spec: autoscalingv2.HorizontalPodAutoscalerSpec{MinReplicas: &one, MaxReplicas: 5,
+		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "skynet-quay-mirror"}}}
+	b.create(h)
+	scale := func(n int32) {
+		change(b, &appsv1.Deployment{}, "skynet-quay-mirror", func(d *appsv1.Deployment) { d.Spec.Replicas = &n })
+	}
+	replicas := func() int32 { return *get(b, &appsv1.Deployment{}, "skynet-quay-mirror").Spec.Replicas }
+	scale(3)
+	kubetest.Eventually(b, "the operator lets go of the number of pods", func() error {
+		if d := get(b, &appsv1.Deployment{}, "skynet-quay-mirror"); d.Annotations[render.AnnotationReplicas] != "" || d.Status.AvailableReplicas != 3 {
+			return fmt.Errorf("%v, %d", d.Annotations, d.Status.AvailableReplicas)
+		}
+		return nil
+	})
+	// A rollout leaves it, too.
+	b.spec(func(s *v1.QuayRegistrySpec) {
+		s.Components = append(s.Components, overrides(v1.ComponentMirror, v1.Override{Env: []corev1.EnvVar{{Name: "DEBUGLOG", Value: "true"}}}))
+	})
+	b.until(v1.ComponentMirrorReady, metav1.ConditionTrue, v1.ReasonComponentReady)
+	b.available()
+	if n := replicas(); n != 3 {
+		t.Errorf("%d pods", n)
+	}
+	scale(0)
+	b.until(v1.ComponentMirrorReady, metav1.ConditionTrue, v1.ReasonComponentReady, "manually scaled down")
+	b.available()
+	if n := replicas(); n != 0 {
+		t.Errorf("%d pods", n)
+	}
+	if err := b.Client().Delete(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	b.spec(func(s *v1.QuayRegistrySpec) { s.Components = s.Components[:1] })
+	kubetest.Eventually(b, "the operator's own number is back", func() error {
+		if n := replicas(); n != 1 {
+			return fmt.Errorf("%d pods", n)
+		}
+		return nil
+	})
 }
 
 // TestDeletion: all goes with the registry, or its data and keys stay, and are

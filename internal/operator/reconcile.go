@@ -12,6 +12,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -340,6 +341,9 @@ func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, 
 	if ask.Backups, ask.Restore, err = r.wanted(ctx, q); err != nil {
 		return nil, 0, err
 	}
+	if ask.Scaled, err = r.scaled(ctx, q, components); err != nil {
+		return nil, 0, err
+	}
 	if ask.Restore != nil {
 		render.Stopped(components)
 	}
@@ -363,6 +367,25 @@ func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, 
 		}
 	}
 	return ask, again, nil
+}
+
+// scaled finds the Deployments that autoscalers of the user scale, KEDA's for
+// one, where the operator makes none.
+func (r *reconciler) scaled(ctx context.Context, q *v1.QuayRegistry, components plan.Components) (map[string]bool, error) {
+	if components.Managed(v1.ComponentHPA) {
+		return nil, nil //nolint:nilnil // nil is none
+	}
+	var list autoscalingv2.HorizontalPodAutoscalerList
+	if err := r.reader.List(ctx, &list, client.InNamespace(q.Namespace)); err != nil {
+		return nil, fmt.Errorf("look for autoscalers of the user's: %w", err)
+	}
+	names := map[string]bool{}
+	for _, h := range list.Items {
+		if to := h.Spec.ScaleTargetRef; to.Kind == "Deployment" && h.Labels[render.LabelRegistry] == "" {
+			names[to.Name] = true
+		}
+	}
+	return names, nil
 }
 
 // workloads are the components that have an image.

@@ -70,6 +70,9 @@ type Request struct {
 	// ServiceCA and TrustedCA are hashes of the cluster's authorities; another
 	// hash replaces the pods. "" = there are none.
 	ServiceCA, TrustedCA string
+	// Scaled are Deployments that an autoscaler of the user's scales: their number
+	// of pods is not the operator's.
+	Scaled map[string]bool
 	// NoRequests leaves requests and limits of resources out.
 	NoRequests bool
 	// Console is whether OpenShift's console shows dashboards, and the operator
@@ -320,7 +323,7 @@ func (b *builder) replicas(kind v1.ComponentKind) *int32 {
 	if n := b.overrides(kind).Replicas; n != nil {
 		return n
 	}
-	if b.All.Managed(v1.ComponentHPA) && b.scales(kind) {
+	if b.All.Managed(v1.ComponentHPA) && b.scales(kind) || b.Scaled[b.name+workloadNames[kind]] {
 		return nil
 	}
 	two := int32(2)
@@ -329,6 +332,9 @@ func (b *builder) replicas(kind v1.ComponentKind) *int32 {
 	}
 	return &two
 }
+
+// workloadNames are the ends of the names of Deployments that are scaled.
+var workloadNames = map[v1.ComponentKind]string{v1.ComponentQuay: "-quay-app", v1.ComponentClair: "-clair-app", v1.ComponentMirror: "-quay-mirror"}
 
 // alone reports whether the registry's storage is a volume for one node.
 func (b *builder) alone() bool {

@@ -19,9 +19,9 @@ type scaled struct {
 
 func (b *builder) scaled() (list []scaled) {
 	for _, s := range []scaled{
-		{v1.ComponentQuay, b.name + "-quay-app", partApp, 20},
-		{v1.ComponentClair, b.name + "-clair-app", partClair, 10},
-		{v1.ComponentMirror, b.name + "-quay-mirror", partMirror, 20},
+		{v1.ComponentQuay, b.name + workloadNames[v1.ComponentQuay], partApp, 20},
+		{v1.ComponentClair, b.name + workloadNames[v1.ComponentClair], partClair, 10},
+		{v1.ComponentMirror, b.name + workloadNames[v1.ComponentMirror], partMirror, 20},
 	} {
 		if b.All.Managed(s.kind) {
 			list = append(list, s)
