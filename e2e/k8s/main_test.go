@@ -21,6 +21,7 @@ const dir = "/tmp/gantry-k8s"
 // Images that the node has.
 const (
 	gantryImage   = "localhost/gantry:test"
+	previousImage = "localhost/gantry:previous" // of an earlier build: scripts/previous-build
 	postgresImage = "gantry.test/postgres:15"
 	redisImage    = "gantry.test/redis:7"
 )
@@ -70,7 +71,15 @@ func run(m *testing.M) (code int, err error) {
 	if _, err := command(filepath.Join(root, "scripts", "test-images"), images); err != nil {
 		return 0, err
 	}
-	if err := gantryArchive(root, images); err != nil {
+	binary := os.Getenv("GANTRY_BIN")
+	if binary == "" {
+		return 0, errors.New("GANTRY_BIN names no binary: run \"make test-cluster\"")
+	}
+	previous, err := command(filepath.Join(root, "scripts", "previous-build"))
+	if err != nil {
+		return 0, err
+	}
+	if err := errors.Join(gantryArchive(root, images, binary, gantryImage), gantryArchive(root, images, strings.TrimSpace(previous), previousImage)); err != nil {
 		return 0, err
 	}
 	if _, err := command(harness, "up", "-dir", dir, "-node", "-audit"); err != nil {
@@ -90,21 +99,17 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// gantryArchive makes the image that "make image" makes, of GANTRY_BIN, and
-// puts it into to as an archive.
-func gantryArchive(root, to string) error {
-	binary := os.Getenv("GANTRY_BIN")
-	if binary == "" {
-		return errors.New("GANTRY_BIN names no binary: run \"make test-cluster\"")
-	}
+// gantryArchive makes the image that "make image" makes, of a binary, and puts
+// it into to as an archive.
+func gantryArchive(root, to, binary, image string) error {
 	storage := filepath.Join(to, "storage")
-	make := exec.CommandContext(context.Background(), filepath.Join(root, "scripts", "image"), binary, "localhost/gantry")
+	make := exec.CommandContext(context.Background(), filepath.Join(root, "scripts", "image"), binary, image)
 	make.Env = append(os.Environ(), "STORAGE="+storage)
 	if out, err := make.CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/image: %w: %s", err, out)
 	}
 	_, err := command("buildah", "--root", storage+"/root", "--runroot", storage+"/run", "--storage-driver", "vfs",
-		"push", "--quiet", "localhost/gantry", "docker-archive:"+filepath.Join(to, "gantry.tar")+":"+gantryImage)
+		"push", "--quiet", image, "docker-archive:"+filepath.Join(to, strings.NewReplacer("/", "-", ":", "-").Replace(image)+".tar")+":"+image)
 	return errors.Join(err, os.RemoveAll(storage))
 }
 

@@ -32,8 +32,8 @@ const (
 )
 
 // installOperator applies the kustomize base, with the node's images, as an
-// operator of a version.
-func installOperator(t *testing.T, version string) {
+// operator of a version and its image of the registry.
+func installOperator(t *testing.T, version, registry string) {
 	t.Helper()
 	base, err := command(harness, "kubectl", "kustomize", "../../deploy/operator/kustomize")
 	if err != nil {
@@ -59,7 +59,7 @@ func installOperator(t *testing.T, version string) {
 			t.Error(err)
 		}
 	})
-	become(t, version)
+	become(t, version, registry)
 }
 
 const (
@@ -68,9 +68,9 @@ const (
 )
 
 // become starts the operator as one of another version.
-func become(t *testing.T, version string) {
+func become(t *testing.T, version, registry string) {
 	t.Helper()
-	kubectl(t, "set", "env", "-n", operatorNamespace, operatorDeployment, "QUAY_VERSION="+version)
+	kubectl(t, "set", "env", "-n", operatorNamespace, operatorDeployment, "QUAY_VERSION="+version, "RELATED_IMAGE_COMPONENT_QUAY="+registry)
 	kubectl(t, "rollout", "status", "-n", operatorNamespace, operatorDeployment, "--timeout=2m")
 }
 
@@ -119,7 +119,51 @@ type walk struct {
 // registry is scaled to zero and back, upgraded, backed up, deleted, and restored.
 // It takes about four minutes.
 func TestRegistry(t *testing.T) {
-	installOperator(t, "3.6.4")
+	w := newWalk(t, gantryImage)
+	w.steps(t, []step{
+		{"installed", w.installed}, {"pushed and pulled", w.pushedAndPulled}, {"registry killed in a push", w.registryKilled}, {"database killed", w.databaseKilled},
+		{"bundle edited", w.bundleEdited}, {"scaled to zero and back", w.scaled}, {"push resumed", w.resumed}, {"upgraded", w.upgraded}, {"backed up", w.backedUp}, {"deleted", w.deleted}, {"restored", w.restored},
+	})
+}
+
+// TestUpgrade is an upgrade from an earlier build, with an older schema, while
+// clients pull.
+func TestUpgrade(t *testing.T) {
+	w := newWalk(t, previousImage)
+	schema := func() (steps int) {
+		var s struct{ Steps []struct{ Applied bool } }
+		out := kubectl(t, "exec", "-n", w.ns, "deployment/r-quay-app", "--", "/bin/gantry", "db", "status", "--config", "/conf/stack", "--output", "json")
+		if err := json.Unmarshal([]byte(out), &s); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, step := range s.Steps {
+			if step.Applied {
+				steps++
+			}
+		}
+		return steps
+	}
+	before := 0
+	w.steps(t, []step{
+		{"installed", w.installed}, {"pushed and pulled", w.pushedAndPulled},
+		{"its schema", func(*testing.T) { before = schema() }},
+		{"upgraded", w.upgraded},
+	})
+	if after := schema(); before == 0 || after <= before {
+		t.Errorf("the schema had %d steps, and has %d", before, after)
+	}
+}
+
+// A step is a part of a walk.
+type step struct {
+	name string
+	do   func(*testing.T)
+}
+
+// newWalk installs the operator with an image of the registry.
+func newWalk(t *testing.T, registry string) *walk {
+	t.Helper()
+	installOperator(t, "3.6.4", registry)
 	w := &walk{ns: namespace(t, "quay")}
 	files := t.TempDir()
 	w.certs, w.trust = filepath.Join(files, "tls"), filepath.Join(files, "certs.d")
@@ -129,18 +173,18 @@ func TestRegistry(t *testing.T) {
 	w.trustAuthority(t)
 	w.client = trusting(t, w.certs+".ca", false)
 	w.history, w.vault = watch(t, w.ns), newVault(t)
-	for _, step := range []struct {
-		name string
-		do   func(*testing.T)
-	}{
-		{"installed", w.installed}, {"pushed and pulled", w.pushedAndPulled}, {"registry killed in a push", w.registryKilled}, {"database killed", w.databaseKilled},
-		{"bundle edited", w.bundleEdited}, {"scaled to zero and back", w.scaled}, {"push resumed", w.resumed}, {"upgraded", w.upgraded}, {"backed up", w.backedUp}, {"deleted", w.deleted}, {"restored", w.restored},
-	} {
+	return w
+}
+
+// steps goes on until one fails: what follows stands on it.
+func (w *walk) steps(t *testing.T, list []step) {
+	t.Helper()
+	for _, s := range list {
 		began := time.Now()
-		if !t.Run(step.name, step.do) {
-			t.FailNow() // what follows stands on it
+		if !t.Run(s.name, s.do) {
+			t.FailNow()
 		}
-		t.Logf("%s: %.1f s", step.name, time.Since(began).Seconds())
+		t.Logf("%s: %.1f s", s.name, time.Since(began).Seconds())
 	}
 }
 
@@ -373,7 +417,7 @@ func (w *walk) upgraded(t *testing.T) {
 	job, mark := jobs(), w.history.mark()
 	y, end := w.pulling(t)
 	began := time.Now()
-	become(t, "3.7.0")
+	become(t, "3.7.0", gantryImage)
 	eventually(t, "the registry has the new version", func() error {
 		if v := w.field(t, "{.status.currentVersion}"); v != "3.7.0" {
 			return errors.New(v)
@@ -404,7 +448,7 @@ func (w *walk) upgraded(t *testing.T) {
 	if err := w.push("upgraded"); err != nil {
 		t.Error(err)
 	}
-	w.runs(t, "fourth", "2")
+	w.runs(t, "fourth", "upgraded")
 }
 
 // deleted deletes the registry: its objects go, and what is the user's stays.
