@@ -176,6 +176,12 @@ func namespace(t *testing.T, name string) string {
 				t.Logf("log of %s\n%s", p, out)
 			}
 		}
+		// A namespace with pods waits for half of their grace, whenever they end.
+		for _, what := range [][]string{{"quayregistries"}, {"deployments"}, {"pods", "--grace-period=1"}} {
+			if _, err := try(t, append([]string{"delete", "-n", name, "--all", "--timeout=1m", "--ignore-not-found"}, what...)...); err != nil {
+				t.Log(err)
+			}
+		}
 		if _, err := try(t, "delete", "namespace", name, "--timeout=2m"); err != nil {
 			t.Error(err)
 		}
