@@ -32,8 +32,9 @@ const (
 	// touchEvery is how often a request that goes on shows that it does.
 	touchEvery = 10 * time.Second
 	// holderDead is how long the request of another process may show nothing
-	// before its upload is taken over.
-	holderDead = time.Minute
+	// before its upload is taken over. One that lives after all loses what is not
+	// in the row yet, and no more: its client goes on from there.
+	holderDead = 25 * time.Second
 	// claimWait is how long a request waits for the one before it to end: a
 	// client that lost its connection is back before we see that it did.
 	claimWait = 5 * time.Second
