@@ -220,6 +220,7 @@ func (c *cli) serve() *cobra.Command {
 	cmd.Flags().StringVar(&c.opts.Listen, "listen", app.DefaultListen, "`address` of the registry and its API")
 	c.metrics(cmd)
 	cmd.Flags().DurationVar(&c.opts.DrainDelay, "drain-delay", 0, "how long to go on after SIGTERM before no connection is accepted, so that load balancers see the failing health check; up to four times as long while they send requests")
+	cmd.Flags().DurationVar(&c.opts.FolderWait, "folder-wait", 0, "how long to wait at the start for another process that has the data folder and is about to end, as when a pod is replaced")
 	cmd.Flags().StringVar(&roles, "role", "", "what this process does, a `list` of registry, api, worker, or single workers (gc, jobs, notify, replicate, mirror); all of it unless told")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if c.opts.Roles, err = app.ParseRoles(roles); err != nil {

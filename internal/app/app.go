@@ -64,6 +64,9 @@ type Options struct {
 	// DatabaseWait is how long a server waits, when it starts, for a database
 	// server that does not answer yet; 0 = not at all.
 	DatabaseWait time.Duration
+	// FolderWait is how long a server waits, when it starts, for another one that
+	// has the data folder to end; 0 = not at all.
+	FolderWait time.Duration
 	// Poll is how often the folder of the configuration is looked at;
 	// 0 = config.DefaultPoll.
 	Poll time.Duration

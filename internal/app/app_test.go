@@ -325,8 +325,22 @@ func TestLock(t *testing.T) {
 	if r := send(t, "GET", s.base+"/health/instance", ""); r.status != 200 {
 		t.Errorf("the first server: %d", r.status)
 	}
+	// One that may waits for the first to end, as the pod after it does.
+	log := &journal{}
+	next := make(chan error, 1)
+	go func() {
+		s, err := Start(t.Context(), Options{Data: data, Environ: uri, Listen: "127.0.0.1:0", Metrics: Off, Log: log.logger(), FolderWait: time.Minute})
+		if err == nil {
+			err = s.Stop(context.WithoutCancel(t.Context()))
+		}
+		next <- err
+	}()
+	until(t, "the next one waits", func() bool { return strings.Contains(log.String(), "waiting for another gantry to end") })
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-next; err != nil {
+		t.Error(err)
 	}
 	open(t, Options{Data: data, Environ: uri}) // free again
 }

@@ -91,7 +91,7 @@ func openCore(ctx context.Context, o coreOptions) (c *core, err error) {
 		if err := os.MkdirAll(c.data, 0o700); err != nil {
 			return c, fmt.Errorf("data folder: %w", err)
 		}
-		l, err := lockFolder(c.data, uri)
+		l, err := c.lock(ctx, o, uri)
 		if err != nil {
 			return c, err
 		}

@@ -1,12 +1,14 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/config"
 )
@@ -31,6 +33,26 @@ func lockFolder(dir, uri string) (*lock, error) {
 		}
 	}
 	return l, nil
+}
+
+// lock takes the data folder, for which a server waits as long as it may.
+func (c *core) lock(ctx context.Context, o coreOptions, uri string) (*lock, error) {
+	began, told := time.Now(), false
+	for {
+		l, err := lockFolder(c.data, uri)
+		if err == nil || !o.server || !errors.Is(err, errInUse) || time.Since(began) > o.FolderWait {
+			return l, err
+		}
+		if !told {
+			told = true
+			c.log.InfoContext(ctx, "waiting for another gantry to end", "because", err, "until", began.Add(o.FolderWait).UTC().Format(time.RFC3339))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 func (l *lock) take(path, what string) error {
