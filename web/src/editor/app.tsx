@@ -369,13 +369,13 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
             </MastheadToggle>
             <MastheadBrand>
               <MastheadLogo component="a" href={addressOf(sections[0]?.id ?? '')}>
-                <span className="g-brand"><Logo /><span className="g-wide-inline">{t('Configuration editor')}</span></span>
+                <span className="g-brand g-nowrap"><Logo /><span className="g-wide-inline">{t('Configuration editor')}</span></span>
               </MastheadLogo>
             </MastheadBrand>
           </MastheadMain>
           <MastheadContent>
             <div className="g-mast">
-              <span className="g-grow g-clip g-quiet" title={whose}>{whose}</span>
+              <span className="e-whose g-grow g-clip g-quiet" title={whose}>{whose}</span>
               {corner}
               <Menu label={t('More')} items={[{ label: t('History'), onClick: () => go('#/history') }, { label: t('Sign out'), onClick: e.signOut }]} />
             </div>
@@ -400,8 +400,8 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
           placeholder={t('Find a field by name or description')}
           aria-label={t('Find a field by name or description')}
           resetButtonLabel={t('Clear')}
-          hint={filter === '' && wide() ? (mac ? '⌘K' : 'Ctrl K') : undefined}
         />
+        <kbd className="g-wide-inline g-quiet" aria-hidden="true">{mac ? '⌘K' : 'Ctrl K'}</kbd>
         <div className="g-wrap">
           {n > 0 && <span role="status">{t('{n} change|{n} changes', { n })}</span>}
           {place.page !== 'review' && <Button variant={n > 0 ? 'primary' : 'secondary'} onClick={() => go('#/review')}>{t('Review')}</Button>}
@@ -450,8 +450,9 @@ function Banners() {
 
 function Sections({ at, page }: { at?: string; page: string }) {
   const e = useEditor();
+  useEffect(() => document.querySelector('#sections [aria-current]')?.scrollIntoView({ block: 'nearest' }), [at, page]);
   return (
-    <Nav aria-label={t('Sections')}>
+    <Nav aria-label={t('Sections')} id="sections">
       <NavList>
         {e.sections.map((s) => (
           <NavItem key={s.id} isActive={s.id === at}>

@@ -12,12 +12,11 @@ const maxFile = 1 << 20;
 /** isAuthority tells the names under which certificates of further authorities are kept. */
 export const isAuthority = (name: string) => /^extra_ca_cert(s$|s\/|_)/.test(name);
 
-/** nameFor is the name under which a file is kept that was chosen for a use. A Secret's key has no slash. */
-export function nameFor(use: string, file: string, operator: boolean): string {
-  if (use !== 'ca') return use === 'other' ? file : use;
-  const clean = file.replace(/^.*[\\/]/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'ca';
-  const ended = /\.(crt|pem|cer|cert)$/i.test(clean) ? clean : `${clean}.crt`;
-  return operator ? `extra_ca_cert_${ended}` : `extra_ca_certs/${ended}`;
+/** nameFor is the name under which a file is kept that was chosen for a use: itself, or 'ca'. */
+export function nameFor(use: string, file: string): string {
+  if (use !== 'ca') return use;
+  const clean = file.replace(/^.*[\\/]/, '').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 190) || 'ca';
+  return `extra_ca_certs/${/\.(crt|pem|cer|cert)$/i.test(clean) ? clean : `${clean}.crt`}`;
 }
 
 /** holds says whether a text is what a name wants: a certificate, or a private key. */
@@ -85,7 +84,6 @@ export function Certificates({ title, text, only }: { title: string; text?: stri
 
 function Upload({ only }: { only?: string[] }) {
   const e = useEditor();
-  const operator = e.state.mode === 'operator';
   const uses: [string, string][] = only
     ? only.map((n) => [n, n])
     : [
@@ -116,7 +114,7 @@ function Upload({ only }: { only?: string[] }) {
     setWrong('');
     // A pair that is chosen together goes to its places.
     for (const f of [...(list ?? [])].slice(0, 50)) {
-      const target = only?.length === 2 && /\.key$/i.test(f.name) ? only.find((n) => n.endsWith('.key'))! : nameFor(use, f.name, operator);
+      const target = only?.length === 2 && /\.key$/i.test(f.name) ? only.find((n) => n.endsWith('.key'))! : nameFor(use, f.name);
       take(target, new Uint8Array(await f.arrayBuffer()));
     }
     if (input.current) input.current.value = '';
@@ -125,7 +123,7 @@ function Upload({ only }: { only?: string[] }) {
     setWrong('');
     const text = `${pasted.trim()}\n`;
     const subject = certificatesOf(text)[0]?.subject;
-    if (!take(nameFor(use, name.trim() || subject || 'ca', operator), new TextEncoder().encode(text))) return;
+    if (!take(nameFor(use, name.trim() || subject || 'ca'), new TextEncoder().encode(text))) return;
     setPasted('');
     setName('');
     setPasting(false);

@@ -71,11 +71,13 @@ function Text({ field, value, onChange, id, describedBy, wrong, locked }: Contro
   );
 }
 
-function Bool({ value, onChange, id, describedBy, locked }: ControlProps) {
-  const on = boolOf(value);
+function Bool({ field, value, onChange, id, describedBy, locked }: ControlProps) {
+  const set = boolOf(value);
+  const on = set ?? boolOf(field.default);
+  const word = on === undefined ? t('Not set') : on ? t('On') : t('Off');
   return (
     <span className="e-switch">
-      <Switch id={id} isChecked={on === true} isDisabled={locked} onChange={(_, x) => onChange(x)} aria-describedby={describedBy} label={on === undefined ? t('Not set') : on ? t('On') : t('Off')} />
+      <Switch id={id} isChecked={on === true} isDisabled={locked} onChange={(_, x) => onChange(x)} aria-describedby={describedBy} label={set === undefined && on !== undefined ? t('{value}, by default', { value: word }) : word} />
     </span>
   );
 }
@@ -107,7 +109,7 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
         {!locked && (
           <>
             <Button id={id} variant="secondary" size="sm" onClick={() => setTyping(true)}>{t('Replace')}</Button>
-            <Button variant="link" size="sm" onClick={() => onChange(undefined)}>{t('Remove')}</Button>
+            <Button variant="link" size="sm" onClick={() => onChange(undefined)}>{t('Take out')}</Button>
           </>
         )}
       </span>
@@ -213,6 +215,12 @@ function List({ field, value, onChange, id, labelledBy, describedBy, locked }: C
   );
 }
 
+/** defaultText is a default as it is told. */
+export const defaultText = (v: unknown) => (Array.isArray(v) ? (v.length === 0 ? t('empty') : v.map(textOf).join(', ')) : typeof v === 'boolean' ? (v ? t('On') : t('Off')) : textOf(v));
+
+/** Doc is what the registry says of a field: in English, with code in backquotes. */
+export const Doc = ({ text }: { text: string }) => <span lang="en">{text.split('`').map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : part))}</span>;
+
 /** without is a block without a key. */
 export function without(block: Config, key: string): Config {
   const { [key]: _, ...rest } = block;
@@ -261,9 +269,9 @@ function Key({ field, value, onChange, locked }: { field: Field; value: unknown;
       <Control field={field} value={value} onChange={onChange} id={id} labelledBy={`${id}-label`} describedBy={`${id}-help`} wrong={shown !== undefined} locked={locked} />
       <div id={`${id}-help`} className="e-help">
         {shown && <div className="e-wrong" role="alert">{shown}</div>}
-        {field.doc && <span lang="en">{field.doc}</span>}
+        {field.doc && <Doc text={field.doc} />}
         {words && <span className="e-words">{words}</span>}
-        {field.default !== undefined && field.default !== '' && <span>{t('Default: {value}', { value: textOf(field.default) })}</span>}
+        {field.default !== undefined && field.default !== '' && <span>{t('Default: {value}', { value: defaultText(field.default) })}</span>}
       </div>
     </div>
   );

@@ -12,6 +12,7 @@ export function DatabaseControl({ field, value, onChange, id, labelledBy, descri
   const whole = uri === masked;
   const parsed = uri === '' ? undefined : partsOf(uri);
   const [asText, setAsText] = useState(uri !== '' && !parsed && !whole);
+  const [more, setMore] = useState(false);
   const [parts, setParts] = useState<Parts>(parsed ?? empty);
   useEffect(() => {
     // From outside: an undo, or the text.
@@ -26,7 +27,7 @@ export function DatabaseControl({ field, value, onChange, id, labelledBy, descri
   if (whole) return <Secret field={field} value={value} onChange={onChange} id={id} labelledBy={labelledBy} describedBy={describedBy} wrong={wrong} locked={locked} />;
   const line = (key: string, label: string, input: ReactNode, help?: string) => (
     <div className="e-key">
-      <label className="e-key-name" htmlFor={`${id}-${key}`} id={`${id}-${key}-label`}>{label}</label>
+      <label className="e-key-name e-said" htmlFor={`${id}-${key}`} id={`${id}-${key}-label`}>{label}</label>
       {input}
       {help && <div className="e-help" id={`${id}-${key}-help`}>{help}</div>}
     </div>
@@ -62,16 +63,16 @@ export function DatabaseControl({ field, value, onChange, id, labelledBy, descri
                 {line('server', t('Server'), text('server', parts.kind === 'mysql' ? 'db.example.com:3306' : 'db.example.com:5432'), parts.kind === 'mysql' ? t('A host, with a port where it is another than usual.') : t('A host, with a port where it is another than usual. Several with commas: whichever takes writes is used.'))}
                 {line('user', t('User'), text('user'))}
                 <div className="e-key">
-                  <label className="e-key-name" id={`${id}-password-label`} htmlFor={`${id}-password`}>{t('Password')}</label>
+                  <label className="e-key-name e-said" id={`${id}-password-label`} htmlFor={`${id}-password`}>{t('Password')}</label>
                   <Secret field={field} value={parts.password || undefined} onChange={(v) => put({ password: textOf(v) })} id={`${id}-password`} labelledBy={`${id}-password-label`} locked={locked} />
                 </div>
                 {line('name', t('Database name'), text('name', 'quay'))}
               </>
             )}
-            {(parts.params || asText) && line('params', t('Options'), text('params'), t('What follows the question mark of the address, such as sslmode=verify-full.'))}
+            {(parts.params || more) && line('params', t('Options'), text('params'), t('What follows the question mark of the address, such as sslmode=verify-full.'))}
           </div>
           {!locked && uri === '' && <div className="e-help">{t('Without an address a SQLite file in the data folder is used.')}</div>}
-          {!locked && parts.params === '' && parts.kind !== 'sqlite' && <Button variant="link" isInline size="sm" onClick={() => put({ params: 'sslmode=verify-full' })}>{t('Add options')}</Button>}
+          {!locked && parts.params === '' && !more && <Button variant="link" isInline size="sm" onClick={() => setMore(true)}>{t('Add options')}</Button>}
         </div>
       )}
     </div>

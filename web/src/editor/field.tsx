@@ -2,7 +2,7 @@ import { Button, Label } from '@patternfly/react-core';
 import { LockIcon } from '@patternfly/react-icons/dist/esm/icons/lock-icon';
 import { Fragment, memo } from 'react';
 import { t } from '../i18n';
-import { Control, isGroup } from './controls';
+import { Control, defaultText, Doc, isGroup } from './controls';
 import { DatabaseControl } from './database';
 import { masked } from './patch';
 import { LocationsControl, StorageControl } from './storage';
@@ -75,12 +75,14 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
   const special = name === 'DISTRIBUTED_STORAGE_CONFIG' ? 'storage' : name === 'DB_URI' ? 'database' : locations ? 'locations' : '';
   const group = special !== '' || isGroup(field) || (field.secret && value === masked);
   const none = field.default === undefined || field.default === '' || field.secret;
+  // What has many inputs gets the whole width.
+  const tall = special === 'storage' || special === 'database' || field.kind === 'objects' || field.kind === 'map' || (field.kind === 'object' && value !== undefined && value !== null);
   return (
-    <div className={wrong ? 'e-row e-bad' : isChanged ? 'e-row e-changed' : 'e-row'} id={`field-${name}`} tabIndex={-1}>
+    <div className={`e-row${tall ? ' e-tall' : ''}${wrong ? ' e-bad' : isChanged ? ' e-changed' : ''}`} id={`field-${name}`} tabIndex={-1}>
       <div className="e-about">
         {group ? <h3 className="e-name" id={labelId}><Broken name={name} /></h3> : <h3 className="e-name"><label id={labelId} htmlFor={id}><Broken name={name} /></label></h3>}
-        {field.doc ? <p className="e-doc" lang="en">{field.doc}</p> : !field.group && <p className="e-doc">{t('The registry does not know this field. It is kept as it is.')}</p>}
-        {field.obsolete && <p className="e-doc" lang="en">{field.obsolete}</p>}
+        {field.doc ? <p className="e-doc"><Doc text={field.doc} /></p> : !field.group && <p className="e-doc">{t('The registry does not know this field. It is kept as it is.')}</p>}
+        {field.obsolete && <p className="e-doc"><Doc text={field.obsolete} /></p>}
         <div className="e-marks">
           {isChanged && <Label isCompact color="blue">{t('Changed')}</Label>}
           {wrong && <Label isCompact color="red">{t('Wrong')}</Label>}
@@ -114,4 +116,3 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
   );
 }, same);
 
-const defaultText = (v: unknown) => (Array.isArray(v) ? (v.length === 0 ? t('empty') : v.map(textOf).join(', ')) : typeof v === 'boolean' ? (v ? t('On') : t('Off')) : textOf(v));

@@ -165,9 +165,8 @@ describe('the form', () => {
 
 describe('certificates', () => {
   test('names of files', () => {
-    expect(nameFor('ca', 'Company CA.crt', false)).toBe('extra_ca_certs/Company-CA.crt');
-    expect(nameFor('ca', 'company.txt', true)).toBe('extra_ca_cert_company.txt.crt');
-    expect(nameFor('ssl.cert', 'any.pem', true)).toBe('ssl.cert');
+    expect(['Company CA.crt', 'C:\\certs\\company.txt', '../.x', '회사'].map((f) => nameFor('ca', f))).toEqual(['extra_ca_certs/Company-CA.crt', 'extra_ca_certs/company.txt.crt', 'extra_ca_certs/x.crt', 'extra_ca_certs/ca.crt']);
+    expect(nameFor('ssl.cert', 'any.pem')).toBe('ssl.cert');
     expect([isAuthority('extra_ca_certs/x.crt'), isAuthority('extra_ca_cert_x.crt'), isAuthority('ssl.cert')]).toEqual([true, true, false]);
   });
   test('subject and end are read', () => {

@@ -54,8 +54,8 @@ function LocationFields({ name, at, engines, put, locked }: { name: string; at: 
   return (
     <div className="g-stacked">
       <div className="e-key">
-        <label className="e-key-name" htmlFor={id}>{t('Engine')}</label>
-        <FormSelect id={id} value={at[0]} isDisabled={locked} onChange={(_, to) => put(moved(at, to, engines))}>
+        <label className="e-key-name e-said" htmlFor={id}>{t('Engine')}</label>
+        <FormSelect id={id} value={at[0]} isDisabled={locked} className="e-engine" onChange={(_, to) => put(moved(at, to, engines))}>
           {!engine && <FormSelectOption value={at[0]} label={at[0]} />}
           {engines.map((e) => (
             <FormSelectOption key={e.class} value={e.class} label={e.title === e.class || !e.title ? e.class : `${e.title} (${e.class})`} />

@@ -1102,9 +1102,9 @@ export const ko = {
   'External Authorization': '외부 인증',
   'Access Settings': '접근 설정',
   'Dockerfile Build Support': 'Dockerfile 빌드 지원',
-  'GitHub Build Trigger': 'GitHub 빌드 트리거',
-  'Bitbucket Build Trigger': 'Bitbucket 빌드 트리거',
-  'GitLab Build Trigger': 'GitLab 빌드 트리거',
+  'GitHub Build Triggers': 'GitHub 빌드 트리거',
+  'Bitbucket Build Triggers': 'Bitbucket 빌드 트리거',
+  'GitLab Build Triggers': 'GitLab 빌드 트리거',
   'Other settings': '그 밖의 설정',
   'Files beside config.yaml': 'config.yaml과 함께 있는 파일',
   'Certificates of further authorities are trusted by the registry and by its builders. Keys are written and never shown.': '추가 인증 기관의 인증서는 레지스트리와 빌더가 신뢰합니다. 키는 기록만 하고 보여 주지 않습니다.',
@@ -1169,4 +1169,5 @@ export const ko = {
   'A number of minutes, or a number and a unit such as 30m or 12h': '분 단위의 숫자, 또는 30m, 12h처럼 숫자와 단위',
   'A number of bytes, or a number and a unit such as 20G or 512MiB': '바이트 수, 또는 20G, 512MiB처럼 숫자와 단위',
   'A list': '목록',
+  '{value}, by default': '{value}(기본값)',
 };
