@@ -42,7 +42,7 @@ import { RolloutNotice } from './rollout';
 import { Results, SectionPage, titleOf } from './section';
 import { SignIn, SignInAgain } from './signin';
 import { changed, Context, dirty, indexOf, marksOf, useEditor, type Confirm, type Editor, type Loaded, type Notice } from './store';
-import { Trouble } from './trouble';
+import { Guard, Trouble } from './trouble';
 import type { Fault, Rollout, Section, State } from './types';
 
 const corner = (
@@ -416,15 +416,17 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
             </Alert>
           )}
           {e.rollout && <RolloutNotice rollout={e.rollout} close={closeRollout} />}
-          {sought ? (
-            <Results filter={sought} clear={() => setFilter('')} />
-          ) : place.page === 'review' ? (
-            <Review />
-          ) : place.page === 'history' ? (
-            <History />
-          ) : (
-            at && <SectionPage key={at.id} section={at} field={place.page === 'section' ? place.field : ''} first={first.current} />
-          )}
+          <Guard key={sought ? 'found' : (at?.id ?? place.page)}>
+            {sought ? (
+              <Results filter={sought} clear={() => setFilter('')} />
+            ) : place.page === 'review' ? (
+              <Review />
+            ) : place.page === 'history' ? (
+              <History />
+            ) : (
+              at && <SectionPage key={at.id} section={at} field={place.page === 'section' ? place.field : ''} first={first.current} />
+            )}
+          </Guard>
         </div>
       </PageSection>
     </Page>
@@ -450,7 +452,9 @@ function Banners() {
 
 function Sections({ at, page }: { at?: string; page: string }) {
   const e = useEditor();
-  useEffect(() => document.querySelector('#sections [aria-current]')?.scrollIntoView({ block: 'nearest' }), [at, page]);
+  useEffect(() => {
+    void document.querySelector('#sections [aria-current]')?.scrollIntoView({ block: 'nearest' });
+  }, [at, page]);
   return (
     <Nav aria-label={t('Sections')} id="sections">
       <NavList>

@@ -18,7 +18,7 @@ export function History() {
     getHistory().then(setList, setError);
   };
   useEffect(load, [e.state.revision]);
-  useEffect(() => document.getElementById('title')?.focus(), []);
+  useEffect(() => void document.getElementById('title')?.focus(), []);
   const back = (r: Revision) =>
     e.confirm({
       title: t('Roll back?'),

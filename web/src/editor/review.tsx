@@ -45,7 +45,7 @@ export function Review() {
   useEffect(() => {
     void run('offline');
   }, [e.changes, e.state.revision]);
-  useEffect(() => document.getElementById('title')?.focus(), []);
+  useEffect(() => void document.getElementById('title')?.focus(), []);
   const write = async () => {
     setBusy('save');
     setFailure(undefined);

@@ -1,4 +1,5 @@
 import { Alert, Button } from '@patternfly/react-core';
+import { Component, type ReactNode } from 'react';
 import { Problem } from '../api/client';
 import { t } from '../i18n';
 
@@ -36,4 +37,15 @@ export function Trouble({ error, onAgain }: { error: unknown; onAgain?: () => vo
       {text}
     </Alert>
   );
+}
+
+/** Guard keeps a part that breaks from taking the page, and what was typed in it, along. */
+export class Guard extends Component<{ children: ReactNode }, { error?: unknown }> {
+  override state: { error?: unknown } = {};
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+  override render() {
+    return this.state.error === undefined ? this.props.children : <Trouble error={this.state.error} onAgain={() => this.setState({ error: undefined })} />;
+  }
 }
