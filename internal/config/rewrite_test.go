@@ -64,15 +64,15 @@ func swap(pairs ...string) func(string) string { return strings.NewReplacer(pair
 func TestRewriteForms(t *testing.T) {
 	set := map[string]any{"A": 2.0, "B": nil, "C": "x"}
 	for file, want := range map[string]string{
-		"":                         "A: 2\nC: x\n",
-		"{}\n":                     "A: 2\nC: x\n",
-		"# only a comment\n":       "# only a comment\nA: 2\nC: x\n",
-		"A: 1\nB: 1":               "A: 2\nC: x\n",
-		"A: 1\r\nD: 3\r\n":         "A: 2\nD: 3\r\nC: x\n",
-		"---\nA: 1\n...\n":         "---\nA: 2\nC: x\n",
-		"{A: 1, B: 2, D: [1, 2]}":  "{A: 2, D: [1, 2], C: x}\n",
-		"B:\n- 1\n# of D\nD: 4\n":  "# of D\nD: 4\nA: 2\nC: x\n",
-		"A: &a 1\nD: 5\n":          "A: 2\nD: 5\nC: x\n",
+		"":                          "A: 2\nC: x\n",
+		"{}\n":                      "A: 2\nC: x\n",
+		"# only a comment\n":        "# only a comment\nA: 2\nC: x\n",
+		"A: 1\nB: 1":                "A: 2\nC: x\n",
+		"A: 1\r\nD: 3\r\n":          "A: 2\nD: 3\r\nC: x\n",
+		"---\nA: 1\n...\n":          "---\nA: 2\nC: x\n",
+		"{A: 1, B: 2, D: [1, 2]}":   "{A: 2, D: [1, 2], C: x}\n",
+		"B:\n- 1\n# of D\nD: 4\n":   "# of D\nD: 4\nA: 2\nC: x\n",
+		"A: &a 1\nD: 5\n":           "A: 2\nD: 5\nC: x\n",
 		"B: >-\n  text\n\n\nD: 1\n": "\n\nD: 1\nA: 2\nC: x\n",
 	} {
 		got, err := Rewrite("config.yaml", []byte(file), set)
