@@ -43,6 +43,26 @@ func New() http.Handler {
 	return newConsole(site)
 }
 
+// NewEditor returns the handler of the page of the configuration editor, which
+// another server than the registry's serves.
+func NewEditor() http.Handler {
+	site, err := fs.Sub(dist, "dist/site")
+	if err != nil {
+		panic(err) // the name is a constant, and valid
+	}
+	return newEditor(site)
+}
+
+func newEditor(site fs.FS) *console {
+	c := newConsole(site)
+	delete(c.files, "/index.html")
+	if c.index = c.files["/editor.html"]; c.index == nil {
+		c.index = &file{kind: "text/plain; charset=utf-8", etag: "none",
+			plain: []byte("This binary has no page of the configuration editor: it was built without the web console. The API is at /api/v1/config.\n")}
+	}
+	return c
+}
+
 type console struct {
 	files map[string]*file // by path, as "/assets/main-1a2b3c.js"
 	index *file            // every other page
