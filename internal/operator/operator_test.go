@@ -396,7 +396,7 @@ func TestWaits(t *testing.T) {
 	if err := errors.Join(b.Client().List(t.Context(), &jobs, client.InNamespace(b.ns)), b.Client().List(t.Context(), &apps, client.InNamespace(b.ns))); err != nil {
 		t.Fatal(err)
 	}
-	if len(jobs.Items) > 0 || len(apps.Items) != 2 {
+	if len(jobs.Items) > 0 || len(apps.Items) != 3 { // of the database, the cache and the configuration editor
 		t.Errorf("%d jobs and %d Deployments", len(jobs.Items), len(apps.Items))
 	}
 	kubetest.Eventually(t, "the database and what waits for it are unhealthy", func() error {

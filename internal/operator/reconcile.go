@@ -82,6 +82,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	seen := status.Seen{Generation: q.Generation, Now: r.now(), Version: q.Status.CurrentVersion}
 	again, err := r.round(ctx, q, k, all, &seen)
+	if e := r.editor(ctx, q, k, all, &seen); e != nil {
+		err = joined(err, e)
+	}
 	if b, ok := plan.AsBlocked(err); ok {
 		seen.Blocked, err = b, nil
 		if seen.All != nil && seen.Health == nil {
@@ -162,7 +165,7 @@ func (r *reconciler) leave(ctx context.Context, q *v1.QuayRegistry) error {
 
 // lasting reports whether an object holds data, or keys to it.
 func lasting(q *v1.QuayRegistry, name id) bool {
-	return name.kind == "PersistentVolumeClaim" || name.kind == kindBucketClaim.Kind || name.kind == "Secret" && name.name == render.ManagedKeys(q.Name)
+	return name.kind == "PersistentVolumeClaim" || name.kind == kindBucketClaim.Kind || name.kind == "Secret" && (name.name == render.ManagedKeys(q.Name) || name.name == render.EditorBundle(q.Name))
 }
 
 func owned(o client.Object, q *v1.QuayRegistry) bool {
