@@ -78,6 +78,18 @@ func TestUnbuilt(t *testing.T) {
 	}
 }
 
+// TestEditorsPage: the registry does not serve the page of the configuration
+// editor, whose server serves nothing else.
+func TestEditorsPage(t *testing.T) {
+	console, editor := ask(New(), "GET", "/", "Accept", "text/html"), ask(NewEditor(), "GET", "/", "Accept", "text/html")
+	if w := ask(New(), "GET", "/editor.html", "Accept", "text/html"); w.Body.String() != console.Body.String() || w.Header().Get("Content-Security-Policy") != policy {
+		t.Errorf("the registry's /editor.html: %d %v", w.Code, w.Header())
+	}
+	if w := ask(NewEditor(), "GET", "/index.html", "Accept", "text/html"); w.Body.String() != editor.Body.String() || w.Header().Get("Content-Security-Policy") != policy || editor.Body.String() == console.Body.String() {
+		t.Errorf("the editor's /index.html: %d %v", w.Code, w.Header())
+	}
+}
+
 func TestServes(t *testing.T) {
 	for _, c := range []struct {
 		method, path, accept string

@@ -71,6 +71,7 @@ type Server struct {
 	once    sync.Once
 	mux     *http.ServeMux
 	form    []byte
+	packed  []byte // the form, in gzip
 	schema  []byte
 	door    door
 	origins *http.CrossOriginProtection
@@ -97,6 +98,7 @@ func (s *Server) open() {
 	s.origins = http.NewCrossOriginProtection()
 	s.testing = make(chan struct{}, 2)
 	s.form = mustJSON(edit.NewForm())
+	s.packed = pack(s.form)
 	s.schema = mustJSON(config.Schema())
 	s.mux = http.NewServeMux()
 	add := func(pattern, route string, h func(http.ResponseWriter, *http.Request) error) {
@@ -123,7 +125,7 @@ func (s *Server) open() {
 	guarded("GET /api/v1/config", "config", s.config)
 	guarded("PATCH /api/v1/config", "patch", s.patch)
 	guarded("GET /api/v1/config/state", "state", s.state)
-	guarded("GET /api/v1/config/form", "form", func(w http.ResponseWriter, _ *http.Request) error { return sendJSON(w, http.StatusOK, s.form) })
+	guarded("GET /api/v1/config/form", "form", s.sendForm)
 	guarded("GET /api/v1/config/schema", "schema", func(w http.ResponseWriter, _ *http.Request) error { return sendJSON(w, http.StatusOK, s.schema) })
 	guarded("GET /api/v1/config/history", "history", s.history)
 	guarded("GET /api/v1/config/rollout", "rollout", s.rollout)

@@ -9,7 +9,7 @@ import { binary, freePort } from './registry';
 export const password = 'editor-pass-word';
 
 /** secrets are in the configuration, and nowhere else. */
-export const secrets = ['db-s3cret-pw', 'redis-s3cret-pw', 'bucket-s3cret-key'];
+export const secrets = ['db-s3cret-pw', 'redis-s3cret-pw', 'bucket-s3cret-key', 'session-s3cret-key-0123456789abcdef', 'column-s3cret-key-0123456789abcdef'];
 
 /** written is the config.yaml that each editor begins with. */
 export const written = `# Kept by hand: ask ops@example.com.
@@ -26,6 +26,8 @@ DISTRIBUTED_STORAGE_PREFERENCE: [default]
 # The times that people may choose from.
 TAG_EXPIRATION_OPTIONS: [0s, 1d, 1w, 2w]
 DEFAULT_TAG_EXPIRATION: 2w
+SECRET_KEY: session-s3cret-key-0123456789abcdef
+DATABASE_SECRET_KEY: column-s3cret-key-0123456789abcdef
 SETUP_COMPLETE: true
 OUR_OWN_FIELD: {team: platform}
 `;
@@ -61,7 +63,7 @@ export class EditorServer {
     mkdirSync(join(dir, 'conf'));
     writeFileSync(join(dir, 'conf/config.yaml'), written);
     const port = await freePort();
-    const child = spawn(binary, ['config', 'editor', '--config', join(dir, 'conf'), '--listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, CONFIG_EDITOR_PASSWORD: password, ...env } });
+    const child = spawn(binary, ['config', 'editor', '--config', join(dir, 'conf'), '--listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, QUAY_PASSWORD: password, ...env } });
     const log: string[] = [];
     child.stderr?.on('data', (b: Buffer) => log.push(b.toString()));
     const s = new EditorServer(`http://127.0.0.1:${port}`, join(dir, 'conf'), child);

@@ -98,7 +98,7 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
         <div id={helpId} className="e-help">
           {faults.map((f, i) => (
             <div key={i} className={f.severity === 'error' ? 'e-wrong' : 'e-warned'} role={f.severity === 'error' ? 'alert' : undefined}>
-              {f.field !== name && <code>{f.field}</code>} {f.message}
+              {f.field !== name && <code>{f.field}</code>} <Doc text={f.message} />
             </div>
           ))}
           {words && <span className="e-words">{words}</span>}
@@ -108,7 +108,7 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
         {!locked && !sealed && (isChanged || isWritten) && (
           <div className="g-wrap">
             {isChanged && <Button variant="link" isInline size="sm" onClick={() => undo(name)} aria-label={t('Undo the change of {name}', { name })}>{t('Undo')}</Button>}
-            {isWritten && <Button variant="link" isInline size="sm" onClick={() => set(name, undefined)} aria-label={t('{name} back to its default', { name })}>{none ? t('Take out') : t('Back to default')}</Button>}
+            {isWritten && <Button variant="link" isInline size="sm" onClick={() => set(name, undefined)} aria-label={`${none ? t('Take out') : t('Back to default')}: ${name}`}>{none ? t('Take out') : t('Back to default')}</Button>}
           </div>
         )}
       </div>

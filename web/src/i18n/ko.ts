@@ -1035,7 +1035,6 @@ export const ko = {
   'Needs a restart': '다시 시작해야 합니다',
   '{name} in the environment wins over the file.': '환경 변수 {name}이(가) 파일보다 우선합니다.',
   'The environment wins over the file.': '환경 변수가 파일보다 우선합니다.',
-  '{name} back to its default': '{name}을(를) 기본값으로',
   'Back to default': '기본값으로',
   'empty': '비어 있음',
   'Roll back?': '롤백할까요?',
