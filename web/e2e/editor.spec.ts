@@ -129,8 +129,8 @@ test('secrets are never in the page nor in an answer; they are kept, and replace
   await redis.getByRole('button', { name: 'Replace' }).click();
   await redis.getByLabel('password').fill('another-one');
   await page.goto('/#/storage');
-  await expect(page.getByLabel('hostname', { exact: true })).toHaveValue('s3.example.com');
-  await page.getByLabel('bucket_name', { exact: true }).fill('images');
+  await expect(page.getByRole('textbox', { name: /^hostname/ })).toHaveValue('s3.example.com');
+  await page.getByRole('textbox', { name: /^bucket_name/ }).fill('images');
   await accessible(page);
   await review(page);
   await expect(page.getByRole('list', { name: 'What changes' }).getByRole('link')).toHaveCount(3);
@@ -366,13 +366,13 @@ test.describe('with an operator', () => {
     await expect(page.getByText('prod/quay')).toBeVisible();
     await expect(page.getByText('owned by Argo CD')).toBeVisible();
     await expect(row(page, 'USER_EVENTS_REDIS').getByText('Managed by the operator')).toBeVisible();
-    await expect(row(page, 'USER_EVENTS_REDIS').getByLabel('host')).toBeDisabled();
+    await expect(row(page, 'USER_EVENTS_REDIS').getByRole('textbox', { name: /^host/ })).toBeDisabled();
     await expect(page.getByRole('link', { name: /Redis/ })).toContainText('Managed by the operator');
     await accessible(page);
     await page.getByRole('switch', { name: 'Managed by the operator' }).focus();
     await page.keyboard.press('Space');
     await expect(page.getByRole('heading', { name: /You take redis over from the operator/ })).toBeVisible();
-    await expect(row(page, 'USER_EVENTS_REDIS').getByLabel('host')).toBeEnabled();
+    await expect(row(page, 'USER_EVENTS_REDIS').getByRole('textbox', { name: /^host/ })).toBeEnabled();
     await accessible(page);
     await review(page);
     await expect(page.getByText('quay-mirror')).toBeVisible();

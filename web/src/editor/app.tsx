@@ -36,7 +36,7 @@ import { check, gate, getConfig, getRollout, getState, signOut } from './api';
 import { History } from './history';
 import { load } from './load';
 import { count, none, patchOf, rebase, topOf, type Changes, type Foreign } from './patch';
-import { addressOf, go, placeOf, usePlace } from './place';
+import { addressOf, go, hasMoved, placeOf, usePlace } from './place';
 import { Review } from './review';
 import { RolloutNotice } from './rollout';
 import { Results, SectionPage, titleOf } from './section';
@@ -302,6 +302,9 @@ function ConfirmDialog({ spec, close }: { spec: Confirm; close: () => void }) {
   );
 }
 
+// A field that the address names is scrolled to by its section.
+const placeHasField = (address: string) => address.split('/').length > 2;
+
 const wide = () => innerWidth >= 1200;
 
 function Frame({ closeRollout }: { closeRollout: () => void }) {
@@ -309,20 +312,17 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
   const address = usePlace();
   const place = placeOf(address);
   const [open, setOpen] = useState(wide);
+  const small = useRef<boolean>(undefined);
   const [filter, setFilter] = useState('');
   const sought = useDeferredValue(filter.trim());
-  const first = useRef(true);
-  const main = useRef<HTMLDivElement>(null);
   useEffect(() => {
     setFilter('');
-    if (!wide()) setOpen(false);
-    if (!first.current) document.getElementById('main')?.scrollTo(0, 0);
-    return () => {
-      first.current = false;
-    };
+    if (small.current) setOpen(false);
+    if (hasMoved() && !placeHasField(address)) document.getElementById('main')?.scrollTo(0, 0);
   }, [address]);
   useEffect(() => {
     const on = (ev: KeyboardEvent) => {
+      if (ev.key === 'Escape' && small.current) setOpen(false);
       const typing = ev.target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(ev.target.tagName) || ev.target.isContentEditable);
       if ((ev.key !== 'k' || !(ev.metaKey || ev.ctrlKey)) && (ev.key !== '/' || typing || ev.metaKey || ev.ctrlKey)) return;
       if (document.querySelector('[role=dialog]')) return;
@@ -345,6 +345,10 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
   const mac = navigator.platform.startsWith('Mac');
   return (
     <Page
+      onPageResize={(_, { mobileView }) => {
+        if (small.current !== mobileView) setOpen(!mobileView);
+        small.current = mobileView;
+      }}
       mainContainerId="main"
       mainTabIndex={-1}
       skipToContent={
@@ -368,7 +372,7 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
               </PageToggleButton>
             </MastheadToggle>
             <MastheadBrand>
-              <MastheadLogo component="a" href={addressOf(sections[0]?.id ?? '')}>
+              <MastheadLogo component="a" aria-label={t('Configuration editor')} href={addressOf(sections[0]?.id ?? '')}>
                 <span className="g-brand g-nowrap"><Logo /><span className="g-wide-inline">{t('Configuration editor')}</span></span>
               </MastheadLogo>
             </MastheadBrand>
@@ -408,7 +412,7 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
         </div>
       </div>
       <PageSection hasBodyWrapper={false} className="g-page">
-        <div className="e-page" ref={main}>
+        <div className="e-page">
           <Banners />
           {e.notice && (
             <Alert isInline variant={e.notice.variant} title={e.notice.title} role="status" component="h2" actionClose={<AlertActionCloseButton aria-label={t('Close')} onClose={() => e.setNotice(undefined)} />}>
@@ -424,7 +428,7 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
             ) : place.page === 'history' ? (
               <History />
             ) : (
-              at && <SectionPage key={at.id} section={at} field={place.page === 'section' ? place.field : ''} first={first.current} />
+              at && <SectionPage key={at.id} section={at} field={place.page === 'section' ? place.field : ''} />
             )}
           </Guard>
         </div>

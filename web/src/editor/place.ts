@@ -22,6 +22,10 @@ const decoded = (s: string) => {
 export const addressOf = (section: string, field = '') => `#/${encodeURIComponent(section)}${field ? `/${encodeURIComponent(field)}` : ''}`;
 
 let last = '';
+let moved = false;
+
+/** hasMoved is whether another place was open before this one. */
+export const hasMoved = () => moved;
 
 // A # without a slash, as a link to the content has, is no place.
 const now = () => (location.hash === '' || location.hash.startsWith('#/') ? (last = location.hash) : last);
@@ -29,8 +33,12 @@ const now = () => (location.hash === '' || location.hash.startsWith('#/') ? (las
 /** usePlace is the address's place, as it is now. */
 export const usePlace = (): string =>
   useSyncExternalStore((on) => {
-    addEventListener('hashchange', on);
-    return () => removeEventListener('hashchange', on);
+    const heard = () => {
+      moved = true;
+      on();
+    };
+    addEventListener('hashchange', heard);
+    return () => removeEventListener('hashchange', heard);
   }, now);
 
 /** go opens a place. */

@@ -4,7 +4,7 @@ import { t } from '../i18n';
 import { Certificates } from './certs';
 import { Box, NewName } from './controls';
 import { FieldRow } from './field';
-import { addressOf } from './place';
+import { addressOf, hasMoved } from './place';
 import { certSection, found, isLogin, lockOf, loginPattern, useEditor, valueIn } from './store';
 import { TrialButton, trialsOf } from './trials';
 import type { Managed, Section } from './types';
@@ -39,12 +39,12 @@ export function titleOf(s: Section): string {
 }
 
 /** SectionPage shows the fields of a section, field being the one that the address names. */
-export function SectionPage({ section, field, first }: { section: Section; field: string; first: boolean }) {
+export function SectionPage({ section, field }: { section: Section; field: string }) {
   const e = useEditor();
   const title = titleOf(section);
   useEffect(() => {
     if (field) show(field);
-    else if (!first) document.getElementById('title')?.focus();
+    else if (hasMoved()) document.getElementById('title')?.focus();
   }, [section.id, field]);
   const logins = section.fields.includes(loginPattern) ? [...new Set([...Object.keys(e.bundle['config.yaml']), ...Object.keys(e.changes.fields)])].filter((n) => isLogin(n) && (n in e.changes.fields ? e.changes.fields[n] !== null : true)).sort() : [];
   const names = section.fields.filter((n) => n !== loginPattern);
