@@ -24,7 +24,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/auth/ldap"
 	"github.com/gantry-registry/gantry/internal/auth/oidc"
 	"github.com/gantry-registry/gantry/internal/bus/redis"
 	"github.com/gantry-registry/gantry/internal/config"
@@ -319,9 +319,16 @@ func (p prober) ldap(ctx context.Context, c *config.Config) []editor.Test {
 		if err := out.provider.Ping(ctx); err != nil {
 			return finding{}, err
 		}
-		d, ok := out.provider.(auth.Directory)
+		d, ok := out.provider.(*ldap.Provider)
 		if !ok {
 			return finding{message: "it lets the administrator in"}, nil
+		}
+		places, err := d.Missing(ctx)
+		if err != nil {
+			return finding{}, err
+		}
+		if len(places) > 0 {
+			return finding{failed: true, message: "the directory has no " + strings.Join(places, " and no "), next: "correct LDAP_BASE_DN, LDAP_USER_RDN or LDAP_SECONDARY_USER_RDNS"}, nil
 		}
 		if _, err := d.Lookup(ctx, probeUser); err != nil && !gantry.Is(err, gantry.NotFound) {
 			return finding{next: "correct LDAP_BASE_DN, LDAP_USER_RDN and LDAP_USER_FILTER: the directory lets the administrator in, and cannot search there"}, err
