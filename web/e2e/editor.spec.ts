@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import type { Page } from '@playwright/test';
 import { expect, password, secrets, test, written } from './editor';
 import { accessible, calls } from './fixtures';
@@ -286,6 +287,27 @@ test('by the keyboard: skip, find, change, undo', async ({ editor: page }) => {
   await expect(page.getByLabel('MAIL_SERVER', { exact: true })).toHaveValue('mail.example.com');
   await page.goBack();
   await expect(page.getByRole('heading', { name: 'Time Machine', level: 1 })).toBeVisible();
+});
+
+test('a field that the environment sets is marked, and says that the environment wins', async ({ editor: page }) => {
+  await page.goto('/#/other/LOGGING_LEVEL');
+  await expect(row(page, 'LOGGING_LEVEL').getByText('Set by environment')).toBeVisible();
+  await expect(row(page, 'LOGGING_LEVEL')).toContainText('LOGGING_LEVEL in the environment wins over the file.');
+  await expect(page.getByRole('link', { name: /Other settings/ })).toContainText('Set by environment');
+  await expect(page.getByLabel('LOGGING_LEVEL', { exact: true })).toBeFocused(); // the address leads to the field
+});
+
+test('the whole is downloaded, with what is changed and not saved', async ({ editor: page, server }) => {
+  await option(page, '4w');
+  await review(page);
+  const coming = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download' }).click();
+  const file = await coming;
+  expect(file.suggestedFilename()).toBe('quay-config.tar.gz');
+  const tar = gunzipSync(readFileSync(await file.path())).toString();
+  expect(tar).toContain('4w');
+  expect(tar).toContain('# Kept by hand');
+  expect(server.config).toBe(written);
 });
 
 test('leaving with changes asks first', async ({ editor: page }) => {
