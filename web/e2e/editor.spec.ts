@@ -281,6 +281,15 @@ test('by the keyboard: skip, find, change, undo', async ({ editor: page }) => {
   await page.keyboard.press('Escape');
   await expect(page.getByRole('heading', { name: 'Time Machine', level: 1 })).toBeVisible();
   await expect(page.getByRole('link', { name: /E-mail/ })).toContainText('changed and not saved');
+  const time = page.getByRole('textbox', { name: 'DEFAULT_TAG_EXPIRATION' });
+  await time.focus();
+  await page.keyboard.press('End');
+  for (const key of ['Backspace', 'Backspace', '1', 'w']) await page.keyboard.press(key); // empty in between, and not filled by itself
+  await expect(time).toHaveValue('1w');
+  await page.keyboard.press('Backspace');
+  await page.keyboard.press('Backspace');
+  await page.keyboard.press('Tab');
+  await expect(time).toHaveValue('2w'); // left empty it is the default
   await page.getByRole('link', { name: /E-mail/ }).focus();
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { name: 'E-mail', level: 1 })).toBeFocused();

@@ -124,8 +124,10 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
   }, [isDirty]);
 
   // The server's word on the changes, a moment after the last one. It comes unasked, so that its failure is no news.
+  const said = useRef(false);
+  said.current = faults.length > 0;
   useEffect(() => {
-    if (!isDirty) return;
+    if (!isDirty && !said.current) return;
     const stop = new AbortController();
     const timer = setTimeout(() => {
       check(patchOf(changes, loaded.bundle['config.yaml'], loaded.state.written), 'offline', { quiet: true, signal: stop.signal }).then(
@@ -151,7 +153,7 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
           if (over) return;
           if (r.state === 'rolling') quietly = false;
           if (!quietly || r.state === 'failed') setRollout(r);
-          if (r.state === 'done' || r.state === 'failed') setFollowing(false);
+          if (r.state === 'done' || r.state === 'failed' || (r.state === 'unknown' && quietly)) setFollowing(false);
           else timer = window.setTimeout(() => void ask(), 2000);
         },
         () => {

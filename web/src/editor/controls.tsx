@@ -46,7 +46,8 @@ function Text({ field, value, onChange, id, describedBy, wrong, locked }: Contro
   // What is typed stays as it is typed; the value is what it means.
   const [text, setText] = useState(textOf(value));
   useEffect(() => {
-    setText((now) => (equal(valueOf(field, now), value) ? now : textOf(value)));
+    // An input that was emptied stays so until it is left, although the value is the default again.
+    setText((now) => (equal(valueOf(field, now), value) || (now === '' && equal(value, field.default)) ? now : textOf(value)));
   }, [field, value]);
   const number = field.kind === 'int' || field.kind === 'float';
   return (
@@ -60,6 +61,7 @@ function Text({ field, value, onChange, id, describedBy, wrong, locked }: Contro
         setText(s);
         onChange(valueOf(field, s));
       }}
+      onBlur={() => setText((now) => (now === '' ? textOf(value) : now))}
       placeholder={field.default === undefined ? undefined : textOf(field.default)}
       validated={wrong ? 'error' : 'default'}
       aria-invalid={wrong || undefined}
