@@ -374,7 +374,7 @@ test.describe('with an operator', () => {
     await page.route('**/api/v1/config/state', (r) => r.fulfill({ json: state }));
     await page.route('**/api/v1/config/rollout', (r) => {
       asked++;
-      const rolling = sent.length > 0 && asked < 4;
+      const rolling = sent.length > 0 && asked < 3;
       return r.fulfill({
         json: {
           state: rolling ? 'rolling' : 'done',

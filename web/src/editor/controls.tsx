@@ -289,7 +289,7 @@ const Needed = () => (
 function Block({ field, value, onChange, id, labelledBy, locked }: ControlProps) {
   if (!isBlock(value)) {
     return value === undefined || value === null ? (
-      <span>{!locked && <Button id={id} variant="secondary" size="sm" aria-describedby={labelledBy} onClick={() => onChange({})}>{t('Set up')}</Button>}</span>
+      <span>{locked ? <span className="g-quiet">{t('Not set')}</span> : <Button id={id} variant="secondary" size="sm" aria-describedby={labelledBy} onClick={() => onChange({})}>{t('Set up')}</Button>}</span>
     ) : (
       <Json field={field} value={value} onChange={onChange} id={id} labelledBy={labelledBy} locked={locked} />
     );
