@@ -46,9 +46,13 @@ is 1 when there is an error.
 
 With --mode online the services that the configuration names are asked too:
 database, Redis, each storage location, directory, login providers, mail server
-and scanner. offline, and Quay's testing, ask nobody.`,
-		Example: "  gantry config validate --config /etc/gantry\n  gantry config validate --config conf/stack --mode online --output json",
-		Args:    cobra.NoArgs,
+and scanner. offline, and Quay's testing, ask nobody.
+
+--output sarif is for code review: GitHub and others show each problem at its
+line.`,
+		Example:     "  gantry config validate --config /etc/gantry\n  gantry config validate --config conf/stack --mode online --output json\n  gantry config validate --config conf/stack --output sarif > config.sarif",
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{hasSARIF: "yes"},
 	}
 	var dir, mode string
 	folderFlag(cmd, &dir)
@@ -72,6 +76,9 @@ and scanner. offline, and Quay's testing, ask nobody.`,
 				config.Summary
 				Tests []app.ConfigTest `json:"tests"`
 			}{report, tests}
+		}
+		if c.output == "sarif" {
+			answer = sarif(report)
 		}
 		err := c.answer(answer, func(w io.Writer) {
 			_ = report.WriteText(w) // the caller's Flush tells an error
@@ -330,6 +337,10 @@ func (c *cli) configEditor() *cobra.Command {
 	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "its `namespace`; MY_POD_NAMESPACE unless told")
 	cmd.Flags().StringVar(&o.Cluster, "cluster", "", "what the operator knows of the cluster, in its own `words`; the operator sets it")
 	cmd.Flags().StringVar(&o.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is; KUBECONFIG, or the cluster of the pod, unless told")
+	cmd.Flags().StringVar(&o.Password, "password", "", "the `password`, as Quay's container is told it; others on the machine can see it there")
+	if err := cmd.Flags().MarkHidden("password"); err != nil { // everybody on the machine can read a command line
+		panic(err) // the flag is there
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.runEditor(cmd.Context(), o, passwordFile) }
 	return cmd
 }
@@ -351,7 +362,10 @@ func (c *cli) runEditor(ctx context.Context, o app.EditorOptions, passwordFile s
 		o.Namespace = variable(c.environ, "MY_POD_NAMESPACE")
 	}
 	made := false
-	switch o.Password = variable(c.environ, "QUAY_PASSWORD"); {
+	if o.Password == "" {
+		o.Password = variable(c.environ, "QUAY_PASSWORD")
+	}
+	switch {
 	case passwordFile != "":
 		if o.Password, err = c.password(passwordFile); err != nil {
 			return err
@@ -380,4 +394,35 @@ func (c *cli) runEditor(ctx context.Context, o app.EditorOptions, passwordFile s
 		}
 	}
 	return app.RunEditor(ctx, o)
+}
+
+// hasSARIF annotates commands whose answer can be SARIF.
+const hasSARIF = "sarif"
+
+// sarif is a report in the Static Analysis Results Interchange Format 2.1.0.
+func sarif(r config.Summary) any {
+	type m = map[string]any
+	results := []any{}
+	for _, p := range slices.Concat(r.Errors, r.Warnings, r.NotUsedYet, r.Ignored) {
+		level := map[config.Severity]string{config.Error: "error", config.Warning: "warning"}[p.Severity]
+		if level == "" {
+			level = "note"
+		}
+		text := p.Message
+		if p.Field != "" {
+			text = p.Field + ": " + text
+		}
+		result := m{"ruleId": string(p.Severity), "level": level, "message": m{"text": text}}
+		if p.File != "" && p.File != "environment" {
+			place := m{"artifactLocation": m{"uri": (&url.URL{Path: filepath.ToSlash(p.File)}).String()}}
+			if p.Line > 0 {
+				place["region"] = m{"startLine": p.Line, "startColumn": max(p.Column, 1)}
+			}
+			result["locations"] = []any{m{"physicalLocation": place}}
+		}
+		results = append(results, result)
+	}
+	return m{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": []any{m{
+		"tool": m{"driver": m{"name": "gantry config validate", "version": version, "rules": []any{m{"id": string(config.Error)}, m{"id": string(config.Warning)},
+			m{"id": string(config.NotUsedYet)}, m{"id": string(config.Ignored)}}}}, "results": results}}}
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -210,12 +211,23 @@ func (s *Store) Write(ctx context.Context, p *edit.Present, w edit.Write) error 
 		return err
 	}
 	if changed {
-		if err := s.remember(ctx, p, w); err != nil {
+		// The way back first. What comes is put there when it is: of two editors one
+		// writes nothing.
+		if p.Files.Written() {
+			first := edit.Saved{Revision: p.Revision, At: from.secret.CreationTimestamp.UTC(), Changed: []string{}, Files: p.Files}
+			if err := s.remember(ctx, first, false); err != nil {
+				return err
+			}
+		} else if _, err := s.History(ctx); err != nil {
 			return err
 		}
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.o.Namespace, Name: from.secret.Name}}
 		if err := s.client.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldOwner)); err != nil {
 			return s.failed("patch the Secret "+secret.Name, err)
+		}
+		if err := s.remember(ctx, edit.Saved{Revision: w.Files.Revision(), At: s.now().UTC(), Changed: w.Changed, Files: w.Files}, true); err != nil {
+			// It is written all the same, and the next change puts it into the history.
+			slog.WarnContext(ctx, "the history of the configuration lacks a change", "error", err)
 		}
 	}
 	return s.change(ctx, from.registry, resource)
@@ -288,8 +300,9 @@ const (
 	maxUnzip   = 32 << 20
 )
 
-// remember puts what is there, and what comes, into the history.
-func (s *Store) remember(ctx context.Context, p *edit.Present, w edit.Write) error {
+// remember puts a configuration into the history: at its front, or only if it
+// is not there yet.
+func (s *Store) remember(ctx context.Context, one edit.Saved, front bool) error {
 	name := render.EditorHistory(s.o.Registry)
 	for try := 0; ; try++ {
 		secret := &corev1.Secret{}
@@ -297,16 +310,13 @@ func (s *Store) remember(ctx context.Context, p *edit.Present, w edit.Write) err
 			return s.failed("read the Secret "+name+" of the history", err)
 		}
 		list := readHistory(secret.Data[historyKey])
-		now := s.now().UTC()
-		if p.Files.Written() && !slices.ContainsFunc(list, func(o edit.Saved) bool { return o.Revision == p.Revision }) {
-			at := now
-			if t := p.Token.(token).secret.CreationTimestamp; !t.IsZero() {
-				at = t.UTC()
-			}
-			list = edit.Remember(list, edit.Saved{Revision: p.Revision, At: at, Changed: []string{}, Files: p.Files})
+		if !front && slices.ContainsFunc(list, func(o edit.Saved) bool { return o.Revision == one.Revision }) {
+			return nil
 		}
-		list = edit.Remember(list, edit.Saved{Revision: w.Files.Revision(), At: now, Changed: w.Changed, Files: w.Files})
-		text, err := writeHistory(list)
+		if !front && len(list) > 0 { // somebody wrote it by hand, after what is there
+			one.At = s.now().UTC()
+		}
+		text, err := writeHistory(edit.Remember(list, one))
 		if err != nil {
 			return err
 		}
