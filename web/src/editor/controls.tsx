@@ -104,6 +104,9 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
   const [was] = useState(value === masked);
   const [typing, setTyping] = useState(false);
   const [seen, setSeen] = useState(false);
+  useEffect(() => {
+    if (typing) document.getElementById(id)?.focus();
+  }, [typing]);
   if (value === masked && !typing) {
     return (
       <span className="g-wrap" role="group" aria-labelledby={labelledBy} aria-describedby={describedBy}>
@@ -122,9 +125,9 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
       <TextInput
         id={id}
         type={seen ? 'text' : 'password'}
+        aria-labelledby={labelledBy}
         value={value === masked ? '' : textOf(value)}
         isDisabled={locked}
-        ref={(el) => void (typing && value === masked && el?.focus())}
         onChange={(_, s) => onChange(s === '' ? (was && typing ? masked : undefined) : s)}
         validated={wrong ? 'error' : 'default'}
         aria-invalid={wrong || undefined}
