@@ -105,3 +105,23 @@ func TestServes(t *testing.T) {
 		}
 	}
 }
+
+// TestEditor: the page of the configuration editor is served for every page,
+// with the same policy, and a text where it is not built.
+func TestEditor(t *testing.T) {
+	site := built(t).(fstest.MapFS)
+	site["editor.html"] = &fstest.MapFile{Data: []byte("<!doctype html>editor")}
+	h := newEditor(site)
+	for _, path := range []string{"/", "/time-machine", "/editor.html", "/index.html"} {
+		w := ask(h, "GET", path)
+		if w.Code != 200 || w.Body.String() != "<!doctype html>editor" || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %d %q %v", path, w.Code, w.Body, w.Header())
+		}
+	}
+	if w := ask(h, "GET", "/assets/main-1.js"); w.Body.String() != "plain" {
+		t.Errorf("a chunk: %d %q", w.Code, w.Body)
+	}
+	if w := ask(newEditor(fstest.MapFS{}), "GET", "/"); w.Code != 200 || !strings.Contains(w.Body.String(), "/api/v1/config") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("not built: %d %q", w.Code, w.Body)
+	}
+}

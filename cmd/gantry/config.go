@@ -25,7 +25,7 @@ import (
 
 func (c *cli) config() *cobra.Command {
 	return group("config", "Look after the configuration",
-		"Check, show and change the configuration. Every field is in docs/reference/config.md.",
+		"Check, show and change the configuration. Every field is in\ndocs/reference/config.md.",
 		"  gantry config validate --config /etc/gantry\n  gantry config editor --config /etc/gantry",
 		c.validate(), c.configPrint(), c.configExplain(), c.configSchema(), c.configDiff(), c.configEditor())
 }

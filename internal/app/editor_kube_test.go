@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -135,6 +136,8 @@ func TestConfigEditor(t *testing.T) {
 	ask("PATCH", "/api/v1/config", `{"config.yaml":{"DB_URI":"postgresql://a:b@c/d"}}`, 422, "postgres")
 	ask("POST", "/api/v1/config/download", `{}`, 403, "kubectl get secret bundle")
 
+	ask("POST", "/api/v1/config/test/database", `{}`, 200, "the operator makes the component postgres")
+
 	// 4w is added in the time machine, checked, written and rolled out.
 	hash := registry("status", "configHash")
 	editors := c.Field(t, "apps/v1", "Deployment", ns, "skynet-quay-config-editor", "metadata", "generation")
@@ -186,6 +189,11 @@ func TestConfigEditor(t *testing.T) {
 	}
 	ask("GET", "/api/v1/config", "", 200, `"extra_ca_certs/ours.crt"`)
 
+	// So does one that a field speaks of, which is on no disk when it is checked.
+	ask("PATCH", "/api/v1/config", `{"config.yaml":{"AUTHENTICATION_TYPE":"LDAP","LDAP_URI":"ldaps://ldap.example.com","LDAP_BASE_DN":["dc=example"],"LDAP_ADMIN_DN":"cn=a","LDAP_ADMIN_PASSWD":"sesame-opens"},
+		"certs":{"ldap.crt":"`+base64.StdEncoding.EncodeToString([]byte(authority))+`"}}`, 200)
+	ask("PATCH", "/api/v1/config", `{"config.yaml":{"AUTHENTICATION_TYPE":null,"LDAP_URI":null,"LDAP_BASE_DN":null,"LDAP_ADMIN_DN":null,"LDAP_ADMIN_PASSWD":null},"certs":{"ldap.crt":null}}`, 200)
+
 	// What is not valid is not written; a component with overrides stays as it is.
 	ask("PATCH", "/api/v1/config", `{"config.yaml":{"DEFAULT_TAG_EXPIRATION":"soon"}}`, 422, "DEFAULT_TAG_EXPIRATION")
 	ask("PATCH", "/api/v1/config", `{"manage":{"postgres":false},"config.yaml":{"DB_URI":"postgresql://a:b@c/d"}}`, 422, "overrides")
@@ -199,13 +207,38 @@ func TestConfigEditor(t *testing.T) {
 	// Back to the start, but for the certificate's own revision.
 	var list []struct{ Revision string }
 	text := send(t, "GET", srv.URL+"/api/v1/config/history", "", "Authorization", basic(editor.User, password)).body
-	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != 4 {
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != 5 {
 		t.Fatalf("history: %v, %s", err, text)
 	}
 	ask("PATCH", "/api/v1/config", `{"manage":{"redis":true},"config.yaml":{"USER_EVENTS_REDIS":null,"BUILDLOGS_REDIS":null}}`, 200)
-	ask("POST", "/api/v1/config/rollback/"+list[3].Revision, "", 200)
+	ask("POST", "/api/v1/config/rollback/"+list[4].Revision, "", 200)
 	if text := key("bundle", "config.yaml"); strings.Contains(text, "4w") || !strings.Contains(text, "sesame-opens") || key("bundle", "extra_ca_cert_ours.crt") != "" || key("bundle", "notes.txt") != "kept" {
 		t.Errorf("rolled back to %s", text)
+	}
+
+	// As the operator has it run.
+	within, end := context.WithCancel(t.Context())
+	at, over := make(chan string, 1), make(chan error, 1)
+	args, _ := c.Field(t, "apps/v1", "Deployment", ns, "skynet-quay-config-editor", "spec", "template", "spec", "containers").([]any)
+	words, _ := args[0].(map[string]any)["args"].([]any)
+	go func() {
+		over <- RunEditor(within, EditorOptions{Registry: "skynet", Namespace: ns, Kubeconfig: c.Kubeconfig(), Cluster: fmt.Sprint(words[len(words)-1]), Listen: "127.0.0.1:0", Password: password,
+			Log: slog.New(slog.DiscardHandler), Ready: func(a net.Addr) { at <- a.String() }})
+	}()
+	select {
+	case addr := <-at:
+		if r := send(t, "GET", "http://"+addr+"/api/v1/config/state", "", "Authorization", basic(editor.User, password)); r.status != 200 || !strings.Contains(r.body, `"registry":"skynet"`) {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if r := send(t, "GET", "http://"+addr+"/", ""); r.status != 200 || !strings.Contains(strings.Join(r.header.Values("Set-Cookie"), " "), "QuayReadOnlyFieldGroups=") {
+			t.Errorf("the page: %d %v", r.status, r.header)
+		}
+	case err := <-over:
+		t.Fatal(err)
+	}
+	end()
+	if err := <-over; err != nil {
+		t.Error(err)
 	}
 
 	// A right that is lost is named.

@@ -176,14 +176,23 @@ func (s *Server) probe(ctx context.Context, j *edit.Judged, only []string) []Tes
 		return []Test{{Name: "files", Message: "the files of the configuration could not be written for the tests", Next: "give the editor a folder for temporary files: TMPDIR"}}
 	}
 	defer clean()
-	out := Run(ctx, s.Probes, only, c)
-	for i, t := range out {
-		if m := lockedGroup(j, t.Group); m != "" && !t.OK && t.Skipped == "" {
-			out[i] = Test{Name: t.Name, Group: t.Group, Skipped: "the operator makes the component " + m + ", and its keys are not the editor's"}
+	names, out := only, []Test{}
+	if only == nil {
+		names = slices.Sorted(maps.Keys(s.Probes))
+	}
+	run := []string{}
+	for _, name := range names {
+		if m := lockedGroup(j, probedGroup[name]); m != "" {
+			out = append(out, Test{Name: name, Group: probedGroup[name], Skipped: "the operator makes the component " + m + ", and its keys are not the editor's"})
+		} else {
+			run = append(run, name)
 		}
 	}
-	return out
+	return append(out, Run(ctx, s.Probes, run, c)...)
 }
+
+// probedGroup are the field groups of probes that can be of a managed component.
+var probedGroup = map[string]string{"database": "Database", "redis": "Redis", "storage": "DistributedStorage", "clair": "SecurityScanner"}
 
 // Run makes live tests, all of them or those of only, side by side.
 func Run(ctx context.Context, probes map[string]Probe, only []string, c *config.Config) []Test {
@@ -282,7 +291,7 @@ func failed(list []Test) error {
 
 // download answers with the configuration as Quay's quay-config.tar.gz.
 func (s *Server) download(w http.ResponseWriter, r *http.Request) error {
-	b, err := readBundle(r)
+	patch, err := readPatch(r)
 	if err != nil {
 		return err
 	}
@@ -293,10 +302,6 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) error {
 	if p.Mode == edit.Operator {
 		return &failure{status: http.StatusForbidden, code: "secret", message: fmt.Sprintf(
 			"the bundle holds secrets, which the editor of a cluster does not give away; who may read the Secret gets it with: kubectl get secret %s --namespace %s --output jsonpath='{.data.config\\.yaml}' | base64 --decode", p.Secret, p.Namespace)}
-	}
-	patch := edit.Patch{Config: b.Config, Certs: map[string]*string{}}
-	for name, text := range b.Certs {
-		patch.Certs[name] = &text
 	}
 	shown, source := values(p, &edit.Judged{})
 	for name, v := range patch.Config { // defaults are not written, as nobody wrote them

@@ -28,6 +28,7 @@ import (
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
 	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/config/edit"
 	"github.com/gantry-registry/gantry/internal/operator/plan"
 	"github.com/gantry-registry/gantry/internal/operator/render"
 	"github.com/gantry-registry/gantry/internal/operator/status"
@@ -524,7 +525,7 @@ func check(ask render.Request) error {
 			environ = append(environ, v.Name+"="+v.Value)
 		}
 	}
-	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: memory(files), Environ: environ})
+	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: edit.Files(files), Environ: environ})
 	if !errors.Is(err, config.ErrInvalid) {
 		return err
 	}

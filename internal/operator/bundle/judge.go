@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -217,7 +216,6 @@ func (s *Store) standIn(host string) (cert, key []byte, err error) {
 	if len(s.pairs) >= 16 { // hosts that were tried
 		s.pairs = map[string]pair{}
 	}
-	s.pairs = maps.Clone(s.pairs)
 	s.pairs[host] = p
 	return p.cert, p.key, nil
 }
