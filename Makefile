@@ -54,7 +54,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	@if command -v $(NPM) >/dev/null; then cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 $(NPM) ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json; \
 	else echo "npm is not there: the binary gets no web console (install Node.js 20 or newer, and npm)" >&2; fi
 
-web/dist/site/index.html: $(shell find web/src web/public -type f) web/index.html web/vite.config.ts web/node_modules/.package-lock.json
+web/dist/site/index.html: $(shell find web/src web/public -type f) web/index.html web/editor.html web/vite.config.ts web/node_modules/.package-lock.json
 	@if command -v $(NPM) >/dev/null; then cd web && $(NPM) run --silent build && touch dist/site/index.html; fi
 
 .PHONY: console

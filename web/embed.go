@@ -40,7 +40,29 @@ func New() http.Handler {
 	if err != nil {
 		panic(err) // the name is a constant, and valid
 	}
-	return newConsole(site)
+	c := newConsole(site)
+	delete(c.files, "/editor.html") // another server's page, see NewEditor
+	return c
+}
+
+// NewEditor returns the handler of the page of the configuration editor, which
+// another server than the registry's serves.
+func NewEditor() http.Handler {
+	site, err := fs.Sub(dist, "dist/site")
+	if err != nil {
+		panic(err) // the name is a constant, and valid
+	}
+	return newEditor(site)
+}
+
+func newEditor(site fs.FS) *console {
+	c := newConsole(site)
+	delete(c.files, "/index.html")
+	if c.index = c.files["/editor.html"]; c.index == nil {
+		c.index = &file{kind: "text/plain; charset=utf-8", etag: "none",
+			plain: []byte("This binary has no page of the configuration editor: it was built without the web console. The API is at /api/v1/config.\n")}
+	}
+	return c
 }
 
 type console struct {
@@ -188,10 +210,10 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pick returns the smallest form of a file that a client takes, and its
 // Content-Encoding.
 func (f *file) pick(accepted string) (body []byte, encoding string) {
-	if f.brotli != nil && accepts(accepted, "br") {
+	if f.brotli != nil && httpd.Accepts(accepted, "br") {
 		return f.brotli, "br"
 	}
-	if f.gzip != nil && accepts(accepted, "gzip") {
+	if f.gzip != nil && httpd.Accepts(accepted, "gzip") {
 		return f.gzip, "gzip"
 	}
 	if f.plain != nil {
@@ -205,19 +227,4 @@ func (f *file) pick(accepted string) (body []byte, encoding string) {
 		return nil, ""
 	}
 	return body, ""
-}
-
-// accepts reads an Accept-Encoding: whether it names an encoding, and does not
-// refuse it by q=0.
-func accepts(header, encoding string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if strings.TrimSpace(name) != encoding {
-			continue
-		}
-		q, given := strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
-		n, err := strconv.ParseFloat(q, 64)
-		return !given || err == nil && n > 0
-	}
-	return false
 }

@@ -78,6 +78,18 @@ func TestUnbuilt(t *testing.T) {
 	}
 }
 
+// TestEditorsPage: the registry does not serve the page of the configuration
+// editor, whose server serves nothing else.
+func TestEditorsPage(t *testing.T) {
+	console, editor := ask(New(), "GET", "/", "Accept", "text/html"), ask(NewEditor(), "GET", "/", "Accept", "text/html")
+	if w := ask(New(), "GET", "/editor.html", "Accept", "text/html"); w.Body.String() != console.Body.String() || w.Header().Get("Content-Security-Policy") != policy {
+		t.Errorf("the registry's /editor.html: %d %v", w.Code, w.Header())
+	}
+	if w := ask(NewEditor(), "GET", "/index.html", "Accept", "text/html"); w.Body.String() != editor.Body.String() || w.Header().Get("Content-Security-Policy") != policy || editor.Body.String() == console.Body.String() {
+		t.Errorf("the editor's /index.html: %d %v", w.Code, w.Header())
+	}
+}
+
 func TestServes(t *testing.T) {
 	for _, c := range []struct {
 		method, path, accept string
@@ -91,5 +103,25 @@ func TestServes(t *testing.T) {
 		if got := Serves(r); got != c.want {
 			t.Errorf("%s %s for %q: %v", c.method, c.path, c.accept, got)
 		}
+	}
+}
+
+// TestEditor: the page of the configuration editor is served for every page,
+// with the same policy, and a text where it is not built.
+func TestEditor(t *testing.T) {
+	site := built(t).(fstest.MapFS)
+	site["editor.html"] = &fstest.MapFile{Data: []byte("<!doctype html>editor")}
+	h := newEditor(site)
+	for _, path := range []string{"/", "/time-machine", "/editor.html", "/index.html"} {
+		w := ask(h, "GET", path)
+		if w.Code != 200 || w.Body.String() != "<!doctype html>editor" || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %d %q %v", path, w.Code, w.Body, w.Header())
+		}
+	}
+	if w := ask(h, "GET", "/assets/main-1.js"); w.Body.String() != "plain" {
+		t.Errorf("a chunk: %d %q", w.Code, w.Body)
+	}
+	if w := ask(newEditor(fstest.MapFS{}), "GET", "/"); w.Code != 200 || !strings.Contains(w.Body.String(), "/api/v1/config") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("not built: %d %q", w.Code, w.Body)
 	}
 }

@@ -36,6 +36,7 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // the Content-Security-Policy lets no data: scripts or fonts in
     chunkSizeWarningLimit: 1000,
+    rollupOptions: { input: ['index.html', 'editor.html'] }, // the console, and the configuration editor
   },
   server: { proxy: { '^/(api|config|csrf_token|v2|realtime|oauth2?|keys)(/|$)': process.env.GANTRY_URL ?? 'http://localhost:8080' } },
   test: {

@@ -9,32 +9,6 @@ import (
 	"github.com/gantry-registry/gantry/internal/app"
 )
 
-func (c *cli) config() *cobra.Command {
-	validate := &cobra.Command{
-		Use:   "validate",
-		Short: "Check a configuration without starting anything",
-		Long: `Check the folder of config.yaml as the server's start does. Each problem names
-file, line and field, says what is allowed and what to do. Errors keep the
-server from starting; warnings and fields without effect do not. The exit code
-is 1 when there is an error.`,
-		Example: "  gantry config validate --config /etc/gantry\n  gantry config validate --config conf/stack --output json",
-		Args:    cobra.NoArgs,
-	}
-	var dir string
-	validate.Flags().StringVar(&dir, "config", "", "`folder` of config.yaml, as Quay's conf/stack; without it the environment alone is checked")
-	validate.RunE = func(*cobra.Command, []string) error {
-		report := app.ValidateConfig(dir, c.environ)
-		err := c.answer(report, func(w io.Writer) { _ = report.WriteText(w) }) // the caller's Flush tells an error
-		if err == nil && !report.Valid {
-			err = errFailed
-		}
-		return err
-	}
-	return group("config", "Look after the configuration",
-		"Check the configuration. Every field is in docs/reference/config.md.",
-		"  gantry config validate --config /etc/gantry", validate)
-}
-
 func (c *cli) gc() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",

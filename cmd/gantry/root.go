@@ -38,6 +38,9 @@ func outputs(cmd *cobra.Command) []string {
 	if cmd.Annotations[apiKind] == "names" {
 		forms = append(forms, "name")
 	}
+	if cmd.Annotations[hasSARIF] != "" {
+		forms = append(forms, "sarif")
+	}
 	return forms
 }
 
@@ -169,7 +172,7 @@ func (c *cli) admin() *app.Admin { return app.NewAdmin(c.options()) }
 
 // answer writes v as JSON, or has text write it for people.
 func (c *cli) answer(v any, text func(w io.Writer)) error {
-	if c.output == "json" || c.output == "yaml" {
+	if c.output == "json" || c.output == "yaml" || c.output == "sarif" {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)

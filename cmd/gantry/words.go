@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,8 +19,9 @@ const (
 
 // translate makes a command line of Quay's container a command line of this
 // program, so that Deployments and scripts that were written for it go on: the
-// words registry, registry-nomigrate, repomirror, repomirror-nomigrate and
-// migrate head (operator.md, section 10). Others are returned as they are.
+// words registry, registry-nomigrate, repomirror, repomirror-nomigrate, migrate
+// head and config PASSWORD (operator.md, section 10). Others are returned as
+// they are.
 func translate(args, environ []string) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
@@ -47,9 +49,18 @@ func translate(args, environ []string) ([]string, error) {
 			return nil, fmt.Errorf("migrate %s: the schema is brought to its head, and not elsewhere: write migrate head", strings.Join(rest, " "))
 		}
 		return []string{"db", "migrate", "--data", imageData}, nil
+	case "config":
+		if len(rest) != 1 || strings.HasPrefix(rest[0], "-") || slices.Contains(configCommands, rest[0]) {
+			return args, nil
+		}
+		return []string{"config", "editor", "--config", filepath.Join(variable(environ, "QUAYCONF"), "stack"), "--listen", imagePlain, "--password=" + rest[0]}, nil
 	}
 	return args, nil
 }
+
+// configCommands are the commands below config. Another word is the password of
+// Quay's editor.
+var configCommands = []string{"validate", "print", "explain", "schema", "diff", "editor", "help"}
 
 // variable returns a variable of the environment; "" = none.
 func variable(environ []string, name string) string {

@@ -403,7 +403,7 @@ func (w *walk) scaled(t *testing.T) {
 		t.Errorf("behind the Service: %v", ready)
 	}
 	out := kubectl(t, "get", "pods", "-n", w.ns, "-l", "app=quay", "--field-selector=status.phase=Running", "-o", "jsonpath={.items[*].metadata.labels.quay-component}")
-	if got := strings.Fields(out); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"postgres", "redis"}) {
+	if got := strings.Fields(out); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"postgres", "quay-config-editor", "redis"}) {
 		t.Errorf("these run: %v", got)
 	}
 	mark := w.history.mark()

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -150,8 +149,8 @@ func openOutside(c *config.Config, o *core) (out outside, err error) {
 	case "LDAP":
 		x := ldapOptions(c)
 		x.Logger, x.RootCAs = logger, roots
-		if path := c.Bundle.Path("ldap.crt"); path != "" {
-			b, err := os.ReadFile(path) // #nosec G304 -- beside config.yaml
+		if c.Bundle.Path("ldap.crt") != "" {
+			b, err := c.Bundle.Read("ldap.crt")
 			if err != nil {
 				return out, fmt.Errorf("LDAP_URI: %w", err)
 			}
@@ -165,7 +164,7 @@ func openOutside(c *config.Config, o *core) (out outside, err error) {
 	case "JWT":
 		x := jwtOptions(c)
 		x.RootCAs = roots
-		if x.PublicKey, err = os.ReadFile(c.Bundle.Path("jwt-authn.cert")); err != nil {
+		if x.PublicKey, err = c.Bundle.Read("jwt-authn.cert"); err != nil {
 			return out, fmt.Errorf("AUTHENTICATION_TYPE: %w", err)
 		}
 		if out.provider, err = jwt.New(x); err != nil {

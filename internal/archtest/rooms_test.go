@@ -26,7 +26,7 @@ var capabilities = []string{
 }
 
 // edges never import edges, nor does anything but app import them.
-var edges = []string{"internal/registry", "internal/api", "web"}
+var edges = []string{"internal/registry", "internal/api", "internal/editor", "web"}
 
 // rooms says what each room may import of this module.
 var rooms = table(map[string][]string{

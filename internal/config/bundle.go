@@ -41,6 +41,16 @@ func (b *Bundle) Path(name string) string {
 	return p
 }
 
+// Read returns a file of the folder, for example "ldap.crt", wherever its files
+// are; fs.ErrNotExist where it is not there.
+func (b *Bundle) Read(name string) ([]byte, error) {
+	path := b.Path(name)
+	if path == "" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return b.files.read(path)
+}
+
 // maxCAs bounds the files of extra_ca_certs.
 const maxCAs = 1000
 

@@ -37,6 +37,8 @@ const (
 	maxText     = 64 << 10
 	maxSubject  = 255
 	maxAddress  = 254
+
+	implicitPort = 465 // of TLS from the start
 )
 
 // A Message is a mail to one address.
@@ -104,7 +106,7 @@ func New(o Options) *Service {
 	if o.RootCAs == nil {
 		o.RootCAs = func() *x509.CertPool { return nil }
 	}
-	return &Service{o, 465}
+	return &Service{o, implicitPort}
 }
 
 // On reports whether mail is sent at all.
@@ -194,13 +196,41 @@ func refused(err error) bool {
 // send hands one mail to the server. id is the same in each attempt, so that
 // who gets it twice can tell.
 func (s *Service) send(ctx context.Context, set Settings, id string, m *Message) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c, err := connect(ctx, set, s.o.RootCAs(), s.implicit)
+	if err != nil {
+		return err
+	}
+	msg, err := compose(set.Sender, id, m)
+	if err != nil {
+		return err
+	}
+	return c.DialAndSendWithContext(ctx, msg)
+}
+
+// Check connects to the server as for sending, with TLS and the account, and
+// leaves again. Nothing is sent.
+func Check(ctx context.Context, set Settings, roots *x509.CertPool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c, err := connect(ctx, set, roots, implicitPort)
+	if err != nil {
+		return err
+	}
+	if err := c.DialWithContext(ctx); err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// connect makes a client of the server. Its connection is closed when ctx ends.
+func connect(ctx context.Context, set Settings, roots *x509.CertPool, implicitAt int) (*mail.Client, error) {
 	if set.Timeout <= 0 {
 		set.Timeout = 30 * time.Second
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	secure := &tls.Config{ServerName: set.Host, RootCAs: s.o.RootCAs(), MinVersion: tls.VersionTLS12}
-	implicit := set.TLS && set.Port == s.implicit
+	secure := &tls.Config{ServerName: set.Host, RootCAs: roots, MinVersion: tls.VersionTLS12}
+	implicit := set.TLS && set.Port == implicitAt
 	// The client leaves the connection open where it cannot sign in, and does
 	// not look at ctx once it is connected.
 	dial := func(dialing context.Context, network, addr string) (net.Conn, error) {
@@ -232,15 +262,7 @@ func (s *Service) send(ctx context.Context, set Settings, id string, m *Message)
 		opts = append(opts, mail.WithUsername(set.Username), mail.WithPassword(set.Password),
 			mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, plain, login, mail.SMTPAuthCramMD5))
 	}
-	c, err := mail.NewClient(set.Host, opts...)
-	if err != nil {
-		return err
-	}
-	msg, err := compose(set.Sender, id, m)
-	if err != nil {
-		return err
-	}
-	return c.DialAndSendWithContext(ctx, msg)
+	return mail.NewClient(set.Host, opts...)
 }
 
 // compose makes the mail of a message that check took.

@@ -536,3 +536,20 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// TestCheck: a check signs in and sends nothing, and says what is wrong.
+func TestCheck(t *testing.T) {
+	s := newServer(t, &server{starttls: true, password: "p"})
+	set := s.settings()
+	set.TLS, set.Auth, set.Password = true, true, "p"
+	if err := Check(t.Context(), set, s.roots); err != nil || len(s.got()) != 0 || s.logins != 1 {
+		t.Errorf("%v, %d mails, %d logins", err, len(s.got()), s.logins)
+	}
+	if err := Check(t.Context(), set, x509.NewCertPool()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("unknown authority: %v", err)
+	}
+	set.Password = "other"
+	if err := Check(t.Context(), set, s.roots); err == nil || !strings.Contains(err.Error(), "535") {
+		t.Errorf("wrong password: %v", err)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"io/fs"
 	"testing"
 	"time"
 
@@ -84,24 +83,5 @@ func TestIssue(t *testing.T) {
 	third, err := issue(second, []string{"r.ns.svc"}, late)
 	if err != nil || string(third["ca.crt"]) == string(first["ca.crt"]) || verify(third, third["ca.crt"], "r.ns.svc", late) != nil {
 		t.Errorf("the authority ends, and is kept: %v", err)
-	}
-}
-
-func TestMemory(t *testing.T) {
-	m := memory{"config.yaml": []byte("a"), "extra_ca_certs/b": []byte("bb")}
-	if data, err := fs.ReadFile(m, "extra_ca_certs/b"); err != nil || string(data) != "bb" {
-		t.Errorf("%q %v", data, err)
-	}
-	list, err := fs.ReadDir(m, ".")
-	if err != nil || len(list) != 2 || list[0].Name() != "config.yaml" || !list[1].IsDir() {
-		t.Errorf("%v %v", list, err)
-	}
-	if st, err := fs.Stat(m, "extra_ca_certs"); err != nil || !st.IsDir() {
-		t.Errorf("%v %v", st, err)
-	}
-	for _, name := range []string{"extra", "extra_ca_certs/c"} {
-		if _, err := fs.Stat(m, name); err == nil {
-			t.Errorf("%s is there", name)
-		}
 	}
 }

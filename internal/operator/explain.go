@@ -65,6 +65,10 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 	if err != nil {
 		return err
 	}
+	objects := append(set.All(), set.Migrate)
+	if editor, err := r.renderEditor(ctx, q, k, all); err == nil && editor != nil {
+		objects = append(objects, editor.Objects...)
+	}
 	p := &printer{w: w}
 	p.line("QuayRegistry %s/%s, version %s, reached at %s", namespace, name, o.Version, ask.Access.Endpoint())
 	p.line("")
@@ -80,7 +84,7 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 	p.line("")
 	p.line("Objects")
 	wanted := map[id]bool{}
-	for _, obj := range append(set.All(), set.Migrate) {
+	for _, obj := range objects {
 		at := idOf(r.scheme, obj)
 		wanted[at] = true
 		p.line("  %-24s %-60s %s", at.kind, at.name, r.verdict(all, obj, set, q))

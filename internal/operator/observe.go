@@ -250,7 +250,7 @@ func (r *reconciler) prune(ctx context.Context, q *v1.QuayRegistry, k *known, al
 	settled := seen.Health[v1.ComponentQuay].Ready && (!seen.All.Managed(v1.ComponentMirror) || seen.Health[v1.ComponentMirror].Ready)
 	before := r.previous(q, all, wanted)
 	for name, o := range all {
-		if wanted[name] || !owned(o, q) || o.GetDeletionTimestamp() != nil {
+		if wanted[name] || ofEditor(o) || !owned(o, q) || o.GetDeletionTimestamp() != nil {
 			continue
 		}
 		if lasting(q, name) {

@@ -397,7 +397,7 @@ func TestWaits(t *testing.T) {
 	if err := errors.Join(b.Client().List(t.Context(), &jobs, client.InNamespace(b.ns)), b.Client().List(t.Context(), &apps, client.InNamespace(b.ns))); err != nil {
 		t.Fatal(err)
 	}
-	if len(jobs.Items) > 0 || len(apps.Items) != 2 {
+	if len(jobs.Items) > 0 || len(apps.Items) != 3 { // of the database, the cache and the configuration editor
 		t.Errorf("%d jobs and %d Deployments", len(jobs.Items), len(apps.Items))
 	}
 	kubetest.Eventually(t, "the database and what waits for it are unhealthy", func() error {
@@ -666,6 +666,12 @@ func TestOpenShift(t *testing.T) {
 	host := "skynet-quay-" + b.ns + "." + kubetest.AppsDomain
 	if q := get(b, &v1.QuayRegistry{}, "skynet"); q.Status.RegistryEndpoint != "https://"+host {
 		t.Errorf("endpoint %s", q.Status.RegistryEndpoint)
+	} else if q.Status.ConfigEditorEndpoint != "https://skynet-quay-config-editor-"+b.ns+"."+kubetest.AppsDomain {
+		t.Errorf("the configuration editor's endpoint is %s", q.Status.ConfigEditorEndpoint)
+	}
+	route := unstructuredOf(kindRoute)
+	if tls, _, err := unstructured.NestedStringMap(get(b, route, "skynet-quay-config-editor").Object, "spec", "tls"); err != nil || tls["termination"] != "edge" || tls["insecureEdgeTerminationPolicy"] != "Redirect" {
+		t.Errorf("the configuration editor's Route: %v, %v", tls, err)
 	}
 	d := get(b, &appsv1.Deployment{}, "skynet-quay-app")
 	text := string(get(b, &corev1.Secret{}, d.Spec.Template.Spec.Volumes[0].Projected.Sources[0].Secret.Name).Data["config.yaml"])

@@ -29,6 +29,7 @@ import (
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
 	"github.com/gantry-registry/gantry/internal/config"
+	"github.com/gantry-registry/gantry/internal/config/edit"
 	"github.com/gantry-registry/gantry/internal/operator/plan"
 	"github.com/gantry-registry/gantry/internal/operator/render"
 	"github.com/gantry-registry/gantry/internal/operator/status"
@@ -83,6 +84,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	seen := status.Seen{Generation: q.Generation, Now: r.now(), Version: q.Status.CurrentVersion}
 	again, err := r.round(ctx, q, k, all, &seen)
+	if e := r.editor(ctx, q, k, all, &seen); e != nil {
+		err = joined(err, e)
+	}
 	if b, ok := plan.AsBlocked(err); ok {
 		seen.Blocked, err = b, nil
 		if seen.All != nil && seen.Health == nil {
@@ -163,7 +167,7 @@ func (r *reconciler) leave(ctx context.Context, q *v1.QuayRegistry) error {
 
 // lasting reports whether an object holds data, or keys to it.
 func lasting(q *v1.QuayRegistry, name id) bool {
-	return name.kind == "PersistentVolumeClaim" || name.kind == kindBucketClaim.Kind || name.kind == "Secret" && name.name == render.ManagedKeys(q.Name)
+	return name.kind == "PersistentVolumeClaim" || name.kind == kindBucketClaim.Kind || name.kind == "Secret" && (name.name == render.ManagedKeys(q.Name) || name.name == render.EditorBundle(q.Name))
 }
 
 func owned(o client.Object, q *v1.QuayRegistry) bool {
@@ -547,7 +551,7 @@ func check(ask render.Request) error {
 			environ = append(environ, v.Name+"="+v.Value)
 		}
 	}
-	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: memory(files), Environ: environ})
+	_, problems, err := config.Load(config.Options{Dir: "/conf/stack", Files: edit.Files(files), Environ: environ})
 	if !errors.Is(err, config.ErrInvalid) {
 		return err
 	}

@@ -37,8 +37,8 @@ export async function enter(context: BrowserContext, a: Account) {
   await context.addCookies(a.session.map((c) => ({ ...c, url: a.registry.base })));
 }
 
-// watch collects what a page must not do.
-function watch(page: Page, host: string): string[] {
+/** watch collects what a page must not do. */
+export function watch(page: Page, host: string): string[] {
   const broken: string[] = [];
   page.on('pageerror', (e) => broken.push(e.message));
   page.on('console', (m) => m.type() === 'error' && /Content Security Policy|Refused to|Warning:|unique "key"/.test(m.text()) && broken.push(m.text()));

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 export const password = 'correct-horse';
 
 /** binary is the program under test. */
-const binary = process.env.GANTRY_BIN ?? join(import.meta.dirname, '../../bin/gantry');
+export const binary = process.env.GANTRY_BIN ?? join(import.meta.dirname, '../../bin/gantry');
 
 /** freePort is a port of this machine that nothing listens on. */
 export function freePort(): Promise<number> {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { enter as enterEditor, EditorServer } from '../e2e/editor';
 import { enter, expect, test } from '../e2e/fixtures';
 import { prepare } from '../e2e/prepare';
 import { Registry } from '../e2e/registry';
@@ -43,5 +44,29 @@ test('the picture of the first account', async ({ browser }) => {
     await page.close();
   } finally {
     await r.stop();
+  }
+});
+
+test('the pictures of the configuration editor', async ({ browser }) => {
+  const editor = await EditorServer.start();
+  try {
+    for (const [name, viewport] of [['editor', { width: 1280, height: 860 }], ['editor-phone', { width: 360, height: 740 }]] as const) {
+      const page = await browser.newPage({ baseURL: editor.base, viewport, locale: 'en-US', colorScheme: 'light', reducedMotion: 'reduce' });
+      // A folder of its own for each run is no sight.
+      await page.route('**/api/v1/config/state', async (r) => {
+        const answer = await r.fetch();
+        return r.fulfill({ response: answer, json: { ...((await answer.json()) as object), dir: '/etc/gantry' } });
+      });
+      await enterEditor(page);
+      await page.goto('/#/time-machine');
+      await page.getByRole('textbox', { name: 'Add to TAG_EXPIRATION_OPTIONS' }).fill('4w');
+      await page.keyboard.press('Enter');
+      await expect(page.getByText('Changed', { exact: true })).toBeVisible();
+      await page.evaluate(() => document.fonts.ready);
+      await page.screenshot({ path: to(name) });
+      await page.close();
+    }
+  } finally {
+    await editor.stop();
   }
 });

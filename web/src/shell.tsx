@@ -19,23 +19,21 @@ import {
   SkipToContent,
   Tooltip,
 } from '@patternfly/react-core';
-import { AdjustIcon } from '@patternfly/react-icons/dist/esm/icons/adjust-icon';
 import { BarsIcon } from '@patternfly/react-icons/dist/esm/icons/bars-icon';
-import { GlobeIcon } from '@patternfly/react-icons/dist/esm/icons/globe-icon';
 import { SearchIcon } from '@patternfly/react-icons/dist/esm/icons/search-icon';
 import { onlineManager, useQueryClient } from '@tanstack/react-query';
 import { Outlet, useRouterState } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { api } from './api/client';
-import { changeLanguage, language, languages, t, type Language } from './i18n';
+import { t } from './i18n';
 import { DialogProvider } from './ui/dialogs';
 import { later } from './ui/later';
 import { useLive } from './ui/live';
 import { LazyMarkdown } from './ui/lazy-markdown';
 import { Link, useGo } from './ui/link';
+import { LanguageMenu, Logo, ThemeMenu } from './ui/mast';
 import { Menu } from './ui/menu';
 import { SignInDialog, useBoot, useChangeSession, useUser } from './ui/session';
-import { changeTheme, theme } from './ui/theme';
 
 const Finder = later(
   () => import('./ui/finder').then((m) => m.default),
@@ -68,16 +66,6 @@ function Bare() {
         <Outlet />
       </main>
     </>
-  );
-}
-
-function Logo() {
-  return (
-    <svg viewBox="0 0 32 32" className="g-logo" aria-hidden="true">
-      <rect width="32" height="32" rx="7" fill="#0d5bb5" />
-      <path d="M5 9h22M8 9v16M24 9v16M16 9v5" fill="none" stroke="#fff" strokeWidth="2.4" strokeLinecap="round" />
-      <rect x="11.5" y="14" width="9" height="7" rx="1.2" fill="#fff" />
-    </svg>
   );
 }
 
@@ -185,45 +173,6 @@ function Navigation({ path }: { path: string }) {
         </NavItem>
       </NavList>
     </Nav>
-  );
-}
-
-function LanguageMenu() {
-  return (
-    <Menu
-      label={t('Language')}
-      variant="plainText"
-      toggle={
-        <span className="g-row">
-          <GlobeIcon aria-hidden="true" /> <span className="g-wide-inline">{languages[language()].name}</span>
-          <span className="g-offscreen">{t('Language')}</span>
-        </span>
-      }
-      items={Object.entries(languages).map(([k, l]) => ({ label: l.name, onClick: () => changeLanguage(k as Language) }))}
-    />
-  );
-}
-
-function ThemeMenu() {
-  const [now, setNow] = useState(theme());
-  const set = (to: typeof now) => () => (changeTheme(to), setNow(to));
-  const mark = (x: typeof now, label: string) => (now === x ? `${label} ✓` : label);
-  return (
-    <Menu
-      label={t('Appearance')}
-      variant="plain"
-      toggle={
-        <>
-          <AdjustIcon aria-hidden="true" />
-          <span className="g-offscreen">{t('Appearance')}</span>
-        </>
-      }
-      items={[
-        { label: mark('system', t('As the system')), onClick: set('system') },
-        { label: mark('light', t('Light')), onClick: set('light') },
-        { label: mark('dark', t('Dark')), onClick: set('dark') },
-      ]}
-    />
   );
 }
 

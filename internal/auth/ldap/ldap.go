@@ -461,6 +461,21 @@ func (p *Provider) Group(ctx context.Context, config map[string]string) (map[str
 	return map[string]string{"group_dn": strings.TrimSpace(config["group_dn"])}, nil
 }
 
+// Missing returns those of the places in which users are looked for that are
+// not there.
+func (p *Provider) Missing(ctx context.Context) (places []string, err error) {
+	for _, place := range p.places {
+		there, err := p.exists(ctx, place)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			places = append(places, place)
+		}
+	}
+	return places, nil
+}
+
 func (p *Provider) exists(ctx context.Context, dn string) (there bool, err error) {
 	err = p.servers.use(ctx, "", true, func(c *conn) error {
 		res, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, int(p.o.Timeout/time.Second), false,

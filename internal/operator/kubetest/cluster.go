@@ -569,3 +569,25 @@ func poll(ctx context.Context, ok func() error) error {
 		}
 	}
 }
+
+// Field returns a field of an object as the administrator sees it; nil = there
+// is no such field, or no object. It is for tests of rooms that do not know
+// Kubernetes' types.
+func (c *Cluster) Field(t testing.TB, apiVersion, kind, namespace, name string, path ...string) any {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	err := c.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, u)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatalf("kubetest: get %s %s: %v", kind, name, err)
+	}
+	v, _, err := unstructured.NestedFieldCopy(u.Object, path...)
+	if err != nil {
+		t.Fatalf("kubetest: %s of %s %s: %v", strings.Join(path, "."), kind, name, err)
+	}
+	return v
+}

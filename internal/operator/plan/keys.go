@@ -55,7 +55,7 @@ func Complete(name string, there Keys, all Components, b *Bundle) (keys Keys, ma
 	}
 	want(KeySecret, own("SECRET_KEY"))
 	want(KeyDatabaseSecret, own("DATABASE_SECRET_KEY"))
-	want(KeyConfigEditor, letters(16))
+	want(KeyConfigEditor, Password)
 	if all.Managed(v1.ComponentPostgres) {
 		want(KeyDBRoot, letters(32))
 		want(KeyDBURI, func() (string, error) {
@@ -81,6 +81,9 @@ func Complete(name string, there Keys, all Components, b *Bundle) (keys Keys, ma
 	}
 	return keys, made, err
 }
+
+// Password makes the password of the configuration editor.
+func Password() (string, error) { return random(16) }
 
 // databaseURI is the address of the managed database.
 func databaseURI(name, password string) string {

@@ -72,6 +72,18 @@ var groups = map[v1.ComponentKind][]string{
 // configuration editor shows them read-only while it is managed.
 func GroupOf(kind v1.ComponentKind) []string { return slices.Clone(groups[kind]) }
 
+// sets are the fields that the operator sets, whatever the bundle has, while it
+// makes a component; of those in owns it refuses the bundle's.
+var sets = map[v1.ComponentKind][]string{
+	v1.ComponentRoute:  {"PREFERRED_URL_SCHEME", "EXTERNAL_TLS_TERMINATION"},
+	v1.ComponentMirror: {"FEATURE_REPO_MIRROR"},
+	v1.ComponentClair:  {"FEATURE_SECURITY_SCANNER", "SECURITY_SCANNER_V4_PSK"},
+}
+
+// SetsOf returns the fields of config.yaml that are the operator's while it
+// makes a component: what the bundle has of them is refused, or has no effect.
+func SetsOf(kind v1.ComponentKind) []string { return slices.Concat(owns[kind], sets[kind]) }
+
 // has are those of the fields that the bundle has.
 func (b *Bundle) has(fields []string) (found []string) {
 	for _, f := range fields {

@@ -45,13 +45,22 @@ func (b *builder) route(m metav1.ObjectMeta, host, plain, encrypted string) {
 	if m.Annotations["haproxy.router.openshift.io/timeout"] == "" {
 		m.Annotations["haproxy.router.openshift.io/timeout"] = "30m"
 	}
-	tls, target := map[string]any{"termination": "edge", "insecureEdgeTerminationPolicy": "Redirect"}, plain
+	target := plain
 	if !b.Access.TLSAtDoor {
-		tls["termination"], target = "passthrough", encrypted
+		target = encrypted
+	}
+	b.routeTo(m, host, target, b.name+"-quay-app")
+}
+
+// routeTo makes a Route to a port of a Service.
+func (b *builder) routeTo(m metav1.ObjectMeta, host, target, service string) {
+	tls := map[string]any{"termination": "edge", "insecureEdgeTerminationPolicy": "Redirect"}
+	if !b.Access.TLSAtDoor {
+		tls["termination"] = "passthrough"
 	}
 	b.base(loose("route.openshift.io/v1", "Route", m, map[string]any{"spec": map[string]any{
 		"host": host, "port": map[string]any{"targetPort": target}, "tls": tls,
-		"to": map[string]any{"kind": "Service", "name": b.name + "-quay-app", "weight": int64(100)}, "wildcardPolicy": "None"}}))
+		"to": map[string]any{"kind": "Service", "name": service, "weight": int64(100)}, "wildcardPolicy": "None"}}))
 }
 
 // ingress makes an Ingress. Its certificate is the user's, or cert-manager's if

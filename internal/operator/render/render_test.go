@@ -117,6 +117,17 @@ func cases(t *testing.T) map[string]Request {
 	}
 }
 
+// editorOf is the configuration editor of a registry.
+func editorOf(t *testing.T, r Request) *Editor {
+	t.Helper()
+	e, err := RenderEditor(EditorRequest{Registry: r.Registry, Cluster: r.Cluster, Images: r.Images, Version: r.Version, Password: "e", NoRequests: r.NoRequests,
+		Host: plan.EditorHost("skynet", "quay", r.All, r.Cluster)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 // TestGolden holds every object of six registries to a file.
 func TestGolden(t *testing.T) {
 	for name, r := range cases(t) {
@@ -126,7 +137,7 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		var text strings.Builder
-		objects := slices.Concat(set.Base, set.Data, []client.Object{set.Migrate}, set.Apps, set.Backups)
+		objects := slices.Concat(set.Base, set.Data, []client.Object{set.Migrate}, set.Apps, set.Backups, editorOf(t, r).Objects)
 		if set.Restore != nil {
 			objects = append(objects, set.Restore)
 		}
@@ -170,7 +181,8 @@ func TestObjects(t *testing.T) {
 			t.Errorf("%s: the same request gives other objects: %v", name, err)
 		}
 		seen := map[string]bool{}
-		for _, o := range append(one.All(), one.Migrate) {
+		editor := editorOf(t, r)
+		for _, o := range slices.Concat(one.All(), []client.Object{one.Migrate}, editor.Objects) {
 			gvk := o.GetObjectKind().GroupVersionKind()
 			id := gvk.Kind + " " + o.GetNamespace() + "/" + o.GetName()
 			if gvk.Kind == "" || gvk.Version == "" || seen[id] {
@@ -188,8 +200,11 @@ func TestObjects(t *testing.T) {
 				t.Errorf("%s: the name of %s is too long", name, id)
 			}
 		}
-		for _, o := range append(one.Apps, one.Data...) {
-			d := o.(*appsv1.Deployment)
+		for _, o := range slices.Concat(one.Apps, one.Data, editor.Objects) {
+			d, ok := o.(*appsv1.Deployment)
+			if !ok {
+				continue
+			}
 			spec := d.Spec.Template.Spec
 			c := spec.Containers[0]
 			s := c.SecurityContext
@@ -216,7 +231,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cpu, memory resource.Quantity
-	for _, o := range set.All() {
+	for _, o := range append(set.All(), editorOf(t, cases(t)["openshift"]).Objects...) {
 		if d, ok := o.(*appsv1.Deployment); ok {
 			n := 2 // of an autoscaler
 			if d.Spec.Replicas != nil {
@@ -237,7 +252,7 @@ func TestRequests(t *testing.T) {
 	if set, err = Render(r); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range set.Apps {
+	for _, o := range slices.Concat(set.Apps, slices.DeleteFunc(editorOf(t, r).Objects, func(o client.Object) bool { _, ok := o.(*appsv1.Deployment); return !ok })) {
 		if c := o.(*appsv1.Deployment).Spec.Template.Spec.Containers[0]; len(c.Resources.Requests)+len(c.Resources.Limits) > 0 {
 			t.Errorf("%s asks for %v", o.GetName(), c.Resources)
 		}

@@ -76,32 +76,33 @@ func (b *builder) policies() {
 	if !b.Registry.Spec.NetworkPolicies {
 		return
 	}
-	tcp := corev1.ProtocolTCP
-	allow := func(part string, kind v1.ComponentKind, from []string, ports ...int) {
-		rule := netv1.NetworkPolicyIngressRule{}
-		for _, p := range ports {
-			rule.Ports = append(rule.Ports, netv1.NetworkPolicyPort{Protocol: &tcp, Port: number(p)})
-		}
-		for _, f := range from {
-			rule.From = append(rule.From, netv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: b.selector(f)}})
-		}
-		b.base(&netv1.NetworkPolicy{TypeMeta: types("NetworkPolicy", "networking.k8s.io/v1"), ObjectMeta: b.meta(b.name+"-"+part, part, kind), Spec: netv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: b.selector(part)}, PolicyTypes: []netv1.PolicyType{netv1.PolicyTypeIngress}, Ingress: []netv1.NetworkPolicyIngressRule{rule}}})
-	}
-	allow(partApp, v1.ComponentQuay, nil, portHTTP, portHTTPS, portJWT, portMetrics, portBuilds)
+	b.allow(partApp, v1.ComponentQuay, nil, portHTTP, portHTTPS, portJWT, portMetrics, portBuilds)
 	if b.All.Managed(v1.ComponentMirror) {
-		allow(partMirror, v1.ComponentMirror, nil, portMetrics)
+		b.allow(partMirror, v1.ComponentMirror, nil, portMetrics)
 	}
 	if b.All.Managed(v1.ComponentPostgres) {
-		allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade, partBackup}, 5432)
+		b.allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade, partBackup}, 5432)
 	}
 	if b.All.Managed(v1.ComponentRedis) {
-		allow(partRedis, v1.ComponentRedis, []string{partApp, partMirror}, 6379)
+		b.allow(partRedis, v1.ComponentRedis, []string{partApp, partMirror}, 6379)
 	}
 	if b.All.Managed(v1.ComponentClair) {
-		allow(partClair, v1.ComponentClair, nil, 8080, 8089)
+		b.allow(partClair, v1.ComponentClair, nil, 8080, 8089)
 	}
 	if b.All.Managed(v1.ComponentClairPostgres) {
-		allow(partClairPostgres, v1.ComponentClairPostgres, []string{partClair}, 5432)
+		b.allow(partClairPostgres, v1.ComponentClairPostgres, []string{partClair}, 5432)
 	}
+}
+
+// allow lets pods in to ports of a part: those of some parts, or for nil all.
+func (b *builder) allow(part string, kind v1.ComponentKind, from []string, ports ...int) {
+	tcp, rule := corev1.ProtocolTCP, netv1.NetworkPolicyIngressRule{}
+	for _, p := range ports {
+		rule.Ports = append(rule.Ports, netv1.NetworkPolicyPort{Protocol: &tcp, Port: number(p)})
+	}
+	for _, f := range from {
+		rule.From = append(rule.From, netv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: b.selector(f)}})
+	}
+	b.base(&netv1.NetworkPolicy{TypeMeta: types("NetworkPolicy", "networking.k8s.io/v1"), ObjectMeta: b.meta(b.name+"-"+part, part, kind), Spec: netv1.NetworkPolicySpec{
+		PodSelector: metav1.LabelSelector{MatchLabels: b.selector(part)}, PolicyTypes: []netv1.PolicyType{netv1.PolicyTypeIngress}, Ingress: []netv1.NetworkPolicyIngressRule{rule}}})
 }

@@ -55,6 +55,11 @@ type Seen struct {
 	Version string
 	// Endpoint and ConfigHash of what is rolled out; "" = not known.
 	Endpoint, ConfigHash string
+	// EditorEndpoint is where the configuration editor answers, "" = nowhere but
+	// at its Service, and EditorCredentials the Secret that one signs in with, if
+	// EditorKnown.
+	EditorKnown                       bool
+	EditorEndpoint, EditorCredentials string
 }
 
 var ready = map[v1.ComponentKind]v1.ConditionType{
@@ -185,6 +190,9 @@ func Compute(before v1.QuayRegistryStatus, s Seen) v1.QuayRegistryStatus {
 	}
 	if blocked == nil {
 		after.RegistryEndpoint, after.ConfigHash = s.Endpoint, s.ConfigHash
+	}
+	if s.EditorKnown {
+		after.ConfigEditorEndpoint, after.ConfigEditorCredentialsSecret = s.EditorEndpoint, s.EditorCredentials
 	}
 	slices.SortFunc(after.Conditions, func(a, b v1.Condition) int { return order(a.Type) - order(b.Type) })
 	if !Same(before, after) {

@@ -1,4 +1,4 @@
-package operator
+package edit
 
 import (
 	"io/fs"
@@ -9,30 +9,29 @@ import (
 	"time"
 )
 
-// memory is files by their paths, as a file system that is read whole: secrets
-// that are checked are written to no disk.
-type memory map[string][]byte
-
 // Open is not needed: fs.ReadFile, fs.ReadDir and fs.Stat find the methods below.
-func (m memory) Open(name string) (fs.File, error) {
+func (f Files) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 }
 
 // ReadFile returns the content of a file.
-func (m memory) ReadFile(name string) ([]byte, error) {
-	if data, ok := m[name]; ok {
+func (f Files) ReadFile(name string) ([]byte, error) {
+	if data, ok := f[name]; ok {
 		return data, nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 // Stat tells of a file, or of a folder in which there are files.
-func (m memory) Stat(name string) (fs.FileInfo, error) {
-	if data, ok := m[name]; ok {
+func (f Files) Stat(name string) (fs.FileInfo, error) {
+	if data, ok := f[name]; ok {
 		return entry{name: path.Base(name), size: int64(len(data))}, nil
 	}
-	for file := range m {
-		if name == "." || strings.HasPrefix(file, name+"/") {
+	if name == "." {
+		return entry{name: ".", dir: true}, nil
+	}
+	for file := range f {
+		if strings.HasPrefix(file, name+"/") {
 			return entry{name: path.Base(name), dir: true}, nil
 		}
 	}
@@ -40,9 +39,9 @@ func (m memory) Stat(name string) (fs.FileInfo, error) {
 }
 
 // ReadDir lists a folder, by name.
-func (m memory) ReadDir(name string) ([]fs.DirEntry, error) {
+func (f Files) ReadDir(name string) ([]fs.DirEntry, error) {
 	found := map[string]entry{}
-	for file, data := range m {
+	for file, data := range f {
 		rest, ok := strings.CutPrefix(file, name+"/")
 		if name == "." {
 			rest, ok = file, true
@@ -63,7 +62,7 @@ func (m memory) ReadDir(name string) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// An entry is a file or a folder of memory.
+// An entry is a file or a folder of Files.
 type entry struct {
 	name string
 	size int64
