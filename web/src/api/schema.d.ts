@@ -4483,6 +4483,8 @@ export interface components {
         };
         Log: {
             datetime: components["schemas"]["Date"];
+            /** @description The same in every list and in the live events, and another for every entry */
+            id: string;
             ip: string | null;
             /** @example push_repo */
             kind: string;
