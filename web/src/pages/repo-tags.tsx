@@ -109,7 +109,7 @@ export function useTagActions(repo: string, after?: () => void) {
         text: (
           <>
             <p>{t('The time machine can bring tags back as long as it reaches.')}</p>
-            {tags.length === 1 && <WillFree repo={repo} tag={tags[0]!.name} />}
+            <WillFree repo={repo} tags={tags.map((x) => x.name)} />
           </>
         ),
         action: t('Delete'),

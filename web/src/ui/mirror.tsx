@@ -650,6 +650,17 @@ export function MirrorHealth() {
 
 type Proxy = Schemas['ProxyCache'];
 
+/** changeBody is what the API takes to change a proxy cache. Without a name and a password the stored ones stay. */
+export function changeBody(v: Values): Record<string, unknown> {
+  const nobody = v.nobody === 'true';
+  return {
+    upstream_registry: v.registry,
+    ...(nobody || v.username || v.password ? { upstream_registry_username: (!nobody && v.username) || null, upstream_registry_password: (!nobody && v.password) || null } : {}),
+    expiration_s: parseDuration((v.expires ?? '').trim()),
+    insecure: v.insecure === 'true',
+  };
+}
+
 /** ProxyCache lets an organization stand for another registry. */
 export function ProxyCache({ org, may }: { org: string; may: boolean }) {
   const dialogs = useDialogs();
@@ -683,6 +694,27 @@ export function ProxyCache({ org, may }: { org: string; may: boolean }) {
         await refresh();
       },
     });
+  const change = (p: Proxy) => {
+    const named = (v: Values) => v.nobody !== 'true';
+    dialogs.form({
+      title: t('Change the proxy cache'),
+      text: t('The other registry is asked first. What is cached stays.'),
+      fields: [
+        { name: 'registry', label: t('Registry'), initial: p.upstream_registry },
+        { name: 'nobody', label: t('As nobody: forget the name and password that are kept'), kind: 'check' },
+        { name: 'username', label: t('User name there'), optional: true, shown: named, help: t('Both empty: what is kept stays, as long as the registry is the same') },
+        { name: 'password', label: t('Password or token there'), kind: 'password', optional: true, autoComplete: 'new-password', shown: named },
+        { name: 'expires', label: t('Forgotten after'), initial: every(Number(p.expiration_s)), check: interval, help: t('Since the last pull: a time such as 30m, 6h or 1d') },
+        { name: 'insecure', label: t('Plain http'), kind: 'check', initial: String(p.insecure === true) },
+      ],
+      action: t('Save'),
+      submit: async (v) => {
+        await call('PUT', path, changeBody(v));
+        await refresh();
+        dialogs.toast(t('The proxy cache was changed'));
+      },
+    });
+  };
   return (
     <Section
       title={t('Proxy cache')}
@@ -691,13 +723,16 @@ export function ProxyCache({ org, may }: { org: string; may: boolean }) {
         may &&
         query.data &&
         (query.data.upstream_registry ? (
-          <Button
-            variant="secondary"
-            isDanger
-            onClick={() => dialogs.confirm({ title: t('End the proxy cache?'), text: t('What is cached stays until its time is over; pulls of anything else fail then.'), action: t('End it'), typed: org, submit: () => call('DELETE', path).then(refresh) })}
-          >
-            {t('End it')}
-          </Button>
+          <>
+            <Button variant="secondary" onClick={() => query.data && change(query.data)}>{t('Change')}</Button>
+            <Button
+              variant="secondary"
+              isDanger
+              onClick={() => dialogs.confirm({ title: t('End the proxy cache?'), text: t('What is cached stays until its time is over; pulls of anything else fail then.'), action: t('End it'), typed: org, submit: () => call('DELETE', path).then(refresh) })}
+            >
+              {t('End it')}
+            </Button>
+          </>
         ) : (
           <Button variant="secondary" onClick={make}>{t('Make it a proxy cache')}</Button>
         ))
