@@ -546,14 +546,15 @@ func (r *Run) renew(ctx context.Context) {
 
 func (r *Run) id() string { return strconv.FormatInt(r.Job.ID, 10) }
 
-// beat tells of the progress while it changes, until ctx ends.
+// beat tells of the progress while it changes, and now and then while it does
+// not, for pages that have come since, until ctx ends.
 func (r *Run) beat(ctx context.Context) {
 	tick := time.NewTicker(r.r.o.Beat)
 	defer tick.Stop()
 	var pace bus.Pace
 	var told store.Progress
 	pace.Note(time.Now(), r.last().Done)
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -561,7 +562,7 @@ func (r *Run) beat(ctx context.Context) {
 		}
 		p := r.last()
 		rate := pace.Note(time.Now(), p.Done)
-		if p == told && rate < 0.01 {
+		if p == told && rate < 0.01 && (n%5 > 0 || p == (store.Progress{})) {
 			continue
 		}
 		told = p

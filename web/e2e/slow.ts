@@ -4,6 +4,7 @@ import { createServer, request, type Server } from 'node:http';
 export class Slow {
   private waiting: (() => void)[] = [];
   private open = false;
+  private dripping = 0;
 
   private constructor(
     private readonly server: Server,
@@ -22,6 +23,10 @@ export class Slow {
           res.write(part);
           const before = sent;
           sent += part.length;
+          if (before >= size / 2 && slow.dripping > 0 && !slow.open) {
+            from.pause();
+            setTimeout(() => from.resume(), slow.dripping);
+          }
           if (before >= size / 2 || sent < size / 2) return;
           from.pause();
           slow.waiting.push(() => from.resume());
@@ -45,6 +50,12 @@ export class Slow {
   /** one lets one blob come. */
   one() {
     this.waiting.shift()?.();
+  }
+
+  /** drip lets all that wait come, a piece every so many milliseconds. */
+  drip(ms: number) {
+    this.dripping = ms;
+    for (const go of this.waiting.splice(0)) go();
   }
 
   /** all lets all blobs come, from now on. */

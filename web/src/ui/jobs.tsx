@@ -51,6 +51,10 @@ export function jobName(kind: string): string {
       'prune.default': t('Prune everywhere'),
       'logs.rotate': t('Archive logs'),
       'logs.export': t('Export logs'),
+      notify: t('Send a notification'),
+      notifyquota: t('Compare a namespace with its quota'),
+      notifyexpiry: t('Find tags that expire soon'),
+      mail: t('Send mail'),
     }[kind] ?? kind
   );
 }
@@ -159,7 +163,7 @@ export function Jobs({ may }: { may: boolean }) {
         rowKey={(j) => String(j.id)}
         empty={{ title: t('There are no such jobs') }}
         columns={[
-          { key: 'kind', title: t('Job'), cell: (j) => <span title={j.kind}>{jobName(j.kind)}{j.key && !j.key.startsWith('schedule ') && <span className="g-quiet"> {j.key}</span>}</span> },
+          { key: 'kind', title: t('Job'), cell: (j) => <span title={j.kind}>{jobName(j.kind)}{j.key && !/^(schedule |\d+$)/.test(j.key) && <span className="g-quiet"> {j.key}</span>}</span> },
           { key: 'state', title: t('State'), narrow: true, cell: (j) => <Label isCompact color={states()[j.state][1]}>{states()[j.state][0]}</Label> },
           { key: 'progress', title: t('Progress'), cell: progress },
           { key: 'attempt', title: t('Attempt'), narrow: true, right: true, wide: true, cell: (j) => `${j.attempt} / ${j.max_attempts}` },

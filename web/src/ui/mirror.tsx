@@ -277,7 +277,7 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
                 </dd>
                 <dt>{t('Next run')}</dt>
                 <dd>
-                  <Time value={m.next_sync_date} never={t('When somebody asks')} />
+                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
                 </dd>
               </dl>
               {m.organization_mirror && <p className="g-quiet">{t('The mirror of the organization made it, and says what it copies.')}</p>}
@@ -540,7 +540,7 @@ export function OrganizationMirror({ org }: { org: string }) {
                 </dd>
                 <dt>{t('Next run')}</dt>
                 <dd>
-                  <Time value={m.next_sync_date} never={t('When somebody asks')} />
+                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
                 </dd>
               </dl>
             </Section>
