@@ -97,7 +97,7 @@ func (p *Pace) Note(now time.Time, done int64) float64 {
 		return p.rate
 	}
 	weight := 1 - math.Exp(-took.Seconds()/memory.Seconds())
-	if all := now.Sub(p.from); all < memory { // at first it is the plain average
+	if all := now.Sub(p.from); all < memory || p.at.Equal(p.from) { // at first it is the plain average
 		weight = took.Seconds() / all.Seconds()
 	}
 	p.rate += weight * (float64(done-p.done)/took.Seconds() - p.rate)

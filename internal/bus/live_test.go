@@ -63,6 +63,9 @@ func TestPace(t *testing.T) {
 	if r > 0.1 {
 		t.Errorf("nothing moves, and the rate is %f", r)
 	}
+	var late bus.Pace
+	late.Note(start, 0)
+	near("the second note comes late", late.Note(start.Add(time.Minute), 600), 10)
 	if r := p.Note(now.Add(time.Second), 3); r != 0 {
 		t.Errorf("begun anew, and the rate is %f", r)
 	}

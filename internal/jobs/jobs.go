@@ -553,7 +553,8 @@ func (r *Run) beat(ctx context.Context) {
 	defer tick.Stop()
 	var pace bus.Pace
 	var told store.Progress
-	pace.Note(time.Now(), r.last().Done)
+	began, first := time.Now(), r.last().Done
+	pace.Note(began, first)
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -566,7 +567,10 @@ func (r *Run) beat(ctx context.Context) {
 			continue
 		}
 		told = p
-		r.r.tell(ctx, &bus.Beat{ID: r.id(), Attempt: r.Job.Attempt, Done: p.Done, Total: p.Total, Unit: p.Unit, Rate: rate, Left: bus.Left(p.Done, p.Total, rate)})
+		// What comes in large steps has no speed between two of them: how long it
+		// takes is told by all of this claim.
+		all := float64(p.Done-first) / time.Since(began).Seconds()
+		r.r.tell(ctx, &bus.Beat{ID: r.id(), Attempt: r.Job.Attempt, Done: p.Done, Total: p.Total, Unit: p.Unit, Rate: rate, Left: bus.Left(p.Done, p.Total, all)})
 	}
 }
 

@@ -585,7 +585,7 @@ func (x *run) saves(ctx context.Context, r *jobs.Run, quit <-chan struct{}) {
 	tick, beat := time.NewTicker(x.s.o.Save), time.NewTicker(x.s.o.Beat)
 	defer tick.Stop()
 	defer beat.Stop()
-	var pace live
+	pace := live{began: time.Now()}
 	for {
 		select {
 		case <-quit:
@@ -643,12 +643,16 @@ func (x *run) seeing() (f store.MirrorFigures, came int64) {
 	return x.figures, x.figures.Bytes + x.flying.Load()
 }
 
-// A live measures a run for those who look on.
-type live struct{ tags, bytes bus.Pace }
+// A live measures a run for those who look on: its bytes by the last seconds,
+// its tags, which may take minutes each, by all that this worker did.
+type live struct {
+	began time.Time
+	bytes bus.Pace
+}
 
 // beat is how far a run is.
 func (l *live) beat(id string, f store.MirrorFigures, came int64, now time.Time) *bus.Beat {
-	return &bus.Beat{ID: id, Done: f.Done, Total: f.Total, Unit: "tags", Bytes: came, Rate: l.bytes.Note(now, came), Left: bus.Left(f.Done, f.Total, l.tags.Note(now, f.Done)),
+	return &bus.Beat{ID: id, Done: f.Done, Total: f.Total, Unit: "tags", Bytes: came, Rate: l.bytes.Note(now, came), Left: bus.Left(f.Done, f.Total, float64(f.Done)/now.Sub(l.began).Seconds()),
 		Figures: map[string]int64{"copied": f.Copied, "unchanged": f.Unchanged, "removed": f.Removed, "skipped": f.Skipped, "failed": f.Failed}}
 }
 
