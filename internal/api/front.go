@@ -3,18 +3,13 @@ package api
 import (
 	"bytes"
 	"crypto/subtle"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
-	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
@@ -150,166 +145,4 @@ func (s *server) backfillStatus(c *call) error {
 		percent = 0
 	}
 	return c.json(200, map[string]any{"backfill_percent": percent})
-}
-
-// UserTopic is the topic of the bus for one kind of a user's events. A message
-// is the JSON of its data.
-func UserTopic(user gantry.AccountID, event string) string {
-	return "user:" + strconv.FormatInt(int64(user), 10) + ":" + event
-}
-
-const (
-	maxStreams  = 500 // of this process
-	maxOwn      = 8   // of one user
-	maxEvents   = 16  // kinds of one stream
-	streamLife  = time.Hour
-	streamBeat  = 20 * time.Second
-	streamCheck = time.Second // whether the process stops
-)
-
-// A streamCount bounds the streams of a process. The zero value is ready.
-type streamCount struct {
-	mu  sync.Mutex
-	all int
-	own map[gantry.AccountID]int
-}
-
-// enter counts a stream of a user; leave takes it off. ok is false where there
-// are enough.
-func (n *streamCount) enter(user gantry.AccountID) (leave func(), ok bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.all >= maxStreams || n.own[user] >= maxOwn {
-		return nil, false
-	}
-	if n.own == nil {
-		n.own = map[gantry.AccountID]int{}
-	}
-	n.all++
-	n.own[user]++
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.all--
-		if n.own[user]--; n.own[user] == 0 {
-			delete(n.own, user)
-		}
-	}, true
-}
-
-// errNoEvents answers where nobody is told of events.
-var errNoEvents = gantry.Errorf(gantry.NotFound, "route", "Live events are switched off on this registry (FEATURE_USER_EVENTS)")
-
-// testEvent sends the user an event, which shows that the way of events works.
-func (s *server) testEvent(c *call) error {
-	if err := s.browser(c); err != nil {
-		return err
-	}
-	switch {
-	case c.session == nil:
-		return errSignIn
-	case s.Web.Bus == nil:
-		return errNoEvents
-	}
-	if err := s.Web.Bus.Publish(c.r.Context(), UserTopic(c.id.Account.ID, "test"), []byte(`{"foo":2}`)); err != nil { // Quay's words
-		return err
-	}
-	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(c.w, "OK") // a client that left is not told
-	return nil
-}
-
-// subscribe streams the events of a user, as server-sent events, until the
-// client leaves, the process stops, or an hour is over: then it comes again,
-// and shows that it still may.
-func (s *server) subscribe(c *call) error {
-	if err := s.browser(c); err != nil {
-		return err
-	}
-	if c.session == nil {
-		return errSignIn
-	}
-	if s.Web.Bus == nil {
-		return errNoEvents
-	}
-	user := c.id.Account.ID
-	var topics []string
-	for e := range strings.SplitSeq(c.r.URL.Query().Get("events"), ",") {
-		if e == "" {
-			continue
-		}
-		topic := UserTopic(user, e)
-		if bus.CheckTopic(topic) != nil || len(topics) == maxEvents {
-			return gantry.Errorf(gantry.Invalid, "events", "events must be at most %d names, separated by commas", maxEvents)
-		}
-		topics = append(topics, topic)
-	}
-	if len(topics) == 0 {
-		return gantry.Errorf(gantry.NotFound, "events", "Not Found")
-	}
-	leave, ok := s.streams.enter(user)
-	if !ok {
-		return &gantry.Error{Code: gantry.Limited, Object: "stream", Retry: streamBeat, Detail: "Too many streams of events are open"}
-	}
-	defer leave()
-	got := make(chan []byte, bus.Buffer)
-	for i, topic := range topics {
-		messages, cancel, err := s.Web.Bus.Subscribe(topic)
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		name := strings.SplitN(topics[i], ":", 3)[2]
-		go func() {
-			for m := range messages {
-				if m.Notice {
-					continue // nobody waits for what may be lost
-				}
-				line, err := json.Marshal(map[string]any{"event": name, "data": json.RawMessage(m.Payload)})
-				if err != nil {
-					continue // no JSON: whoever sent it has made an error
-				}
-				select {
-				case got <- line:
-				default: // the client does not keep up
-				}
-			}
-		}()
-	}
-	h := c.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
-	c.w.WriteHeader(http.StatusOK)
-	rc := http.NewResponseController(c.w)
-	send := func(format string, args ...any) bool {
-		_ = rc.SetWriteDeadline(time.Now().Add(streamBeat)) // where it cannot be set, the server's own counts
-		_, err := fmt.Fprintf(c.w, format, args...)
-		return err == nil && rc.Flush() == nil
-	}
-	if !send("data: {}\n\n") {
-		return nil
-	}
-	beat, check, end := time.NewTicker(streamBeat), time.NewTicker(streamCheck), time.NewTimer(streamLife)
-	defer beat.Stop()
-	defer check.Stop()
-	defer end.Stop()
-	for {
-		good := true
-		select {
-		case <-c.r.Context().Done():
-			return nil
-		case <-end.C:
-			return nil
-		case <-check.C:
-			good = s.Web.Stopping == nil || !s.Web.Stopping()
-		case <-beat.C:
-			good = send(": \n\n")
-		case line := <-got:
-			good = send("data: %s\n\n", line)
-		}
-		if !good {
-			return nil
-		}
-	}
 }

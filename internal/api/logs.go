@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -170,7 +172,6 @@ func (s *server) logs(c *call, scope func(*store.AuditQuery), whose bool) error 
 		}
 	}
 	var rows []store.AuditRow
-	var names store.AuditNames
 	ctx := c.r.Context()
 	if !unknown {
 		if rows, err = s.Store.Audit(ctx, q); err != nil {
@@ -184,19 +185,30 @@ func (s *server) logs(c *call, scope func(*store.AuditQuery), whose bool) error 
 			out["next_page"] = pages.Seal(c.route.path, filter, c.id.Account.Name, sealLogPage(rows[logPage-1], q, page+1))
 		}
 	}
-	if names, err = s.Store.AuditNames(ctx, rows, whose); err != nil {
+	list, err := s.logViews(ctx, rows, whose)
+	if err != nil {
 		return err
+	}
+	out["logs"] = list
+	return c.json(200, out)
+}
+
+// logViews shows rows; whose adds the namespace of each.
+func (s *server) logViews(ctx context.Context, rows []store.AuditRow, whose bool) ([]any, error) {
+	names, err := s.Store.AuditNames(ctx, rows, whose)
+	if err != nil {
+		return nil, err
 	}
 	list := make([]any, 0, len(rows))
 	for i := range rows {
 		v := logView(&rows[i], names)
+		v["id"] = s.Auth.Keys().Mark("log", fmt.Sprint(rows[i].Pull, rows[i].ID))[:16]
 		if ns, ok := names.Namespaces[rows[i].Namespace]; ok && whose {
 			v["namespace"] = entity(ns.Name, ns.Kind)
 		}
 		list = append(list, v)
 	}
-	out["logs"] = list
-	return c.json(200, out)
+	return list, nil
 }
 
 // entity is an account as the views of logs name it.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
@@ -12,6 +13,7 @@ import (
 var proxyCacheRoutes = []route{
 	{method: "GET", path: "organization/{org}/proxycache", access: nsMember, handle: (*server).getProxyCache},
 	{method: "POST", path: "organization/{org}/proxycache", access: nsAdmin, handle: (*server).createProxyCache},
+	{method: "PUT", path: "organization/{org}/proxycache", access: nsAdmin, handle: (*server).changeProxyCache},
 	{method: "DELETE", path: "organization/{org}/proxycache", access: nsAdmin, handle: (*server).deleteProxyCache},
 	{method: "POST", path: "organization/{org}/validateproxycache", access: nsAdmin, handle: (*server).validateProxyCache},
 }
@@ -77,11 +79,9 @@ func (s *server) proxyConfig(c *call) (p proxycache.Config, err error) {
 		p.Password = *in.Password
 	}
 	if in.Expiry != nil {
-		most := int64(proxycache.MaxExpiry / time.Second)
-		if *in.Expiry < int64(proxycache.MinExpiry/time.Second) || *in.Expiry > most {
-			return p, gantry.Errorf(gantry.Invalid, "proxy cache", "expiration_s must be %d to %d seconds", int64(proxycache.MinExpiry/time.Second), most)
+		if p.Expiry, err = proxyExpiry(*in.Expiry); err != nil {
+			return p, err
 		}
-		p.Expiry = time.Duration(*in.Expiry) * time.Second
 	}
 	if err := p.Check(); err != nil {
 		return p, err
@@ -114,6 +114,93 @@ func (s *server) createProxyCache(c *call) error {
 		return asInvalid(err)
 	}
 	return c.json(201, "Created")
+}
+
+// changeProxyCache is Gantry's own. What is not given stays; the credentials
+// stay only for the registry that they were given for.
+func (s *server) changeProxyCache(c *call) error {
+	a, err := s.proxyOrganization(c)
+	if err != nil {
+		return err
+	}
+	was, err := s.proxyCacheOf(c, a.ID)
+	if err == nil && was == nil {
+		err = gantry.Errorf(gantry.NotFound, "proxy cache", "The organization has no proxy cache configuration; POST makes one")
+	}
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Upstream *string         `json:"upstream_registry"`
+		Username json.RawMessage `json:"upstream_registry_username"`
+		Password json.RawMessage `json:"upstream_registry_password"`
+		Expiry   *int64          `json:"expiration_s"`
+		Insecure *bool           `json:"insecure"`
+		OrgName  string          `json:"org_name"` // as for POST
+	}
+	if err := c.body(&in, false); err != nil {
+		return err
+	}
+	old := proxycache.Config{Upstream: was.Upstream, Insecure: was.Insecure}
+	p := proxycache.Config{Upstream: was.Upstream, Expiry: was.Expiry, Insecure: was.Insecure}
+	if in.Upstream != nil {
+		p.Upstream = *in.Upstream
+	}
+	if in.Insecure != nil {
+		p.Insecure = *in.Insecure
+	}
+	if in.Expiry != nil {
+		if p.Expiry, err = proxyExpiry(*in.Expiry); err != nil {
+			return err
+		}
+	}
+	kept := in.Username == nil && in.Password == nil
+	if kept {
+		if p.Credentials, err = proxycache.Unseal(s.Auth.Keys(), was.UUID, was.Secret); err != nil {
+			s.Logger.ErrorContext(c.r.Context(), "credentials of a proxy cache", "organization", a.Name, "error", err)
+			return gantry.Errorf(gantry.Invalid, "proxy cache", "The stored credentials cannot be read: give upstream_registry_username and upstream_registry_password again")
+		}
+	}
+	if in.Username != nil {
+		if p.Username, err = textOrNull("upstream_registry_username", in.Username, proxycache.MaxCredential); err != nil {
+			return err
+		}
+	}
+	if in.Password != nil {
+		if p.Password, err = textOrNull("upstream_registry_password", in.Password, proxycache.MaxCredential); err != nil {
+			return err
+		}
+	}
+	if err := p.Check(); err != nil {
+		return err
+	}
+	if kept && was.Secret != "" && !old.SameRegistry(&p) {
+		return gantry.Errorf(gantry.Invalid, "proxy cache", "The credentials are for %s: give upstream_registry_username and upstream_registry_password again, or null for none, "+
+			"where the registry is another one or insecure", was.Upstream)
+	}
+	if err := s.ProxyCache.Verify(c.r.Context(), p); err != nil {
+		return err
+	}
+	row := *was
+	row.Name, row.Upstream, row.Expiry, row.Insecure = a.Name, p.Upstream, p.Expiry, p.Insecure
+	if !kept {
+		if row.Secret, err = proxycache.Seal(s.Auth.Keys(), row.UUID, p.Credentials); err != nil {
+			return err
+		}
+	}
+	if err := s.Store.ChangeProxyCache(c.r.Context(), row, *was, c.id.Actor); err != nil {
+		return asInvalid(err)
+	}
+	return s.getProxyCache(c)
+}
+
+// proxyExpiry checks expiration_s.
+func proxyExpiry(given int64) (time.Duration, error) {
+	least, most := int64(proxycache.MinExpiry/time.Second), int64(proxycache.MaxExpiry/time.Second)
+	if given < least || given > most {
+		return 0, gantry.Errorf(gantry.Invalid, "proxy cache", "expiration_s must be %d to %d seconds", least, most)
+	}
+	return time.Duration(given) * time.Second, nil
 }
 
 // asInvalid makes a conflict a 400, as Quay answers.

@@ -99,14 +99,17 @@ func (s *server) getRepository(c *call) error {
 		}
 		v["tags"] = tags
 	}
-	freed, tag := c.truthy("includeFreed", false), c.r.URL.Query().Get("tag")
-	if freed && (c.role >= gantry.Admin || tag != "" && c.role >= gantry.Write) {
+	freed, tags := c.truthy("includeFreed", false), slices.DeleteFunc(c.r.URL.Query()["tag"], func(t string) bool { return t == "" })
+	if freed && (c.role >= gantry.Admin || len(tags) > 0 && c.role >= gantry.Write) {
 		var bytes int64
 		var all bool
-		if tag == "" {
+		switch {
+		case len(tags) > store.MaxFreedTags:
+			err = gantry.Errorf(gantry.Invalid, "tag", "tag is given more than %d times", store.MaxFreedTags)
+		case len(tags) == 0:
 			bytes, all, err = s.Store.Freed(c.r.Context(), r.ID)
-		} else {
-			bytes, all, err = s.Store.FreedByTag(c.r.Context(), r.ID, tag)
+		default:
+			bytes, all, err = s.Store.FreedByTags(c.r.Context(), r.ID, tags...)
 		}
 		if err != nil {
 			return err
@@ -233,8 +236,9 @@ func (s *server) deletePermission(c *call) error {
 const pageSize = 100
 
 // listRepositories lists what the caller may see of a namespace, of what is
-// public, or, which is Gantry's own, at all. A namespace that is not there has
-// nothing to see.
+// public, or, which is Gantry's own, at all: their own, those of organizations
+// that they administer, those that they or their teams have a role in and, if
+// wished, what is public. A namespace that is not there has nothing to see.
 func (s *server) listRepositories(c *call) error {
 	q := c.r.URL.Query()
 	namespace, public, starred := q.Get("namespace"), q.Get("public") == "true", q.Get("starred") == "true"
@@ -256,14 +260,22 @@ func (s *server) listRepositories(c *call) error {
 		return errDenied
 	}
 	if visible {
-		return s.listVisible(c, public)
+		want := store.CatalogQuery{Account: c.id.Account.ID, Superuser: c.id.FullAccess || c.id.ReadOnlySuperuser, Public: public, Newest: true}
+		return s.listInOrder(c, "visible?"+strconv.FormatBool(public), func(after gantry.RepoID, n int) ([]store.CatalogEntry, error) {
+			want.After, want.N = after, n
+			return s.Store.Catalog(c.r.Context(), want)
+		})
 	}
 	const route = "repository"
 	filter := namespace + "?" + strconv.FormatBool(public) + strconv.FormatBool(starred)
 	pages := s.Auth.Keys().Pages()
 	want := store.RepositoryQuery{Account: c.id.Account.ID, Public: true, OnlyPublic: public, Starred: starred, N: pageSize + 1,
 		All: starred && (c.id.FullAccess || c.id.ReadOnlySuperuser)}
-	if token := q.Get("next_page"); token != "" {
+	ordered := namespace != "" && q.Has("sort")
+	if ordered && starred {
+		return gantry.Errorf(gantry.Invalid, "query", "sort goes with visible or namespace, not with starred")
+	}
+	if token := q.Get("next_page"); token != "" && !ordered {
 		last, err := pages.Open(route, filter, c.id.Account.Name, token)
 		if err != nil {
 			return err
@@ -283,6 +295,19 @@ func (s *server) listRepositories(c *call) error {
 		}
 		want.Namespace = rights.Repository.Namespace
 		want.All = rights.Team == gantry.TeamAdmin || c.id.FullAccess || c.id.ReadOnlySuperuser
+		if ordered {
+			return s.listInOrder(c, "of "+namespace+"?"+strconv.FormatBool(public), func(after gantry.RepoID, n int) (entries []store.CatalogEntry, err error) {
+				if want.Namespace == 0 { // there is none
+					return nil, nil
+				}
+				want.Newest, want.After, want.N = true, after, n
+				list, err := s.Store.Repositories(ctx, want)
+				for _, r := range list {
+					entries = append(entries, store.CatalogEntry{ID: r.ID, Name: r.Name})
+				}
+				return entries, err
+			})
+		}
 	}
 	if namespace == "" || want.Namespace != 0 {
 		var err error
@@ -335,18 +360,18 @@ func (s *server) answerRepositories(c *call, list []store.Repository, pushed map
 // their ids, which needs no index of each possible order.
 const maxSorted = 1000
 
-// listVisible lists the repositories that the caller may see: their own, those
-// of organizations that they administer, those that they or their teams have a
-// role in and, if wished, what is public. The newest come first. Up to
-// maxSorted are put in the order of sort; the answer says in which one it is.
-func (s *server) listVisible(c *call, public bool) error {
+// listInOrder answers with what get returns: at most n repositories that the
+// caller may see, the newest first, after the one of an id, 0 = from the newest
+// one. Up to maxSorted are put in the order of sort; the answer says in which
+// one it is.
+func (s *server) listInOrder(c *call, what string, get func(after gantry.RepoID, n int) ([]store.CatalogEntry, error)) error {
 	q := c.r.URL.Query()
 	sort := cmp.Or(q.Get("sort"), "created")
 	if sort != "created" && sort != "name" && sort != "pushed" {
 		return gantry.Errorf(gantry.Invalid, "sort", "sort %.80q is not one of created, name, pushed", sort)
 	}
 	const route = "repository"
-	filter := "visible?" + strconv.FormatBool(public) + sort
+	filter := what + sort
 	pages := s.Auth.Keys().Pages()
 	order, after, name := sort, int64(0), ""
 	if token := q.Get("next_page"); token != "" {
@@ -364,12 +389,11 @@ func (s *server) listVisible(c *call, public bool) error {
 		order, name = parts[0], parts[2]
 	}
 	ctx := c.r.Context()
-	want := store.CatalogQuery{Account: c.id.Account.ID, Superuser: c.id.FullAccess || c.id.ReadOnlySuperuser, Public: public, Newest: true, N: maxSorted + 1}
 	var list []store.CatalogEntry
 	var pushed map[gantry.RepoID]time.Time
 	var err error
 	if order != "created" {
-		if list, err = s.Store.Catalog(ctx, want); err != nil {
+		if list, err = get(0, maxSorted+1); err != nil {
 			return err
 		}
 		switch {
@@ -399,8 +423,7 @@ func (s *server) listVisible(c *call, public bool) error {
 			}
 		}
 	} else {
-		want.After, want.N = gantry.RepoID(after), pageSize+1
-		if list, err = s.Store.Catalog(ctx, want); err != nil {
+		if list, err = get(gantry.RepoID(after), pageSize+1); err != nil {
 			return err
 		}
 	}

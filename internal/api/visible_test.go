@@ -112,6 +112,45 @@ func TestVisibleRepositories(t *testing.T) {
 		if got, last := list("&sort=name", ann); len(got) != maxSorted+1 || got[0] != "ann/one-more" || last.Order != "created" {
 			t.Errorf("more than are sorted: %d names, %s first, in the order %s", len(got), got[0], last.Order)
 		}
+		// One namespace, in each order, to those who may see it.
+		inside := func(query, token string) (names []string, order string) {
+			t.Helper()
+			for next := ""; ; {
+				var a answer
+				if err := json.Unmarshal([]byte(w.want(200, "GET", "/api/v1/repository?"+query+next, token, "")), &a); err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range a.Repositories {
+					names = append(names, r.Namespace+"/"+r.Name)
+				}
+				if order = a.Order; a.NextPage == "" {
+					return names, order
+				}
+				next = "&next_page=" + a.NextPage
+			}
+		}
+		for _, x := range []struct{ query, token, want string }{
+			{"namespace=acme&sort=name", ann, "acme/app acme/zoo"},
+			{"namespace=acme&sort=created", ann, "acme/app acme/zoo"},
+			{"namespace=acme&sort=pushed", ann, "acme/zoo acme/app"},
+			{"namespace=acme", ann, "acme/zoo acme/app"}, // as Quay
+			{"namespace=acme&sort=name", bob, "acme/app"},
+			{"namespace=acme&sort=name", "", ""},
+			{"namespace=eve&sort=name", "", "eve/open"},
+			{"namespace=eve&sort=name", eve, "eve/open eve/own"},
+			{"namespace=eve&public=true&sort=name", eve, "eve/open"},
+			{"namespace=nobody&sort=name", ann, ""},
+		} {
+			if got, _ := inside(x.query, x.token); strings.Join(got, " ") != x.want {
+				t.Errorf("%s: %s; want %s", x.query, got, x.want)
+			}
+		}
+		if got, order := inside("namespace=ann&sort=name", ann); len(got) != maxSorted-2 || !slices.IsSorted(got) || order != "name" {
+			t.Errorf("of one namespace: %d names, in the order %s", len(got), order)
+		}
+		for _, bad := range []string{"namespace=ann&sort=size", "starred=true&namespace=ann&sort=name"} {
+			w.want(400, "GET", "/api/v1/repository?"+bad, ann, "")
+		}
 		for _, bad := range []string{"&sort=size", "&namespace=ann", "&starred=true", "&next_page=x"} {
 			w.want(400, "GET", "/api/v1/repository?visible=true"+bad, ann, "")
 		}

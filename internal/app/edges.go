@@ -66,7 +66,7 @@ func (e *edges) configure(cfg *config.Config) error {
 	s := e.s
 	if s.roles.Registry {
 		r, err := registry.New(registry.Options{Content: s.proxy, Upstream: s.proxy.Resolve, Auth: s.auth, Pages: s.keys.Pages(), Store: s.db,
-			Settings: registrySettings(cfg), Limiter: h.limiter, Metrics: s.metrics, Logger: s.log, Tell: s.userEvents(cfg)})
+			Settings: registrySettings(cfg), Limiter: h.limiter, Metrics: s.metrics, Logger: s.log, Tell: s.userEvents(cfg), Incoming: s.uploads(cfg)})
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 // they can be mirrored. One registry gets as many requests at once from this
 // process as s.upstreams says, whether for mirrors or for proxy caches.
 func newMirrors(s *Server) *mirror.Service {
-	return mirror.New(mirror.Options{Store: s.db, Content: s.content, Keys: s.keys, Logger: s.log, Metrics: s.metrics,
+	return mirror.New(mirror.Options{Store: s.db, Content: s.content, Keys: s.keys, Bus: s.bus, Logger: s.log, Metrics: s.metrics,
 		Settings: func() mirror.Settings { return mirrorSettings(s.live.Current()) },
 		Remote: func(o remote.Options) remote.Options {
 			o.Limits, o.Roots, o.Client = s.upstreams, s.live.Current().RootCAs(), s.upstreamClient

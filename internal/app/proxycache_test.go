@@ -119,14 +119,49 @@ func TestProxyCacheAPI(t *testing.T) {
 	if r := s.get("hub/team/app", "manifests/v1"); r.status != 200 || digestOf([]byte(r.body)) != string(img.Digest) {
 		t.Error(r)
 	}
+	// A change keeps what is not given, and gives the credentials to no other registry.
+	if r := s.api("PUT", path, `{"expiration_s":7200}`); r.status != 200 || strings.Contains(r.body, "s3cret") || r.json(t)["expiration_s"] != 7200.0 || r.json(t)["upstream_registry"] != u.Host {
+		t.Error(r)
+	}
+	later := u.AddImage("team/later", "v1", []byte("another layer"))
+	if r := s.get("hub/team/later", "manifests/v1"); r.status != 200 || digestOf([]byte(r.body)) != string(later.Digest) {
+		t.Error("with the credentials that stayed:", r)
+	}
+	thief := remotetest.New(t, remotetest.Options{Flavor: remotetest.Hub})
+	for text, tt := range map[string]string{
+		`{"upstream_registry":"` + thief.Host + `"}`:                                               "give upstream_registry_username",
+		`{"upstream_registry":"` + thief.Host + `","expiration_s":5}`:                              "expiration_s",
+		`{"upstream_registry_username":"someone"}`:                                                 "password is wrong",
+		`{"upstream_registry_password":"x"}`:                                                       "upstream_registry_username",
+		`{"upstream_registry_username":"someone","upstream_registry_password":"wrong-and-secret"}`: "password is wrong",
+		`{"upstream_registry_username":5}`:                                                         "upstream_registry_username",
+		`null`:                                                                                     "null",
+	} {
+		if r := s.api("PUT", path, text); r.status != 400 || !strings.Contains(r.body, tt) || strings.Contains(r.body, "s3cret") {
+			t.Errorf("PUT %s: %v", text, r)
+		}
+	}
+	if got := s.api("GET", path, ""); got.json(t)["upstream_registry"] != u.Host || got.json(t)["expiration_s"] != 7200.0 {
+		t.Errorf("after refusals: %v", got)
+	}
+	if r := s.api("PUT", path, `{"upstream_registry":"`+thief.Host+`","upstream_registry_username":null}`); r.status != 200 || r.json(t)["upstream_registry"] != thief.Host || r.json(t)["insecure"] != true {
+		t.Error(r)
+	}
+	other := thief.AddImage("team/other", "v1", []byte("a layer of another"))
+	if r := s.get("hub/team/other", "manifests/v1"); r.status != 200 || digestOf([]byte(r.body)) != string(other.Digest) {
+		t.Error(r)
+	}
 	if r := s.api("DELETE", path, ""); r.status != 201 || strings.TrimSpace(r.body) != `"Deleted"` {
+		t.Error(r)
+	}
+	if r := s.api("PUT", path, `{"expiration_s":7200}`); r.status != 404 {
 		t.Error(r)
 	}
 	if r := s.get("hub/team/none", "manifests/v1"); r.status != 404 && r.status != 401 {
 		t.Error(r)
 	}
 	r := s.api("GET", "organization/hub/logs", "")
-	for _, want := range []string{"create_proxy_cache_config", "delete_proxy_cache_config"} {
+	for _, want := range []string{"create_proxy_cache_config", "change_proxy_cache_config", "delete_proxy_cache_config"} {
 		if !strings.Contains(r.body, want) {
 			t.Errorf("the audit log has no %s: %v", want, r)
 		}

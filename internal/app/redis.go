@@ -20,6 +20,7 @@ import (
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/httpd"
 	"github.com/gantry-registry/gantry/internal/jobs"
+	"github.com/gantry-registry/gantry/internal/registry"
 )
 
 // openBus opens the one bus of the process: over USER_EVENTS_REDIS where it is
@@ -154,6 +155,23 @@ func (c *core) userEvents(cfg *config.Config) func(context.Context, gantry.Accou
 		}
 		if err != nil && !errors.Is(err, bus.ErrClosed) {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "tell a user of an event", slog.String("action", action), slog.Any("error", err))
+		}
+	}
+}
+
+// uploads tells pages of the blobs that come; nil without FEATURE_USER_EVENTS.
+func (c *core) uploads(cfg *config.Config) func(context.Context, registry.Incoming) {
+	if !cfg.Features.UserEvents {
+		return nil
+	}
+	return func(ctx context.Context, in registry.Incoming) {
+		topic := bus.LiveUploads(in.Repo)
+		if !c.bus.Heard(topic) {
+			return
+		}
+		b := &bus.Beat{ID: c.keys.Mark("upload", in.Upload)[:12], Changed: in.Ended, Done: in.Done, Total: in.Total, Unit: "bytes", Rate: in.Rate, Left: bus.Left(in.Done, in.Total, in.Rate)}
+		if err := bus.Tell(context.WithoutCancel(ctx), c.bus, b, topic); err != nil && !errors.Is(err, bus.ErrClosed) {
+			c.log.LogAttrs(ctx, slog.LevelWarn, "tell of an upload", slog.Any("error", err))
 		}
 	}
 }

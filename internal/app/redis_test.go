@@ -74,6 +74,13 @@ func (l *listener) got(part string) bool {
 	return strings.Contains(strings.Join(l.seen, "\n"), part)
 }
 
+// both reports whether one line holds two texts.
+func (l *listener) both(a, b string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.seen, func(line string) bool { return strings.Contains(line, a) && strings.Contains(line, b) })
+}
+
 // TestOneRegistry: a process for /v2, one for the API and one for the work act
 // as one registry over PostgreSQL and Redis. The worker looks by itself once an
 // hour only, so what it does in this test it was woken for. Then Redis goes
@@ -139,6 +146,14 @@ func TestOneRegistry(t *testing.T) {
 	until(t, "the worker tells of the push", func() bool { return slices.Contains(h.got(), "v1") })
 	for _, want := range []string{`"action":"push_start"`, `"action":"push_repo","namespace":"ada","repository":"app"`} {
 		until(t, "the page learns of "+want, func() bool { return events.got(want) })
+	}
+	// Paths of the API that a page watches, where another instance does what it shows.
+	seen := api.listen("ada", "test&watch=repository/ada/app&watch=repository/ada/app/logs&watch=superuser/jobs")
+	if got := registry.push(auth, "ada/app", "v1-live", newImage("v1-live")); got.status != 201 {
+		t.Fatal(got)
+	}
+	for path, word := range map[string]string{"repository/ada/app": `"changed":true`, "repository/ada/app/logs": `"tag":"v1-live"`, "superuser/jobs": `"id":"`} {
+		until(t, "the page that watches "+path+" is told", func() bool { return seen.both(`"event":"`+path+`"`, word) })
 	}
 	log := func(kind string) bool {
 		r := send(t, "GET", api.base+"/api/v1/repository/ada/app/logs", "", "Authorization", token)

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	mrand "math/rand/v2"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -80,6 +81,7 @@ type Options struct {
 	Lease       time.Duration // after which a silent worker has lost its job; 0 = 1 min
 	Grace       time.Duration // how long Stop waits before it interrupts handlers; 0 = 10 s
 	Holder      string        // the name of this process, at most 64 bytes; "" = a random one
+	Beat        time.Duration // how often the progress of a job is told on bus.LiveJobs; 0 = 1 s
 }
 
 // A Runner runs jobs until Stop.
@@ -109,6 +111,7 @@ func New(ctx context.Context, o Options) (*Runner, error) {
 	def(&o.Poll, 5*time.Second)
 	def(&o.Lease, time.Minute)
 	def(&o.Grace, 10*time.Second)
+	def(&o.Beat, time.Second)
 	if o.Workers <= 0 {
 		o.Workers = 8
 	}
@@ -396,6 +399,8 @@ func (r *Runner) run(j store.Job) {
 	var renewing sync.WaitGroup
 	renew, end := context.WithCancel(context.WithoutCancel(ctx))
 	renewing.Go(func() { run.renew(renew) })
+	renewing.Go(func() { run.beat(renew) })
+	r.tell(ctx, &bus.Beat{ID: run.id(), Attempt: j.Attempt, Changed: true})
 	done := r.o.Metrics.Work(ctx, "jobs", j.Kind)
 	err := call(ctx, r.o.Kinds[j.Kind].Handle, run)
 	done()
@@ -404,6 +409,7 @@ func (r *Runner) run(j store.Job) {
 
 	final, stop := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer stop()
+	defer r.tell(final, &bus.Beat{ID: run.id(), Attempt: j.Attempt, Changed: true})
 	db := r.o.Store
 	var later *laterError
 	switch {
@@ -535,6 +541,43 @@ func (r *Run) renew(ctx context.Context) {
 			r.cancel(gantry.Errorf(gantry.Conflict, "job", "the lease could not be renewed"))
 			return
 		}
+	}
+}
+
+func (r *Run) id() string { return strconv.FormatInt(r.Job.ID, 10) }
+
+// beat tells of the progress while it changes, and now and then while it does
+// not, for pages that have come since, until ctx ends.
+func (r *Run) beat(ctx context.Context) {
+	tick := time.NewTicker(r.r.o.Beat)
+	defer tick.Stop()
+	var pace bus.Pace
+	var told store.Progress
+	began, first := time.Now(), r.last().Done
+	pace.Note(began, first)
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p := r.last()
+		rate := pace.Note(time.Now(), p.Done)
+		if p == told && rate < 0.01 && (n%5 > 0 || p == (store.Progress{})) {
+			continue
+		}
+		told = p
+		// What comes in large steps has no speed between two of them: how long it
+		// takes is told by all of this claim.
+		all := float64(p.Done-first) / time.Since(began).Seconds()
+		r.r.tell(ctx, &bus.Beat{ID: r.id(), Attempt: r.Job.Attempt, Done: p.Done, Total: p.Total, Unit: p.Unit, Rate: rate, Left: bus.Left(p.Done, p.Total, all)})
+	}
+}
+
+// tell tells the pages that show jobs.
+func (r *Runner) tell(ctx context.Context, b *bus.Beat) {
+	if err := bus.Tell(ctx, r.o.Bus, b, bus.LiveJobs); err != nil && ctx.Err() == nil && !errors.Is(err, bus.ErrClosed) {
+		r.o.Logger.WarnContext(ctx, "tell of a job", "job", b.ID, "error", err)
 	}
 }
 

@@ -397,20 +397,20 @@ func (x *run) bring(ctx context.Context, t *tally, p content.Part) error {
 	if err != nil {
 		return err
 	}
-	counted := &counter{Body: body}
+	counted := &counter{Body: body, flying: &x.flying}
 	_, err = c.Push(ctx, x.m.Repo, p.Size, counted, p.Digest, x.actor)
 	if closed := body.Close(); err == nil {
 		err = closed
 	}
 	t.bytes.Add(counted.n)
 	if err != nil {
-		x.came(0, counted.n)
+		x.landed(0, counted.n)
 		if gantry.ReasonOf(err) == gantry.DigestMismatch {
 			return gantry.Errorf(gantry.Invalid, "blob", "%s sent other bytes than its digest says: they were changed on the way, or are broken there", x.up)
 		}
 		return err
 	}
-	x.came(1, counted.n)
+	x.landed(1, counted.n)
 	return nil
 }
 
@@ -422,15 +422,26 @@ func (x *run) came(blobs, bytes int64) {
 	x.figures.Bytes += bytes
 }
 
+// landed is came for what a counter has counted.
+func (x *run) landed(blobs, bytes int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.flying.Add(-bytes)
+	x.figures.Fetched += blobs
+	x.figures.Bytes += bytes
+}
+
 // counter counts the bytes of a blob that came.
 type counter struct {
 	*remote.Body
-	n int64
+	n      int64
+	flying *atomic.Int64 // those of all blobs that come
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Body.Read(p)
 	c.n += int64(n)
+	c.flying.Add(int64(n))
 	return n, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth"
+	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/jobs"
@@ -160,12 +161,14 @@ type Options struct {
 	// limits, authorities, addresses that may be reached. nil = nothing.
 	Remote   func(remote.Options) remote.Options
 	Settings func() Settings
+	Bus      bus.Bus            // on which runs are told of while they go on; nil = nowhere
 	Logger   *slog.Logger       // nil: silent
 	Metrics  *telemetry.Metrics // nil = none
 
 	Tags    int           // of one mirror that are looked at at once; 0 = 24
 	Blobs   int           // of one mirror that come at once; 0 = 8
 	Runs    int           // mirrors that run at once in this process; 0 = 8
+	Beat    time.Duration // how often a run's progress is told; 0 = 1 s
 	Save    time.Duration // how often a run's progress is written; 0 = 2 s
 	Retry   time.Duration // before a run that failed is tried again, doubled each time; 0 = 1 minute
 	Recent  time.Duration // what was tagged so lately is looked at for new signatures in each run; 0 = 24 h
@@ -184,7 +187,7 @@ func New(o Options) *Service {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Tags, o.Blobs, o.Runs = cmp.Or(o.Tags, 24), cmp.Or(o.Blobs, 8), cmp.Or(o.Runs, 8)
-	o.Save, o.Retry = cmp.Or(o.Save, 2*time.Second), cmp.Or(o.Retry, time.Minute)
+	o.Save, o.Beat, o.Retry = cmp.Or(o.Save, 2*time.Second), cmp.Or(o.Beat, time.Second), cmp.Or(o.Retry, time.Minute)
 	o.Recent, o.AllOver = cmp.Or(o.Recent, 24*time.Hour), cmp.Or(o.AllOver, 24*time.Hour)
 	return &Service{o}
 }

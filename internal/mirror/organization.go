@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/jobs"
 	"github.com/gantry-registry/gantry/internal/remote"
@@ -47,6 +48,11 @@ func (s *Service) organization(ctx context.Context, r *jobs.Run) error {
 	if err != nil {
 		return err
 	}
+	changed := func(ctx context.Context) {
+		s.told(ctx, bus.Tell(ctx, s.o.Bus, &bus.Beat{Changed: true}, bus.LiveOrgMirror(m.Org)))
+	}
+	changed(ctx)
+	defer changed(context.WithoutCancel(ctx))
 	began := time.Now()
 	limit, cancel := context.WithTimeout(ctx, cmp.Or(max(set.MaxDiscovery, 0), 30*time.Minute))
 	defer cancel()
@@ -120,6 +126,7 @@ func (s *Service) discover(ctx context.Context, r *jobs.Run, m store.OrgMirror, 
 			skipped++
 		}
 		r.Report(store.Progress{Done: int64(i + 1), Total: int64(len(found)), Unit: "repositories"})
+		s.told(ctx, bus.Tell(ctx, s.o.Bus, &bus.Beat{Name: &gantry.RepoName{Namespace: m.OrgName, Name: f.Name}, Done: int64(i + 1), Total: int64(len(found)), Unit: "repositories", Left: -1}, bus.LiveOrgMirror(m.Org)))
 	}
 	gone, pruned, err := s.gone(ctx, m, choice, names)
 	if err != nil {

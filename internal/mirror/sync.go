@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/gantry"
 	"github.com/gantry-registry/gantry/internal/jobs"
 	"github.com/gantry-registry/gantry/internal/remote"
@@ -58,6 +59,7 @@ type run struct {
 	looked  map[gantry.Digest]bool // manifests whose referrers were, or are being, copied; under mu
 	flights map[gantry.Digest]*flight
 	full    chan struct{} // outcomes want to be written
+	flying  atomic.Int64  // bytes of blobs that have not come whole; taken away under mu
 
 	mu      sync.Mutex
 	figures store.MirrorFigures
@@ -106,6 +108,8 @@ func (s *Service) repository(ctx context.Context, r *jobs.Run) error {
 	if err := r.Save(ctx, store.Progress{}, place{row.UUID}); err != nil {
 		return err
 	}
+	s.tell(ctx, &m, &bus.Beat{ID: row.UUID, Changed: true})
+	defer s.tell(context.WithoutCancel(ctx), &m, &bus.Beat{ID: row.UUID, Changed: true})
 	began := time.Now()
 	s.o.Metrics.MirrorBegins(m.Name.Namespace, m.Name.Name)
 	defer s.o.Metrics.MirrorWorks()()
@@ -578,14 +582,20 @@ func (x *run) rollback(ctx context.Context) error {
 // saves writes how far the run is, until quit. A run that was ended by
 // somebody else is stopped.
 func (x *run) saves(ctx context.Context, r *jobs.Run, quit <-chan struct{}) {
-	tick := time.NewTicker(x.s.o.Save)
+	tick, beat := time.NewTicker(x.s.o.Save), time.NewTicker(x.s.o.Beat)
 	defer tick.Stop()
+	defer beat.Stop()
+	pace := live{began: time.Now()}
 	for {
 		select {
 		case <-quit:
 			return
 		case <-ctx.Done():
 			return
+		case now := <-beat.C:
+			f, came := x.seeing()
+			x.s.tell(ctx, &x.m, pace.beat(x.row.UUID, f, came, now))
+			continue
 		case <-tick.C:
 		case <-x.full:
 		}
@@ -623,4 +633,42 @@ func (x *run) drain() []store.MirrorOutcome {
 	out := x.pending
 	x.pending = nil
 	return out
+}
+
+// seeing is how far the run is, and the bytes that came with those of blobs
+// that are on their way.
+func (x *run) seeing() (f store.MirrorFigures, came int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.figures, x.figures.Bytes + x.flying.Load()
+}
+
+// A live measures a run for those who look on: its bytes by the last seconds,
+// its tags, which may take minutes each, by all that this worker did.
+type live struct {
+	began time.Time
+	bytes bus.Pace
+}
+
+// beat is how far a run is.
+func (l *live) beat(id string, f store.MirrorFigures, came int64, now time.Time) *bus.Beat {
+	return &bus.Beat{ID: id, Done: f.Done, Total: f.Total, Unit: "tags", Bytes: came, Rate: l.bytes.Note(now, came), Left: bus.Left(f.Done, f.Total, float64(f.Done)/now.Sub(l.began).Seconds()),
+		Figures: map[string]int64{"copied": f.Copied, "unchanged": f.Unchanged, "removed": f.Removed, "skipped": f.Skipped, "failed": f.Failed}}
+}
+
+// tell tells the pages that show the mirror, those of its organization's
+// mirror, and those of all.
+func (s *Service) tell(ctx context.Context, m *store.Mirror, b *bus.Beat) {
+	topics := []string{bus.LiveMirrors, bus.LiveMirror(m.Repo)}
+	if m.OrgMirror != 0 {
+		topics = append(topics, bus.LiveOrgMirror(m.Namespace))
+	}
+	b.Name = &m.Name
+	s.told(ctx, bus.Tell(ctx, s.o.Bus, b, topics...))
+}
+
+func (s *Service) told(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, bus.ErrClosed) {
+		s.o.Logger.WarnContext(ctx, "tell of a mirror", "error", err)
+	}
 }

@@ -486,3 +486,20 @@ func TestLinked(t *testing.T) {
 		t.Errorf("a blob was had by its digest: %v", err)
 	}
 }
+
+// TestBeat: what is told of a run while it goes on.
+func TestBeat(t *testing.T) {
+	start := time.Unix(1000, 0)
+	l := live{began: start}
+	if b := l.beat("r", store.MirrorFigures{Total: 4}, 0, start.Add(time.Second)); b.ID != "r" || b.Left != -1 || b.Rate != 0 || b.Total != 4 {
+		t.Errorf("%+v", b)
+	}
+	b := l.beat("r", store.MirrorFigures{Total: 4, Done: 1, Copied: 1, Bytes: 100}, 1100, start.Add(11*time.Second))
+	if b.Left != 33 || b.Rate != 110 || b.Bytes != 1100 || b.Done != 1 || b.Figures["copied"] != 1 {
+		t.Errorf("%+v", b)
+	}
+	// Nothing ends for a while: it takes longer, and is not forgotten.
+	if b := l.beat("r", store.MirrorFigures{Total: 4, Done: 1, Copied: 1, Bytes: 100}, 2100, start.Add(60*time.Second)); b.Left != 180 {
+		t.Errorf("%+v", b)
+	}
+}

@@ -320,20 +320,38 @@ func Seal(k *auth.Keys, uuid string, c Credentials) (string, error) {
 	return k.Seal(secretColumn, uuid, string(b))
 }
 
+// Unseal is the inverse of Seal.
+func Unseal(k *auth.Keys, uuid, sealed string) (c Credentials, err error) {
+	if sealed == "" {
+		return c, nil
+	}
+	text, err := k.Open(secretColumn, uuid, sealed)
+	if err != nil {
+		return c, fmt.Errorf("credentials of a proxy cache: %w", err)
+	}
+	return c, json.Unmarshal([]byte(text), &c)
+}
+
+// SameRegistry reports whether what was given for one configuration may be sent
+// to another: they are of one host, and it is not sent in plain text where it
+// was not.
+func (c *Config) SameRegistry(to *Config) bool {
+	from, err := remote.ParsePlace(c.Upstream)
+	if err != nil {
+		return false
+	}
+	p, err := remote.ParsePlace(to.Upstream)
+	return err == nil && from.Host == p.Host && (c.Insecure || !to.Insecure)
+}
+
 // open makes the client of an upstream.
 func (s *Store) open(row store.ProxyCache) *upstream {
 	u := &upstream{ProxyCache: row}
-	var c Credentials
-	if row.Secret != "" {
-		text, err := s.o.Keys.Open(secretColumn, row.UUID, row.Secret)
-		if err == nil {
-			err = json.Unmarshal([]byte(text), &c)
-		}
-		if err != nil {
-			s.log.Error("the credentials of a proxy cache cannot be read", "organization", row.Name, "error", err)
-			u.err = &remote.Error{Kind: remote.Invalid, Text: "the stored credentials for " + row.Upstream + " cannot be read; write the proxy cache configuration anew"}
-			return u
-		}
+	c, err := Unseal(s.o.Keys, row.UUID, row.Secret)
+	if err != nil {
+		s.log.Error("the credentials of a proxy cache cannot be read", "organization", row.Name, "error", err)
+		u.err = &remote.Error{Kind: remote.Invalid, Text: "the stored credentials for " + row.Upstream + " cannot be read; write the proxy cache configuration anew"}
+		return u
 	}
 	if u.place, u.err = remote.ParsePlace(row.Upstream); u.err == nil {
 		u.reg, u.err = s.client(u.place, c, row.Insecure)

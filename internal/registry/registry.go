@@ -68,6 +68,9 @@ type Options struct {
 	// Quay names it, and in which repository, zero for a login. It must not
 	// block. Nil: nobody is told.
 	Tell func(ctx context.Context, user gantry.AccountID, action string, repo gantry.RepoName)
+	// Incoming is told, a few times a second, of each request that brings bytes
+	// of a blob for longer than that. It must not block. Nil: nobody is told.
+	Incoming func(ctx context.Context, in Incoming)
 	// Search answers /v1/search, for "docker search". It checks the
 	// Authorization header itself. Nil: the route is 404.
 	Search func(ctx context.Context, q SearchQuery) (SearchPage, error)
@@ -89,6 +92,7 @@ type Server struct {
 	metrics  *telemetry.Metrics
 	log      *slog.Logger
 	tell     func(context.Context, gantry.AccountID, string, gantry.RepoName)
+	incoming func(context.Context, Incoming)
 	search   func(context.Context, SearchQuery) (SearchPage, error)
 	upstream func(context.Context, string, string) (string, bool)
 	settings atomic.Pointer[settings]
@@ -110,7 +114,7 @@ func New(o Options) (*Server, error) {
 	if o.Content == nil || o.Auth == nil || o.Pages == nil || o.Store == nil {
 		return nil, errors.New("registry: Options.Content, Auth, Pages and Store are required")
 	}
-	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, tell: o.Tell, search: o.Search, upstream: o.Upstream}
+	s := &Server{content: o.Content, auth: o.Auth, pages: o.Pages, store: o.Store, limiter: o.Limiter, metrics: o.Metrics, log: o.Logger, tell: o.Tell, incoming: o.Incoming, search: o.Search, upstream: o.Upstream}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -364,15 +368,19 @@ func (c *call) base() error {
 // A bodyReader remembers how much of a request's body was read, and how that
 // ended.
 type bodyReader struct {
-	r   io.Reader
-	n   int64
-	err error // first failure other than io.EOF
+	r    io.Reader
+	n    int64
+	err  error  // first failure other than io.EOF
+	came func() // called when bytes came; nil = nobody is
 }
 
 // Read reads from the client.
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.n += int64(n)
+	if b.came != nil && n > 0 {
+		b.came()
+	}
 	if err != nil && err != io.EOF && b.err == nil { // io.EOF itself ends a body
 		b.err = err
 	}

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
+	"github.com/gantry-registry/gantry/internal/bus"
 	"github.com/gantry-registry/gantry/internal/content"
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
@@ -87,7 +89,7 @@ func (c *call) pushWhole(digest string) error {
 	if err != nil {
 		return err
 	}
-	defer c.receiving()()
+	defer c.receiving(digest, 0, c.r.ContentLength)()
 	if _, err := c.s.content.Push(c.r.Context(), c.repo.ID, c.r.ContentLength, &c.body, d, c.actor()); err != nil {
 		return c.tooLarge(err, 0)
 	}
@@ -103,13 +105,61 @@ func (c *call) created(d gantry.Digest) error {
 	return nil
 }
 
+// An Incoming is how far a request is that brings bytes of a blob.
+type Incoming struct {
+	Repo   gantry.RepoID
+	Upload string  // names it here; a client may know it as the upload's UUID, so it is for nobody else's eyes
+	Done   int64   // bytes of the blob that are here, as far as this request knows
+	Total  int64   // of the blob, as far as this request knows; 0 = not known
+	Rate   float64 // bytes a second; 0 = not known yet
+	Ended  bool    // the request is over
+}
+
+// incomingEvery is how often an Incoming is told.
+const incomingEvery = 500 * time.Millisecond
+
 // receiving counts the request as an active upload until the function that it
-// returns is called, which also counts the bytes.
-func (c *call) receiving() (done func()) {
+// returns is called, which also counts the bytes. A chunk of length bytes (-1:
+// not known) begins at offset (-1: not known) of what name names.
+func (c *call) receiving(name string, offset, length int64) (done func()) {
 	active := c.s.metrics.Upload()
+	told := func() {}
+	if c.s.incoming != nil {
+		told = c.tellIncoming(name, max(offset, 0), max(length, 0))
+	}
 	return func() {
 		active()
+		told()
 		c.s.metrics.Pushed(c.body.n)
+	}
+}
+
+// tellIncoming has the body tell how much of it came; the function that it
+// returns tells that it is over.
+func (c *call) tellIncoming(name string, offset, length int64) (ended func()) {
+	in := Incoming{Repo: c.repo.ID, Upload: name}
+	if length > 0 {
+		in.Total = offset + length
+	}
+	var pace bus.Pace
+	last := time.Now()
+	pace.Note(last, 0)
+	told := false
+	c.body.came = func() {
+		now := time.Now()
+		if now.Sub(last) < incomingEvery {
+			return
+		}
+		last, told = now, true
+		in.Done, in.Rate = offset+c.body.n, pace.Note(now, c.body.n)
+		c.s.incoming(c.r.Context(), in)
+	}
+	return func() {
+		c.body.came = nil
+		if told {
+			in.Done, in.Ended = offset+c.body.n, true
+			c.s.incoming(c.r.Context(), in)
+		}
 	}
 }
 
@@ -195,7 +245,7 @@ func (c *call) patchUpload() error {
 	if err != nil {
 		return err
 	}
-	defer c.receiving()()
+	defer c.receiving(uuid, ch.offset, ch.length)()
 	up, err := c.s.content.Append(c.r.Context(), c.repo.ID, uuid, ch.offset, ch.length, ch.body)
 	if err != nil {
 		return c.uploadFailed(uuid, err)
@@ -226,7 +276,7 @@ func (c *call) finishUpload() error {
 	if err != nil {
 		return err
 	}
-	defer c.receiving()()
+	defer c.receiving(uuid, ch.offset, ch.length)()
 	b, err := c.s.content.Finish(c.r.Context(), c.repo.ID, uuid, ch.offset, ch.length, ch.body, want, c.actor())
 	if err != nil {
 		return c.uploadFailed(uuid, err)

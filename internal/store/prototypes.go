@@ -93,6 +93,7 @@ type RepositoryQuery struct {
 	Public     bool             // public ones are seen too
 	OnlyPublic bool             // and nothing else
 	Starred    bool             // only those that Account has marked, in any namespace
+	Newest     bool             // the newest first, not the oldest; not with Starred
 	After      gantry.RepoID    // exclusive; 0 = from the start
 	N          int              // at most this many
 }
@@ -103,7 +104,13 @@ func (db *DB) Repositories(ctx context.Context, q RepositoryQuery) (list []Repos
 		return nil, nil
 	}
 	where, args := `r.deleted_ms = 0 AND a.deleted_ms = 0 AND r.id > ?`, []any{q.After}
-	from := `repositories r`
+	from, order := `repositories r`, ``
+	if q.Newest {
+		order = ` DESC`
+		if where, args = `r.deleted_ms = 0 AND a.deleted_ms = 0`, nil; q.After > 0 {
+			where, args = where+` AND r.id < ?`, []any{q.After}
+		}
+	}
 	if q.Starred { // the marks lead: there are few of them
 		from = `stars s JOIN repositories r ON r.id = s.repo_id`
 		where, args = `s.account_id = ? AND s.repo_id > ? AND r.deleted_ms = 0 AND a.deleted_ms = 0`, []any{q.Account, q.After}
@@ -134,7 +141,7 @@ func (db *DB) Repositories(ctx context.Context, q RepositoryQuery) (list []Repos
 			x, err := scanRepository(r)
 			list = append(list, x)
 			return err
-		}, `SELECT `+repositoryColumns+` FROM `+from+` JOIN accounts a ON a.id = r.ns_id WHERE `+where+` ORDER BY r.id LIMIT ?`,
+		}, `SELECT `+repositoryColumns+` FROM `+from+` JOIN accounts a ON a.id = r.ns_id WHERE `+where+` ORDER BY r.id`+order+` LIMIT ?`,
 			append(args, q.N)...)
 	})
 	return list, err

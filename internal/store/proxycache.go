@@ -81,6 +81,30 @@ func (db *DB) CreateProxyCache(ctx context.Context, p ProxyCache, actor gantry.A
 	})
 }
 
+// ChangeProxyCache makes a proxy cache what p says; p.UUID stays, for which the
+// caller sealed the secret. was is what the caller has seen. Errors: NotFound on
+// "proxy cache"; Conflict on it if it is another one by now.
+func (db *DB) ChangeProxyCache(ctx context.Context, p, was ProxyCache, actor gantry.Actor) error {
+	return db.update(ctx, "change proxy cache", func(ctx context.Context, t *tx) error {
+		var id, upstream, secret string
+		var expiry int64
+		var insecure int
+		if err := t.queryRow(ctx, `SELECT uuid, upstream, secret, expiry_s, insecure FROM proxy_caches WHERE ns_id = ?`+t.d.excl, p.Namespace).Scan(&id, &upstream, &secret, &expiry, &insecure); err != nil {
+			return notFound(err, errNoProxyCache)
+		}
+		if id != was.UUID || id != p.UUID || upstream != was.Upstream || secret != was.Secret || seconds(expiry) != was.Expiry || (insecure != 0) != was.Insecure {
+			return gantry.Errorf(gantry.Conflict, "proxy cache", "The proxy cache configuration was changed by somebody else meanwhile; look at it and try again")
+		}
+		if _, err := t.exec(ctx, `UPDATE proxy_caches SET upstream = ?, secret = ?, expiry_s = ?, insecure = ? WHERE ns_id = ?`,
+			p.Upstream, p.Secret, int64(p.Expiry/time.Second), flag(p.Insecure), p.Namespace); err != nil {
+			return err
+		}
+		t.who = true // caches read it again
+		return t.event(ctx, Event{Kind: "change_proxy_cache_config", Namespace: p.Namespace, Actor: actor,
+			Payload: map[string]any{"namespace": p.Name, "upstream_registry": p.Upstream, "previous_upstream_registry": was.Upstream, "credentials_changed": p.Secret != was.Secret}})
+	})
+}
+
 // DeleteProxyCache makes a proxy cache an organization like any other. What is
 // cached stays, until its time is over. NotFound on "proxy cache".
 func (db *DB) DeleteProxyCache(ctx context.Context, ns Account, actor gantry.Actor) error {

@@ -38,8 +38,27 @@ func TestProxyCaches(t *testing.T) {
 		if all[0] != p {
 			w.t.Errorf("%+v", all[0])
 		}
+		next := p
+		next.Upstream, next.Secret, next.Expiry, next.Insecure = "quay.io", "g1$z$y", 2*time.Hour, false
+		before = w.AccountsGeneration()
+		w.must(w.ChangeProxyCache(ctx, next, p, gantry.Actor{}))
+		if w.AccountsGeneration() == before {
+			w.t.Error("caches are not told of a change")
+		}
+		if all, err = w.ProxyCaches(ctx); err != nil || len(all) != 1 || all[0].Created.IsZero() {
+			w.t.Fatal(all, err)
+		}
+		if all[0].Created = (time.Time{}); all[0] != next {
+			w.t.Errorf("%+v", all[0])
+		}
+		if err := w.ChangeProxyCache(ctx, next, p, gantry.Actor{}); !gantry.Is(err, gantry.Conflict) {
+			w.t.Errorf("it was another one: %v", err)
+		}
 		w.must(w.DeleteProxyCache(ctx, ns, gantry.Actor{}))
-		for _, kind := range []string{"create_proxy_cache_config", "delete_proxy_cache_config"} {
+		if err := w.ChangeProxyCache(ctx, next, next, gantry.Actor{}); !gantry.Is(err, gantry.NotFound) {
+			w.t.Errorf("there is none to change: %v", err)
+		}
+		for _, kind := range []string{"change_proxy_cache_config", "create_proxy_cache_config", "delete_proxy_cache_config"} {
 			if n := storetest.Get(w.t, w.DB, `SELECT COUNT(*) FROM events WHERE kind = ? AND ns_id = ?`, kind, w.ns); n != 1 {
 				w.t.Errorf("%s: %d rows", kind, n)
 			}

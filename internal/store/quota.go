@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
@@ -146,65 +146,139 @@ func (db *DB) Freed(ctx context.Context, repo gantry.RepoID) (bytes int64, all b
 	return bytes, all, err
 }
 
-// What FreedByTag looks at, at most.
+// What FreedByTags looks at, at most.
 const (
-	freedChildren = 64
-	freedByTag    = 1000
+	MaxFreedTags  = 100
+	freedChildren = 64   // of one tag; of several as many for each, up to freedParents
+	freedParents  = 2000 // indexes that hold what the tags point at, and images of theirs
+	freedByTag    = 1000 // blobs of one tag
+	freedByTags   = 10_000
 )
 
-// FreedByTag returns how many bytes a namespace stores less when a live tag of
-// a repository is deleted, its past is given up, too, and all is collected:
-// those of blobs of its image, and of the images of an index that nothing else
-// holds, that no other manifest of the namespace uses. Of an index with more
-// than 64 images, or one of indexes, or with more than 1,000 blobs it looks at
-// so many, and all is false: at least so much is freed. NotFound on "tag".
-// Three statements at most.
-func (db *DB) FreedByTag(ctx context.Context, repo gantry.RepoID, name string) (bytes int64, all bool, err error) {
-	err = db.read(ctx, "what a tag alone stores", func(ctx context.Context, t *tx) error {
-		bytes, all = 0, true
-		var root gantry.ManifestID
-		var tagged, parent sql.NullInt64
-		err := t.queryRow(ctx, `SELECT g.manifest_id, (SELECT o.id FROM tags o WHERE o.manifest_id = g.manifest_id AND o.live = 1 AND o.id <> g.id LIMIT 1),
-			(SELECT c.parent_id FROM manifest_children c WHERE c.child_id = g.manifest_id LIMIT 1)
-			FROM tags g WHERE g.repo_id = ? AND g.live = 1 AND g.name = ?`, repo, name).Scan(&root, &tagged, &parent)
-		if errors.Is(err, sql.ErrNoRows) {
-			return &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "there is no tag " + name + " in this repository"}
-		}
-		if err != nil || tagged.Valid || parent.Valid { // something else holds the image
+// FreedByTags returns how many bytes a namespace stores less when live tags of
+// a repository, at most MaxFreedTags, are deleted, their past is given up, too,
+// and all is collected: those of blobs of their images, and of the images of
+// indexes, that nothing else holds and no other manifest of the namespace uses.
+// Of an index with more than 64 images, or one of indexes, or with more than
+// 1,000 blobs (10,000 of several tags) it looks at so many, and all is false: at
+// least so much is freed. NotFound on "tag". Four statements at most, three of
+// one tag.
+func (db *DB) FreedByTags(ctx context.Context, repo gantry.RepoID, names ...string) (bytes int64, all bool, err error) {
+	if len(names) == 0 || len(names) > MaxFreedTags {
+		return 0, false, gantry.Errorf(gantry.Invalid, "tag", "%d tags are not 1 to %d", len(names), MaxFreedTags)
+	}
+	err = db.read(ctx, "what tags alone store", func(ctx context.Context, t *tx) error {
+		of, whole, err := t.freedRoots(ctx, repo, names)
+		if bytes, all = 0, whole; err != nil || len(of) == 0 {
 			return err
 		}
-		of, children := []gantry.ManifestID{root}, 0
-		err = t.each(ctx, func(rows *sql.Rows) error {
-			var id gantry.ManifestID
-			var parent, tagged, below sql.NullInt64
-			err := rows.Scan(&id, &parent, &tagged, &below)
-			if children++; children > freedChildren {
-				all = false
-				return err
-			}
-			if !parent.Valid && !tagged.Valid {
-				of = append(of, id)
-				all = all && !below.Valid
-			}
+		if of, whole, err = t.freedChildren(ctx, of); err != nil {
 			return err
-		}, `SELECT c.child_id, (SELECT p.parent_id FROM manifest_children p WHERE p.child_id = c.child_id AND p.parent_id <> c.parent_id LIMIT 1),
-			(SELECT g.id FROM tags g WHERE g.manifest_id = c.child_id AND g.live = 1 LIMIT 1),
-			(SELECT b.child_id FROM manifest_children b WHERE b.parent_id = c.child_id LIMIT 1)
-			FROM manifest_children c WHERE c.parent_id = ? ORDER BY c.child_id LIMIT `+limit(freedChildren+1), root)
-		if err != nil {
-			return err
+		}
+		all = all && whole
+		most := freedByTag
+		if len(names) > 1 {
+			most = freedByTags
 		}
 		in, args := list(of, nil)
 		values := append(append(append([]any{repo}, args...), args...), repo)
 		var n int64
 		err = t.queryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN (SELECT o.manifest_id FROM manifest_blobs o WHERE o.repo_id = ? AND o.blob_id = b.blob_id AND o.manifest_id NOT IN `+in+` LIMIT 1) IS NULL
 			AND (SELECT x.repo_id FROM repo_blobs x WHERE x.ns_id = rb.ns_id AND x.blob_id = rb.blob_id AND x.linked > 0 AND x.repo_id <> rb.repo_id LIMIT 1) IS NULL THEN rb.size ELSE 0 END), 0)
-			FROM (SELECT DISTINCT blob_id FROM manifest_blobs WHERE manifest_id IN `+in+` ORDER BY blob_id LIMIT `+limit(freedByTag)+`) b
+			FROM (SELECT DISTINCT blob_id FROM manifest_blobs WHERE manifest_id IN `+in+` ORDER BY blob_id LIMIT `+limit(most)+`) b
 			JOIN repo_blobs rb ON rb.repo_id = ? AND rb.blob_id = b.blob_id`, values...).Scan(&n, &bytes)
-		all = all && n < freedByTag
+		all = all && n < int64(most)
 		return err
 	})
 	return bytes, all, err
+}
+
+// freedRoots are the manifests that the tags point at, without those that
+// another tag, or an index that stays, holds.
+func (t *tx) freedRoots(ctx context.Context, repo gantry.RepoID, names []string) (of []gantry.ManifestID, all bool, err error) {
+	in, args := list(names, nil)
+	found, roots := map[string]bool{}, map[gantry.ManifestID]bool{} // true: it goes
+	var children []gantry.ManifestID
+	err = t.each(ctx, func(rows *sql.Rows) error {
+		var name string
+		var id gantry.ManifestID
+		var tagged, parent sql.NullInt64
+		err := rows.Scan(&name, &id, &tagged, &parent)
+		if _, twice := roots[id]; !twice && parent.Valid {
+			children = append(children, id)
+		}
+		found[name], roots[id] = true, !tagged.Valid
+		return err
+	}, `SELECT g.name, g.manifest_id, (SELECT o.id FROM tags o WHERE o.manifest_id = g.manifest_id AND o.live = 1 AND o.name NOT IN `+in+` LIMIT 1),
+		(SELECT c.parent_id FROM manifest_children c WHERE c.child_id = g.manifest_id LIMIT 1)
+		FROM tags g WHERE g.repo_id = ? AND g.live = 1 AND g.name IN `+in, append(append(slices.Clone(args), repo), args...)...)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, name := range names {
+		if !found[name] {
+			return nil, false, &gantry.Error{Code: gantry.NotFound, Object: "tag", Detail: "there is no tag " + name + " in this repository"}
+		}
+	}
+	all = true
+	parents := map[gantry.ManifestID][]gantry.ManifestID{}
+	if len(roots) > 1 && len(children) > 0 {
+		in, args := list(children, nil)
+		n := 0
+		err := t.each(ctx, func(rows *sql.Rows) error {
+			var child, parent gantry.ManifestID
+			err := rows.Scan(&child, &parent)
+			n++
+			parents[child] = append(parents[child], parent)
+			return err
+		}, `SELECT child_id, parent_id FROM manifest_children WHERE child_id IN `+in+` LIMIT `+limit(freedParents+1), args...)
+		if err != nil {
+			return nil, false, err
+		}
+		if n > freedParents { // somebody else holds what is not known
+			all, parents = false, nil
+		}
+	}
+	for again := true; again; { // what an index holds that stays, stays
+		again = false
+		for _, id := range children {
+			if roots[id] && (len(parents[id]) == 0 || slices.ContainsFunc(parents[id], func(p gantry.ManifestID) bool { return !roots[p] })) {
+				roots[id], again = false, true
+			}
+		}
+	}
+	for id, goes := range roots {
+		if goes {
+			of = append(of, id)
+		}
+	}
+	slices.Sort(of)
+	return of, all, nil
+}
+
+// freedChildren adds to manifests the images of theirs that nothing else holds.
+func (t *tx) freedChildren(ctx context.Context, roots []gantry.ManifestID) (of []gantry.ManifestID, all bool, err error) {
+	most, n := min(freedChildren*len(roots), freedParents), 0
+	in, args := list(roots, nil)
+	all, of = true, slices.Clone(roots)
+	err = t.each(ctx, func(rows *sql.Rows) error {
+		var id gantry.ManifestID
+		var parent, tagged, below sql.NullInt64
+		err := rows.Scan(&id, &parent, &tagged, &below)
+		if n++; n > most {
+			all = false
+			return err
+		}
+		if !parent.Valid && !tagged.Valid && !slices.Contains(of, id) {
+			of = append(of, id)
+			all = all && !below.Valid
+		}
+		return err
+	}, `SELECT c.child_id, (SELECT p.parent_id FROM manifest_children p WHERE p.child_id = c.child_id AND p.parent_id NOT IN `+in+` LIMIT 1),
+		(SELECT g.id FROM tags g WHERE g.manifest_id = c.child_id AND g.live = 1 LIMIT 1),
+		(SELECT b.child_id FROM manifest_children b WHERE b.parent_id = c.child_id LIMIT 1)
+		FROM manifest_children c WHERE c.parent_id IN `+in+` ORDER BY c.child_id LIMIT `+limit(most+1), append(args, args...)...)
+	return of, all, err
 }
 
 // A QuotaRule says how quotas are held. The zero value holds none.

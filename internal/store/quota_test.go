@@ -245,16 +245,16 @@ func TestFreed(t *testing.T) {
 	})
 }
 
-// TestFreedByTag compares what deleting a tag is said to free with what is
+// TestFreedByTags compares what deleting tags is said to free with what is
 // used afterwards.
-func TestFreedByTag(t *testing.T) {
+func TestFreedByTags(t *testing.T) {
 	eachGC(t, func(w *gcWorld) {
 		other := storetest.RepoIn(t, w.DB, w.ns)
 		ctx := t.Context()
 		freed := func(tag string, want int64) {
 			t.Helper()
 			before := w.Statements()
-			if got, all, err := w.FreedByTag(ctx, w.repo, tag); err != nil || got != want || !all {
+			if got, all, err := w.FreedByTags(ctx, w.repo, tag); err != nil || got != want || !all {
 				t.Errorf("%s frees %d, %v, %v; want %d", tag, got, all, err, want)
 			}
 			if n := w.Statements() - before; n > 3 {
@@ -280,7 +280,37 @@ func TestFreedByTag(t *testing.T) {
 		w.manifest(w.repo, store.ManifestPut{Tags: []string{"some"}, Children: []gantry.Digest{c}})
 		freed("all", 10)
 		freed("one", 0) // the index has it, too
-		if _, _, err := w.FreedByTag(ctx, w.repo, "none"); !gantry.Is(err, gantry.NotFound) {
+		several := func(want int64, tags ...string) {
+			t.Helper()
+			before := w.Statements()
+			if got, all, err := w.FreedByTags(ctx, w.repo, tags...); err != nil || got != want || !all {
+				t.Errorf("%s free %d, %v, %v; want %d", tags, got, all, err, want)
+			}
+			if n := w.Statements() - before; n > 4 {
+				t.Errorf("%s: %d statements", tags, n)
+			}
+		}
+		several(750, "v1", "v2")   // what they share alone goes with both
+		several(30, "all", "one")  // the image goes with its index
+		several(50, "all", "some") // and one of two indexes with both
+		several(70, "one", "all", "some")
+		several(0, "one", "some", "one")
+		several(753-3+70, "v1", "v2", "one", "all", "some")
+		w.manifest(w.repo, store.ManifestPut{Tags: []string{"above"}, Children: []gantry.Digest{b}})
+		several(10, "all", "one") // an index that stays holds the image
+		several(30, "all", "one", "above")
+		w.must(w.DeleteTag(ctx, w.repo, "above", gcRetention, gantry.Actor{}))
+		w.advance(gcRetention + 48*time.Hour)
+		w.collect()
+		for _, bad := range [][]string{nil, make([]string, store.MaxFreedTags+1)} {
+			if _, _, err := w.FreedByTags(ctx, w.repo, bad...); !gantry.Is(err, gantry.Invalid) {
+				t.Errorf("%d tags: %v", len(bad), err)
+			}
+		}
+		if _, _, err := w.FreedByTags(ctx, w.repo, "v1", "none"); !gantry.Is(err, gantry.NotFound) {
+			t.Error("a tag that is not there, of two:", err)
+		}
+		if _, _, err := w.FreedByTags(ctx, w.repo, "none"); !gantry.Is(err, gantry.NotFound) {
 			t.Error("a tag that is not there:", err)
 		}
 		used := func() int64 {

@@ -1,5 +1,6 @@
 import { Directory } from './directory';
 import { accessible, enter, expect, test } from './fixtures';
+import { Issuer, Keystone } from './providers';
 import { Account, Registry } from './registry';
 
 test('a robot signs in without a token of its own', async ({ signedIn: page, ada }) => {
@@ -85,5 +86,86 @@ test('a team follows a group of the directory', async ({ page, context }) => {
     }
   } finally {
     await directory.stop();
+  }
+});
+
+test('somebody signs in at an OpenID Connect provider, and a team follows a group of it', async ({ page, browser }) => {
+  const issuer = await Issuer.start();
+  const registry = await Registry.start(`SETUP_COMPLETE: true\nPREFERRED_URL_SCHEME: http\n${issuer.config}`);
+  try {
+    await page.goto(registry.base); // an empty registry, whose accounts are made elsewhere: nobody is asked to make the first one here
+    await expect(page).toHaveURL(/\/signin/);
+    await accessible(page);
+    await page.getByRole('button', { name: 'Sign in with Corp' }).click();
+    await expect(page.getByRole('heading', { name: 'Overview' })).toBeVisible();
+    const dialog = page.getByRole('dialog');
+    await page.goto(`${registry.base}/organization`);
+    await page.getByRole('button', { name: 'Create an organization' }).click();
+    await dialog.getByRole('textbox', { name: 'Name' }).fill('acme');
+    await dialog.getByRole('button', { name: 'Create' }).click();
+    await expect(page).toHaveURL(/\/organization\/acme$/);
+    await page.goto(`${registry.base}/organization/acme?tab=teams`);
+    await page.getByRole('button', { name: 'Create a team' }).click();
+    await dialog.getByRole('textbox', { name: 'Name' }).fill('devs');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await expect(dialog).toHaveCount(0);
+    await page.goto(`${registry.base}/organization/acme/teams/devs`);
+    await page.getByRole('button', { name: 'Follow a group' }).click();
+    await dialog.getByRole('button', { name: 'Follow the group' }).click();
+    await expect(dialog.getByText('This is needed')).toBeVisible();
+    await dialog.getByRole('textbox').fill('developers');
+    await accessible(page);
+    await dialog.getByRole('button', { name: 'Follow the group' }).click();
+    await expect(page.getByText('The team follows a group of corp: members are changed there.')).toBeVisible();
+    await expect(page.getByRole('button', { name: 'Add a member' })).toHaveCount(0);
+    // Who signs in and is in the group, is in the team.
+    issuer.who = { name: 'eve', groups: ['developers'] };
+    const other = await browser.newContext();
+    const hers = await other.newPage();
+    await hers.goto(`${registry.base}/signin`);
+    await hers.getByRole('button', { name: 'Corp' }).click();
+    await expect(hers.getByRole('link', { name: 'acme' })).toBeVisible();
+    await other.close();
+    await page.reload();
+    await expect(page.getByRole('table', { name: 'Members' }).getByText('eve')).toBeVisible();
+  } finally {
+    await registry.stop();
+    await issuer.stop();
+  }
+});
+
+test('a team follows a group of Keystone', async ({ page, context }) => {
+  const keystone = await Keystone.start();
+  const registry = await Registry.start(`SETUP_COMPLETE: true\nPREFERRED_URL_SCHEME: http\n${keystone.config}`);
+  try {
+    const ada = new Account(registry, 'ada');
+    await ada.call('POST', '/api/v1/signin', { username: 'ada', password: 'ada-password' });
+    await ada.call('POST', '/api/v1/organization/', { name: 'acme' });
+    await ada.call('PUT', '/api/v1/organization/acme/team/devs', { role: 'member' });
+    await enter(context, ada);
+    await page.goto(`${registry.base}/organization/acme/teams/devs`);
+    await page.getByRole('button', { name: 'Follow a group' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('textbox').fill('g2');
+    await dialog.getByRole('button', { name: 'Follow the group' }).click();
+    await expect(dialog.getByRole('alert')).toContainText('g2');
+    await dialog.getByRole('textbox').fill('g1');
+    await accessible(page);
+    await dialog.getByRole('button', { name: 'Follow the group' }).click();
+    await expect(page.getByText('The team follows a group of keystone: members are changed there.')).toBeVisible();
+    const members = page.getByRole('table', { name: 'Members' });
+    const comes = (who: string[]) =>
+      expect.poll(async () => (await ada.call<{ members: { name: string }[] }>('GET', '/api/v1/organization/acme/team/devs/members')).members.map((m) => m.name).sort()).toEqual(who);
+    await comes(['ada', 'bob']);
+    await page.reload();
+    await expect(members.getByText('bob')).toBeVisible();
+    keystone.members = ['ada'];
+    await comes(['ada']);
+    await page.reload();
+    await expect(members.getByText('ada')).toBeVisible();
+    await expect(members.getByText('bob')).toHaveCount(0);
+  } finally {
+    await registry.stop();
+    await keystone.stop();
   }
 });

@@ -1,4 +1,5 @@
 import { accessible, expect, test } from './fixtures';
+import { password } from './registry';
 
 // The registry mirrors itself: what is upstream of a test is a repository of its own.
 
@@ -22,6 +23,7 @@ test('a repository becomes a mirror, says what a run would do, runs and ends', a
   await expect(dialog.getByText('A time such as 30m, 6h or 1d')).toHaveCount(1);
   await dialog.getByRole('textbox', { name: 'How often' }).fill('6h');
   await dialog.getByLabel('First run').fill('2030-01-01T00:00');
+  await dialog.getByLabel('Robot that writes').selectOption('ada+mirror'); // a new one, whatever robots other tests have made
   await accessible(page);
   await dialog.getByRole('button', { name: 'Make it a mirror' }).click();
   await expect(dialog).toHaveCount(0);
@@ -99,6 +101,42 @@ test('an organization becomes a proxy cache, after the other registry was asked'
   await expect(dialog).toHaveCount(0);
   await expect(page.getByText(registry.host, { exact: true })).toBeVisible();
   await accessible(page);
+
+  // A change: of the credentials, which are asked about, then of the rest, with which they stay.
+  const change = async () => {
+    await page.getByRole('button', { name: 'Change', exact: true }).click();
+    await expect(dialog.getByRole('textbox', { name: 'Registry' })).toHaveValue(registry.host);
+    await expect(dialog.getByRole('textbox', { name: 'User name there' })).toHaveValue('');
+  };
+  const save = dialog.getByRole('button', { name: 'Save' });
+  await change();
+  await dialog.getByRole('textbox', { name: 'User name there' }).fill('ada');
+  await dialog.getByLabel('Password or token there').fill('wrong');
+  await save.click();
+  await expect(dialog.getByRole('alert')).toContainText('does not take the user name or the password');
+  await dialog.getByLabel('Password or token there').fill(password);
+  await accessible(page);
+  await save.click();
+  await expect(dialog).toHaveCount(0);
+  await ada.image('ada/kept-for-hub', 'v1'); // private: nobody else may pull it
+  await change();
+  await dialog.getByRole('textbox', { name: 'Forgotten after' }).fill('3h');
+  await save.click();
+  await expect(dialog).toHaveCount(0);
+  await expect(page.getByText('3 hours')).toBeVisible();
+  const pull = await fetch(`${registry.base}/v2/hub/ada/kept-for-hub/manifests/v1`, { headers: { Authorization: `Bearer ${await ada.token('hub/ada/kept-for-hub')}`, Accept: '*/*' } });
+  expect(pull.status, await pull.text()).toBe(200);
+  // Another registry is not given what was meant for this one.
+  await change();
+  await dialog.getByRole('textbox', { name: 'Registry' }).fill('127.0.0.1:1');
+  await save.click();
+  await expect(dialog.getByRole('alert')).toContainText('The credentials are for');
+  await dialog.getByRole('textbox', { name: 'Registry' }).fill(registry.host);
+  await dialog.getByRole('checkbox', { name: 'As nobody' }).check();
+  await expect(dialog.getByRole('textbox', { name: 'User name there' })).toHaveCount(0);
+  await save.click();
+  await expect(dialog).toHaveCount(0);
+
   await page.getByRole('button', { name: 'End it' }).click();
   await page.getByRole('dialog').getByRole('textbox').fill('hub');
   await page.getByRole('dialog').getByRole('button', { name: 'End it' }).click();

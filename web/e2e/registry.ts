@@ -141,7 +141,8 @@ export class Account {
 
   private tokens = new Map<string, Promise<string>>();
 
-  private token(repo: string): Promise<string> {
+  /** token lets push to and pull from a repository. */
+  token(repo: string): Promise<string> {
     let t = this.tokens.get(repo);
     if (!t) {
       t = fetch(`${this.registry.base}/v2/auth?service=${this.registry.host}&scope=repository:${repo}:pull,push`, { headers: { Authorization: this.basic() } }).then(

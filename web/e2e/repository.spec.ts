@@ -85,6 +85,47 @@ test('a tag is added, moved, expired, made immutable, deleted, and brought back'
   await expect(page.getByText('config.Env')).toBeVisible();
 });
 
+test('what several tags free together is said before they are deleted', async ({ signedIn: page, ada }) => {
+  await ada.image('ada/freed', 'a', 'only here');
+  await ada.image('ada/freed', 'b', 'only here'); // the same image: each alone frees nothing
+  await ada.image('ada/freed', 'c', 'another');
+  await page.goto('/repository/ada/freed');
+  const dialog = page.getByRole('dialog');
+  const choose = async (...tags: string[]) => {
+    for (const tag of tags) await page.getByRole('checkbox', { name: `Choose ${tag}`, exact: true }).check();
+    await page.getByRole('button', { name: `Delete ${tags.length}` }).click();
+  };
+  await choose('a');
+  await expect(dialog.getByText(/^It frees nothing/)).toBeVisible();
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('checkbox', { name: 'Choose a', exact: true }).uncheck();
+  await choose('a', 'b');
+  await expect(dialog.getByText(/^Together they free \d+ B when the time machine no longer keeps them/)).toBeVisible();
+  await accessible(page);
+  await dialog.getByRole('button', { name: 'Delete' }).click();
+  await expect(page.getByRole('link', { name: 'a', exact: true })).toHaveCount(0);
+  await expect(page.getByRole('link', { name: 'c', exact: true })).toBeVisible();
+});
+
+test('the repositories of one namespace are put in three orders', async ({ signedIn: page, ada }) => {
+  await ada.call('POST', '/api/v1/organization/', { name: 'orders' });
+  for (const name of ['mid', 'end', 'beg']) await ada.call('POST', '/api/v1/repository', { namespace: 'orders', repository: name, visibility: 'private', description: '', repo_kind: 'image' });
+  await ada.image('orders/mid', 'v1');
+  const names = () => page.getByRole('table', { name: 'Repositories' }).locator('tbody a').allTextContents();
+  await page.goto('/organization/orders');
+  await expect.poll(names).toEqual(['beg', 'end', 'mid']); // the newest first
+  const order = page.getByRole('combobox', { name: 'Order' });
+  await order.selectOption('pushed');
+  await expect.poll(names).toEqual(['mid', 'beg', 'end']);
+  await expect(page).toHaveURL(/sort=pushed/);
+  await order.selectOption('name');
+  await expect.poll(names).toEqual(['beg', 'end', 'mid']);
+  await page.goBack();
+  await expect.poll(names).toEqual(['mid', 'beg', 'end']);
+  await page.goto('/repository?ns=orders&sort=pushed');
+  await expect.poll(names).toEqual(['mid', 'beg', 'end']);
+});
+
 test('the time machine restores a tag with one click', async ({ signedIn: page, ada }) => {
   const old = await ada.image('ada/past', 'latest', 'first');
   await ada.image('ada/past', 'latest', 'second');

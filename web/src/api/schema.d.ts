@@ -943,7 +943,11 @@ export interface paths {
          * @description With `FEATURE_PROXY_CACHE`. The credentials are never shown. All three fields are empty where the organization is no proxy cache.
          */
         get: operations["getProxyCacheConfig"];
-        put?: never;
+        /**
+         * Change a proxy cache
+         * @description Gantry's own: Quay has it deleted and made anew. What is not given stays. Credentials that are given replace both; null is nobody's. Without any the stored ones stay, unless the registry is another one, or `insecure` now: then it is 400 until they are given again. Upstream is asked first, as by POST; 400 as well when somebody else has changed it meanwhile. What is cached stays.
+         */
+        put: operations["changeProxyCacheConfig"];
         /**
          * Make an organization a proxy cache
          * @description Upstream is asked first, with the credentials: 400 says what is wrong. Also 400 where the organization is one already, or has immutable tags.
@@ -4483,6 +4487,8 @@ export interface components {
         };
         Log: {
             datetime: components["schemas"]["Date"];
+            /** @description The same in every list and in the live events, and another for every entry */
+            id: string;
             ip: string | null;
             /** @example push_repo */
             kind: string;
@@ -4828,6 +4834,15 @@ export interface components {
             /** @description Ignored */
             org_name?: string;
             upstream_registry: string;
+            upstream_registry_password?: string | null;
+            upstream_registry_username?: string | null;
+        };
+        ProxyCacheUpdate: {
+            expiration_s?: number | null;
+            insecure?: boolean | null;
+            /** @description Ignored */
+            org_name?: string;
+            upstream_registry?: string;
             upstream_registry_password?: string | null;
             upstream_registry_username?: string | null;
         };
@@ -6935,6 +6950,34 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    changeProxyCacheConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of an organization */
+                org: components["parameters"]["org"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProxyCacheUpdate"];
+            };
+        };
+        responses: {
+            /** @description The configuration */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProxyCache"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     createProxyCacheConfig: {
         parameters: {
             query?: never;
@@ -7816,7 +7859,7 @@ export interface operations {
                 starred?: boolean;
                 /** @description Gantry's own: all that the caller may see */
                 visible?: boolean;
-                /** @description of visible=true: the newest, by name, or the last pushed to, first; of more than 1,000 repositories always the newest, which order says */
+                /** @description of visible=true, and with namespace: the newest, by name, or the last pushed to, first; of more than 1,000 repositories always the newest, which order says */
                 sort?: "created" | "name" | "pushed";
                 /** @description with when each was last pushed to */
                 last_modified?: boolean;
@@ -7932,8 +7975,8 @@ export interface operations {
                 includeTags?: string;
                 /** @description Gantry's own: with what deleting it frees, for who administers it; with tag, for who may write */
                 includeFreed?: string;
-                /** @description of includeFreed: what deleting that tag alone frees, once its past is given up, too */
-                tag?: string;
+                /** @description of includeFreed: what deleting that tag, or those tags together, frees, once their past is given up, too; at most 100 */
+                tag?: string[];
                 /** @description taken and without effect */
                 includeStats?: string;
             };

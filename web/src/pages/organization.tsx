@@ -20,7 +20,7 @@ import { Robots } from '../ui/robots';
 import { useBoot, useRefreshUser, useUser } from '../ui/session';
 import { DataTable } from '../ui/table';
 import { Usage } from '../ui/usage';
-import { RepositoryList } from './repositories';
+import { orderOf, RepositoryList } from './repositories';
 import { roles } from './repo-settings';
 
 type Org = Schemas['Organization'];
@@ -38,7 +38,7 @@ export const useOrganization = (org: string) => useQuery({ queryKey: ['organizat
 
 export function Organization() {
   const { org = '' } = useParams({ strict: false }) as { org?: string; team?: string };
-  const { tab = 'repositories', q = '' } = useSearch({ strict: false });
+  const { tab = 'repositories', q = '', sort } = useSearch({ strict: false });
   const user = useUser()!;
   const go = useGo();
   const boot = useBoot();
@@ -96,7 +96,7 @@ export function Organization() {
           ) : tab === 'settings' ? (
             <Settings o={o} />
           ) : (
-            <RepositoryList ns={org} q={q} onQuery={(x) => go(withSearch(base, { q: x }), true)} canCreate={mine?.can_create_repo} />
+            <RepositoryList ns={org} q={q} sort={orderOf(sort)} onQuery={(x) => go(withSearch(base, { q: x, sort }), true)} onSort={(x) => go(withSearch(base, { sort: x, q }))} canCreate={mine?.can_create_repo} />
           )}
         </>
       )}

@@ -109,7 +109,7 @@ export function useTagActions(repo: string, after?: () => void) {
         text: (
           <>
             <p>{t('The time machine can bring tags back as long as it reaches.')}</p>
-            {tags.length === 1 && <WillFree repo={repo} tag={tags[0]!.name} />}
+            <WillFree repo={repo} tags={tags.map((x) => x.name)} />
           </>
         ),
         action: t('Delete'),
@@ -187,7 +187,7 @@ export default function Tags({ r }: { r: Repository }) {
     { key: 'modified', title: t('Pushed'), narrow: true, cell: (x) => <Time value={x.start_ts} /> },
     { key: 'expires', title: t('Expires'), narrow: true, wide: true, cell: (x) => <Time value={x.end_ts} never={t('Never')} /> },
     { key: 'digest', title: t('Digest'), narrow: true, wide: true, cell: (x) => <Digest value={x.manifest_digest} /> },
-    { key: 'pull', title: '', narrow: true, cell: (x) => <CopyButton text={`podman pull ${hostOf(boot)}/${repo}:${x.name}`} label={t('Copy the pull command of {tag}', { tag: x.name })} /> },
+    { key: 'pull', title: '', narrow: true, wide: true, cell: (x) => <CopyButton text={`podman pull ${hostOf(boot)}/${repo}:${x.name}`} label={t('Copy the pull command of {tag}', { tag: x.name })} /> },
     ...(r.can_write
       ? [
           {

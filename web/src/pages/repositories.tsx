@@ -23,7 +23,7 @@ export const nameOf = (r: Pick<Repo, 'namespace' | 'name'>) => `${r.namespace}/$
 
 type Order = 'created' | 'name' | 'pushed';
 
-const orderOf = (s: string | undefined): Order => (s === 'name' || s === 'pushed' ? s : 'created');
+export const orderOf = (s: string | undefined): Order => (s === 'name' || s === 'pushed' ? s : 'created');
 
 async function list(view: string, ns: string, q: string, sort: Order, next: string): Promise<Slice<Repo>> {
   if (q) {
@@ -31,7 +31,7 @@ async function list(view: string, ns: string, q: string, sort: Order, next: stri
     const rows = a.results.map((r) => ({ namespace: r.namespace.name, name: r.name, is_public: r.is_public, description: r.description }));
     return { rows: ns ? rows.filter((r) => r.namespace === ns) : rows, next: a.has_additional ? String(a.page + 1) : '' };
   }
-  const a = await ok(api.GET('/repository', { params: { query: { ...(ns ? { namespace: ns } : view === 'starred' ? { starred: true } : view === 'visible' ? { visible: true, sort } : { public: true }), last_modified: true, next_page: next || undefined } } }));
+  const a = await ok(api.GET('/repository', { params: { query: { ...(ns ? { namespace: ns, sort } : view === 'starred' ? { starred: true } : view === 'visible' ? { visible: true, sort } : { public: true }), last_modified: true, next_page: next || undefined } } }));
   return { rows: a.repositories, next: a.next_page ?? '', order: a.order };
 }
 
@@ -67,7 +67,7 @@ export function useCreateRepository() {
 }
 
 /** RepositoryList shows repositories: of a namespace, the starred, the public, or all that one has a right to; with a filter, those and what is public. */
-export function RepositoryList({ ns, view = '', q, sort = 'created', onQuery, canCreate, tools }: { ns?: string; view?: string; q: string; sort?: Order; onQuery: (q: string) => void; canCreate?: boolean; tools?: React.ReactNode }) {
+export function RepositoryList({ ns, view = '', q, sort = 'created', onQuery, onSort, canCreate, tools }: { ns?: string; view?: string; q: string; sort?: Order; onQuery: (q: string) => void; /** onSort takes another order; undefined = there is none. */ onSort?: (sort: Order | undefined) => void; canCreate?: boolean; tools?: React.ReactNode }) {
   const user = useUser();
   const dialogs = useDialogs();
   const client = useQueryClient();
@@ -169,6 +169,13 @@ export function RepositoryList({ ns, view = '', q, sort = 'created', onQuery, ca
     <>
       <div className="g-tools">
         {tools}
+        {onSort && !q && (
+          <FormSelect aria-label={t('Order')} className="g-auto" value={sort} onChange={(_, v) => onSort(v === 'created' ? undefined : (v as Order))}>
+            <FormSelectOption value="created" label={t('The newest first')} />
+            <FormSelectOption value="pushed" label={t('The last pushed to first')} />
+            <FormSelectOption value="name" label={t('By name')} />
+          </FormSelect>
+        )}
         <div className="g-grow">
           <SearchInput value={text} onChange={(_, v) => setText(v)} onClear={() => setText('')} placeholder={t('Beginning of a word of the name')} aria-label={t('Filter repositories')} />
         </div>
@@ -224,12 +231,12 @@ export function Repositories() {
         ns={ns}
         view={view}
         q={q}
-        sort={view === 'visible' ? sort : 'created'}
+        sort={view === 'visible' || ns ? sort : 'created'}
+        onSort={view === 'visible' || ns ? (v) => at({ ns: search.ns, view: search.view, sort: v, q }) : undefined}
         onQuery={(x) => at({ ns: search.ns, view: search.view, sort: search.sort, q: x }, true)}
         canCreate={!!user}
         tools={
           user && (
-            <>
             <FormSelect aria-label={t('Whose repositories')} className="g-auto" value={ns ? `ns:${ns}` : view} onChange={(_, v) => at(v.startsWith('ns:') ? { ns: v.slice(3) } : v === 'visible' ? {} : { view: v })}>
               <FormSelectOption value="visible" label={t('All that I have a role in')} />
               <FormSelectOption value="public" label={t('All that are public')} />
@@ -239,14 +246,6 @@ export function Repositories() {
               ))}
               {ns && ns !== user.username && !user.organizations.some((o) => o.name === ns) && <FormSelectOption value={`ns:${ns}`} label={ns} />}
             </FormSelect>
-            {view === 'visible' && !q && (
-              <FormSelect aria-label={t('Order')} className="g-auto" value={sort} onChange={(_, v) => at({ sort: v === 'created' ? undefined : v })}>
-                <FormSelectOption value="created" label={t('The newest first')} />
-                <FormSelectOption value="pushed" label={t('The last pushed to first')} />
-                <FormSelectOption value="name" label={t('By name')} />
-              </FormSelect>
-            )}
-            </>
           )
         }
       />

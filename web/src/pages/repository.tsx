@@ -9,8 +9,10 @@ import { Load } from '../ui/bits';
 import { Crumbs, TabBar } from '../ui/frame';
 import { later } from '../ui/later';
 import { repoPath, useTitle } from '../ui/link';
+import { useAgain, useBeats, useWatch } from '../ui/live';
 import { useBoot } from '../ui/session';
 import { tagsKey, tagsPage } from '../ui/tags-page';
+import { Uploads } from '../ui/uploads';
 
 export type Repository = Schemas['Repository'];
 
@@ -89,6 +91,12 @@ function RepositoryPage({ repo }: { repo: string }) {
     void client.prefetchInfiniteQuery({ queryKey: tagsKey(repo, { q, arch, signed }), queryFn: ({ pageParam }) => tagsPage(repo, { q, arch, signed }, pageParam), initialPageParam: '' });
   });
   const boot = useBoot();
+  const again = useAgain(['repository', repo]);
+  const [uploads, hear] = useBeats();
+  const heard = useWatch(`repository/${repo}`, (n) => {
+    hear(n);
+    if (n.changed && !n.id) again();
+  });
   useTitle(repo);
   const base = repoPath(repo);
   return (
@@ -111,6 +119,7 @@ function RepositoryPage({ repo }: { repo: string }) {
             ]}
           />
           {tab === 'information' ? <Information r={r} /> : tab === 'history' ? <TimeMachine r={r} /> : tab === 'logs' ? <RepoLogs repo={repo} /> : tab === 'rules' ? <RepoRules repo={repo} /> : tab === 'mirror' ? <RepoMirror repo={repo} namespace={r.namespace} organization={r.is_organization} /> : tab === 'settings' ? <RepoSettings r={r} /> : <Tags r={r} />}
+          {heard && <Uploads list={[...uploads.values()]} />}
         </>
       )}
     </Load>

@@ -2,7 +2,7 @@ import { Alert, Button, Card, CardBody, Divider, Form, Title } from '@patternfly
 import { useQuery } from '@tanstack/react-query';
 import { Navigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useState, type ReactNode } from 'react';
-import { fetchEmpty } from '../api/boot';
+import { fetchEmpty, type Boot } from '../api/boot';
 import { api, ok, Problem } from '../api/client';
 import { t } from '../i18n';
 import { Bones, Command } from '../ui/bits';
@@ -12,6 +12,9 @@ import { safeNext } from '../ui/next';
 import { ProblemAlert, ProblemPage } from '../ui/problem';
 import { useBoot, useChangeSession, useUser } from '../ui/session';
 import { Brand } from '../shell';
+
+// ownAccounts is whether accounts are made here; else who is known elsewhere signs in, and has one.
+const ownAccounts = (boot: Boot) => boot.config.AUTHENTICATION_TYPE === undefined || boot.config.AUTHENTICATION_TYPE === 'Database';
 
 const useEmpty = () => useQuery({ queryKey: ['empty'], queryFn: fetchEmpty, staleTime: 0 });
 
@@ -60,9 +63,9 @@ export function SignIn() {
     },
   );
   if (user) return <Onward to={safeNext(next)} />;
-  if (empty.data) return <Navigate to="/createaccount" replace />;
+  const own = ownAccounts(boot);
+  if (empty.data && own) return <Navigate to="/createaccount" replace />;
   const direct = boot.features.DIRECT_LOGIN !== false;
-  const own = boot.config.AUTHENTICATION_TYPE === undefined || boot.config.AUTHENTICATION_TYPE === 'Database';
   return (
     <Frame title={t('Sign in')}>
       {direct && (
@@ -145,6 +148,7 @@ export function CreateAccount() {
   useEffect(() => {
     if (first) document.querySelector<HTMLInputElement>('[name=username]')?.focus();
   }, [first]);
+  if (!user && !ownAccounts(boot)) return <Navigate to="/signin" replace />;
   if (user) return <Onward to={then || safeNext(next)} />;
   if (empty.error) return <ProblemPage error={empty.error} onAgain={() => void empty.refetch()} />;
   if (empty.data === undefined) return <Bones />;

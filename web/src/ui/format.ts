@@ -64,6 +64,16 @@ export function duration(s: number): string {
   return (0).toLocaleString(language(), { style: 'unit', unit: 'second', unitDisplay: 'long' });
 }
 
+/** left writes how long something still takes, as one says it: "2 min 5 s". */
+export function left(s: number): string {
+  const say = (n: number, unit: string) => n.toLocaleString(language(), { style: 'unit', unit, unitDisplay: 'short' });
+  const at = Math.max(1, Math.round(s));
+  if (at < 60) return say(at, 'second');
+  if (at < 3600) return [say(Math.floor(at / 60), 'minute'), at < 600 && at % 60 > 0 && say(at % 60, 'second')].filter(Boolean).join(' ');
+  if (at < 86400) return [say(Math.floor(at / 3600), 'hour'), at % 3600 >= 60 && say(Math.floor((at % 3600) / 60), 'minute')].filter(Boolean).join(' ');
+  return say(Math.round(at / 86400), 'day');
+}
+
 const letters: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
 
 /** parseDuration reads "2w" into seconds; undefined = it is none. */

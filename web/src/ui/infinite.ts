@@ -4,7 +4,7 @@ import { useCallback, useMemo } from 'react';
 export type Slice<R> = { rows: R[]; /** next is what asks for the next page; '' = there is none. */ next: string; /** order is the one that the rows are in, where it may be another than was asked for. */ order?: string };
 
 // Lists of so many pages are read again by themselves; longer ones when they change.
-const pagesAgain = 5;
+export const pagesAgain = 5;
 
 /**
  * useRows is a list that comes in pages. While another list of the same kind is

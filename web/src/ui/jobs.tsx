@@ -6,10 +6,11 @@ import { api, ok, type Schemas } from '../api/client';
 import { language, t } from '../i18n';
 import { Time } from './bits';
 import { useDialogs } from './dialogs';
-import { bytes, duration } from './format';
+import { bytes, left } from './format';
 import { Section } from './frame';
 import { useRows } from './infinite';
 import { useGo, withSearch } from './link';
+import { useAgain, useBeats, useWatch } from './live';
 import { Menu } from './menu';
 import { DataTable } from './table';
 import { Bar } from './usage';
@@ -50,6 +51,10 @@ export function jobName(kind: string): string {
       'prune.default': t('Prune everywhere'),
       'logs.rotate': t('Archive logs'),
       'logs.export': t('Export logs'),
+      notify: t('Send a notification'),
+      notifyquota: t('Compare a namespace with its quota'),
+      notifyexpiry: t('Find tags that expire soon'),
+      mail: t('Send mail'),
     }[kind] ?? kind
   );
 }
@@ -72,6 +77,12 @@ export function Jobs({ may }: { may: boolean }) {
   const search = useSearch({ strict: false });
   const state = search.state && search.state in states() ? (search.state as State) : undefined;
   const seen = useRef(new Map<string, Seen>());
+  const again = useAgain(['superuser', 'jobs']);
+  const [beats, hear] = useBeats((n) => n.id && `${n.id}/${n.attempt}`);
+  const live = useWatch('superuser/jobs', (n) => {
+    hear(n);
+    if (n.changed) again();
+  });
   const rows = useRows(
     ['superuser', 'jobs', state ?? ''],
     async (next) => {
@@ -82,7 +93,7 @@ export function Jobs({ may }: { may: boolean }) {
       }
       return { rows: a.jobs, next: a.next_page ?? '' };
     },
-    { every: 2_000 },
+    { every: live ? 30_000 : 2_000 },
   );
   const refresh = () => client.invalidateQueries({ queryKey: ['superuser', 'jobs'] });
   const fail = (err: unknown) => dialogs.toast(t('That did not work'), { variant: 'danger', text: err instanceof Error ? err.message : '' });
@@ -117,15 +128,18 @@ export function Jobs({ may }: { may: boolean }) {
     });
   const progress = (j: Job) => {
     if (j.state === 'ready') return <span className="g-quiet">{j.due && Date.parse(j.due) > Date.now() ? <Time value={j.due} /> : t('Waits for its turn')}</span>;
+    const beat = j.state === 'running' ? beats.get(`${j.id}/${j.attempt}`) : undefined;
+    if (beat) j = { ...j, done: Math.max(j.done, beat.done ?? 0), total: beat.total ?? 0, unit: beat.unit ?? '' };
     if (!j.total && !j.done) return <span className="g-quiet">–</span>;
     const text = j.total ? t('{done} of {total}', { done: amount(j.done, ''), total: amount(j.total, j.unit) }) : amount(j.done, j.unit);
-    const pace = j.state === 'running' ? paceOf(seen.current.get(`${j.id}/${j.attempt}`), { at: Date.now(), done: j.done }) : 0;
+    const pace = beat ? (beat.rate ?? 0) : j.state === 'running' ? paceOf(seen.current.get(`${j.id}/${j.attempt}`), { at: Date.now(), done: j.done }) : 0;
+    const eta = beat ? beat.eta_seconds : pace > 0 && j.total > j.done ? (j.total - j.done) / pace : undefined;
     return (
       <span className="g-stacked">
         {j.total > 0 && <Bar share={j.done / j.total} label={text} />}
         <span className="g-nowrap">
           {text}
-          {pace > 0 && <span className="g-quiet"> · {t('{size}/s', { size: amount(Math.round(pace * 10) / 10, j.unit) })}{j.total > j.done && ` · ${duration(Math.max(1, Math.round((j.total - j.done) / pace)))}`}</span>}
+          {pace > 0 && <span className="g-quiet"> · {t('{size}/s', { size: amount(Math.round(pace * 10) / 10, j.unit) })}{eta != null && ` · ${t('{time} left', { time: left(eta) })}`}</span>}
         </span>
       </span>
     );
@@ -149,7 +163,7 @@ export function Jobs({ may }: { may: boolean }) {
         rowKey={(j) => String(j.id)}
         empty={{ title: t('There are no such jobs') }}
         columns={[
-          { key: 'kind', title: t('Job'), cell: (j) => <span title={j.kind}>{jobName(j.kind)}{j.key && !j.key.startsWith('schedule ') && <span className="g-quiet"> {j.key}</span>}</span> },
+          { key: 'kind', title: t('Job'), cell: (j) => <span title={j.kind}>{jobName(j.kind)}{j.key && !/^(schedule |\d+$)/.test(j.key) && <span className="g-quiet"> {j.key}</span>}</span> },
           { key: 'state', title: t('State'), narrow: true, cell: (j) => <Label isCompact color={states()[j.state][1]}>{states()[j.state][0]}</Label> },
           { key: 'progress', title: t('Progress'), cell: progress },
           { key: 'attempt', title: t('Attempt'), narrow: true, right: true, wide: true, cell: (j) => `${j.attempt} / ${j.max_attempts}` },

@@ -1,5 +1,5 @@
 import { Button, FormSelect, FormSelectOption, TextInput } from '@patternfly/react-core';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { call, enc, type Schemas } from '../api/client';
 import { t } from '../i18n';
@@ -7,8 +7,9 @@ import { Load, Time } from './bits';
 import { Chart } from './chart';
 import { useDialogs } from './dialogs';
 import { short } from './format';
-import { useRows } from './infinite';
+import { useRows, type Slice } from './infinite';
 import { useGo, withSearch } from './link';
+import { useAgain, useWatch } from './live';
 import { useBoot } from './session';
 import { DataTable } from './table';
 import { kindName } from './kinds';
@@ -29,6 +30,14 @@ export function detailsOf(l: Pick<Log, 'metadata'>): string {
     .filter((k) => typeof m[k] === 'string' && m[k] !== '')
     .map((k) => `${k}: ${k === 'manifest_digest' ? short(String(m[k])) : String(m[k]).slice(0, 80)}`)
     .join(' · ');
+}
+
+/** withNew puts entries, the newest first, above those that are there; one that is there stays once. */
+export function withNew(pages: Slice<Log>[], came: Log[]): Slice<Log>[] {
+  const [head, ...rest] = pages;
+  const there = new Set(pages.flatMap((p) => p.rows.map((l) => l.id)));
+  const fresh = came.filter((l) => !there.has(l.id));
+  return head && fresh.length > 0 ? [{ ...head, rows: [...fresh, ...head.rows] }, ...rest] : pages;
 }
 
 /** Logs shows what happened in a place, such as "repository/acme/app" or "superuser", as a chart and as a list. */
@@ -54,7 +63,18 @@ export function Logs({ place, base, superuser }: { place: string; base: string; 
   });
   const rows = useRows(['logs', place, 'rows', text], async (next) => {
     const a = await call<Schemas['Logs']>('GET', `${place}/logs?${text}${next ? `&next_page=${encodeURIComponent(next)}` : ''}`);
-    return { rows: a.logs.map((l, i) => ({ ...l, at: `${next}/${i}` })), next: a.next_page ?? '' };
+    return { rows: a.logs, next: a.next_page ?? '' };
+  });
+  const client = useQueryClient();
+  const recount = useAgain(['logs', place, 'counts'], 10_000);
+  const reread = useAgain(['logs', place]);
+  // What happens comes in above what is there, if it is what one looks at.
+  useWatch(to >= day(now) ? `${decodeURIComponent(place)}/logs` : undefined, (n) => {
+    if (!n.logs) return reread();
+    const came = n.logs as Log[];
+    const mine = came.filter((l) => (!kind || l.kind === kind) && (!who || l.performer?.name === who));
+    client.setQueryData<InfiniteData<Slice<Log>>>(['logs', place, 'rows', text], (old) => old && { ...old, pages: withNew(old.pages, mine) });
+    if (mine.length > 0) recount();
   });
   const kinds = [...new Set([...(counts.data ?? []).map((c) => c.kind), ...(kind ? [kind] : [])])].sort();
   const exporting = boot.features.LOG_EXPORT && !superuser;
@@ -108,7 +128,7 @@ export function Logs({ place, base, superuser }: { place: string; base: string; 
       <DataTable
         label={t('Usage logs')}
         {...rows}
-        rowKey={(l) => l.at}
+        rowKey={(l) => l.id}
         empty={{ title: t('Nothing happened in these days'), text: t('Choose an earlier day, or fewer filters.') }}
         columns={[
           { key: 'when', title: t('When'), narrow: true, cell: (l) => <Time value={l.datetime} /> },

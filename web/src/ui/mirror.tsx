@@ -6,10 +6,11 @@ import { call, enc, Problem, type Schemas } from '../api/client';
 import { t } from '../i18n';
 import { Digest, Load, Time } from './bits';
 import { useDialogs, type Field, type Values } from './dialogs';
-import { bytes, duration, parseDuration } from './format';
+import { bytes, duration, left, parseDuration } from './format';
 import { Section } from './frame';
 import { useRows } from './infinite';
 import { Link, repoPath, useGo, withSearch } from './link';
+import { useAgain, useBeats, useWatch, type News } from './live';
 import { Menu } from './menu';
 import { DataTable } from './table';
 import { Bar } from './usage';
@@ -173,10 +174,18 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
   const { run = '' } = useSearch({ strict: false });
   const path = `repository/${enc(repo)}/mirror`;
   const key = ['repository', repo, 'mirror'];
+  const again = useAgain(key);
+  const outcomes = useAgain(['repository', repo, 'mirror', 'outcomes'], 2_500); // they are written every two seconds
+  const [beats, hear] = useBeats();
+  const live = useWatch(`repository/${repo}/mirror`, (n) => {
+    hear(n);
+    if (n.changed) again();
+    else outcomes();
+  });
   const query = useQuery({
     queryKey: key,
     queryFn: () => call<Mirror>('GET', path).catch((err: unknown) => (absent(err) ? null : Promise.reject(err as Error))),
-    refetchInterval: (q) => (soon(q.state.data) ? 1_500 : 10_000),
+    refetchInterval: (q) => (soon(q.state.data) && !live ? 1_500 : 10_000),
   });
   const refresh = async () => {
     await client.invalidateQueries({ queryKey: ['repository', repo] });
@@ -268,12 +277,12 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
                 </dd>
                 <dt>{t('Next run')}</dt>
                 <dd>
-                  <Time value={m.next_sync_date} never={t('When somebody asks')} />
+                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
                 </dd>
               </dl>
               {m.organization_mirror && <p className="g-quiet">{t('The mirror of the organization made it, and says what it copies.')}</p>}
             </Section>
-            <Runs repo={repo} at={run} live={soon(m)} />
+            <Runs repo={repo} at={run} beats={beats} live={live} soon={soon(m)} />
           </>
         )
       }
@@ -284,16 +293,24 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
 /** progressOf is how far a run is, between 0 and 1. */
 export const progressOf = (r: Pick<Run, 'tags' | 'status'>) => (r.status !== 'running' ? 1 : (r.tags.done ?? 0) / Math.max(1, r.tags.total ?? 0));
 
-function Runs({ repo, at, live }: { repo: string; at: string; live: boolean }) {
+/** runNow is a run as it is told of while it goes on. */
+export function runNow(r: Run, n: News | undefined): Run {
+  if (!n || r.status !== 'running') return r;
+  const { done, total, copied, unchanged, removed, skipped, failed } = n;
+  return { ...r, tags: { ...r.tags, done, total, copied, unchanged, removed, skipped, failed }, bytes: n.bytes ?? r.bytes, bytes_per_second: Math.round(n.rate ?? 0), eta_seconds: n.eta_seconds ?? null };
+}
+
+function Runs({ repo, at, beats, live, soon }: { repo: string; at: string; beats: ReadonlyMap<string, News>; live: boolean; soon: boolean }) {
   const base = withSearch(repoPath(repo), { tab: 'mirror' });
   const query = useQuery({
     queryKey: ['repository', repo, 'mirror', 'runs'],
     queryFn: async () => (await call<{ runs: Run[] }>('GET', `repository/${enc(repo)}/mirror/runs?limit=20`)).runs,
-    refetchInterval: (q) => (live || q.state.data?.some((r) => r.status === 'running') ? 1_500 : 10_000),
+    refetchInterval: (q) => (!live && (soon || q.state.data?.some((r) => r.status === 'running')) ? 1_500 : 10_000),
   });
   return (
     <Load query={query}>
-      {(runs) => {
+      {(stored) => {
+        const runs = stored.map((r) => runNow(r, beats.get(r.id)));
         const chosen = runs.find((r) => r.id === at) ?? runs[0];
         return (
           <>
@@ -332,11 +349,11 @@ function Runs({ repo, at, live }: { repo: string; at: string; live: boolean }) {
                   },
                   { key: 'bytes', title: t('Fetched'), narrow: true, right: true, cell: (r) => bytes(r.bytes) },
                   { key: 'rate', title: t('Rate'), narrow: true, right: true, wide: true, cell: (r) => t('{size}/s', { size: bytes(r.bytes_per_second) }) },
-                  { key: 'eta', title: t('Time left'), narrow: true, right: true, wide: true, cell: (r) => (r.eta_seconds == null ? '–' : duration(r.eta_seconds)) },
+                  { key: 'eta', title: t('Time left'), narrow: true, right: true, wide: true, cell: (r) => (r.eta_seconds == null ? '–' : left(r.eta_seconds)) },
                 ]}
               />
             </Section>
-            {chosen && <Outcomes key={chosen.id} repo={repo} run={chosen} />}
+            {chosen && <Outcomes key={chosen.id} repo={repo} run={chosen} live={live} />}
           </>
         );
       }}
@@ -357,7 +374,7 @@ function Counts({ r }: { r: Run }) {
 
 const outcomeName = (o: string) => ({ copied: t('copied'), removed: t('removed'), skipped: t('skipped'), failed: t('failed'), kept: t('kept'), 'rolled back': t('rolled back') })[o] ?? o;
 
-function Outcomes({ repo, run }: { repo: string; run: Run }) {
+function Outcomes({ repo, run, live }: { repo: string; run: Run; live: boolean }) {
   const { kind = '' } = useSearch({ strict: false });
   const go = useGo();
   const rows = useRows(
@@ -369,7 +386,7 @@ function Outcomes({ repo, run }: { repo: string; run: Run }) {
       const a = await call<{ tags: Outcome[]; next_page?: string }>('GET', `repository/${enc(repo)}/mirror/runs/${enc(run.id)}/tags?${q}`);
       return { rows: a.tags, next: a.next_page ?? '' };
     },
-    { every: run.status === 'running' ? 2_000 : undefined },
+    { every: run.status === 'running' ? (live ? 10_000 : 2_000) : undefined },
   );
   return (
     <Section
@@ -415,10 +432,18 @@ export function OrganizationMirror({ org }: { org: string }) {
   const client = useQueryClient();
   const path = `organization/${enc(org)}/mirror`;
   const key = ['organization', org, 'mirror'];
+  const again = useAgain(key);
+  const [beats, hear] = useBeats((n) => n.repository);
+  const [looking, setLooking] = useState<News>();
+  const live = useWatch(`organization/${org}/mirror`, (n) => {
+    if (n.id) hear(n);
+    else setLooking(n.changed ? undefined : n);
+    if (n.changed) again();
+  });
   const query = useQuery({
     queryKey: key,
     queryFn: () => call<OrgMirror>('GET', path).catch((err: unknown) => (absent(err) ? null : Promise.reject(err as Error))),
-    refetchInterval: (q) => (soon(q.state.data) ? 1_500 : 10_000),
+    refetchInterval: (q) => (soon(q.state.data) && !live ? 1_500 : 10_000),
   });
   const refresh = () => client.invalidateQueries({ queryKey: ['organization', org] });
   const fail = (err: unknown) => dialogs.toast(t('That did not work'), { variant: 'danger', text: err instanceof Error ? err.message : '' });
@@ -515,11 +540,11 @@ export function OrganizationMirror({ org }: { org: string }) {
                 </dd>
                 <dt>{t('Next run')}</dt>
                 <dd>
-                  <Time value={m.next_sync_date} never={t('When somebody asks')} />
+                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
                 </dd>
               </dl>
             </Section>
-            <Found org={org} live={soon(m)} />
+            <Found org={org} beats={beats} live={live} soon={soon(m)} looking={live && going(m.sync_status) ? looking : undefined} />
           </>
         )
       }
@@ -527,7 +552,7 @@ export function OrganizationMirror({ org }: { org: string }) {
   );
 }
 
-function Found({ org, live }: { org: string; live: boolean }) {
+function Found({ org, beats, live, soon, looking }: { org: string; beats: ReadonlyMap<string, News>; live: boolean; soon: boolean; looking: News | undefined }) {
   const rows = useRows(
     ['organization', org, 'mirror', 'repositories'],
     async (next) => {
@@ -535,10 +560,10 @@ function Found({ org, live }: { org: string; live: boolean }) {
       const a = await call<{ repositories: Schemas['OrgMirrorRepo'][]; has_next: boolean }>('GET', `organization/${enc(org)}/mirror/repositories?page=${page}&limit=100`);
       return { rows: a.repositories, next: a.has_next ? String(page + 1) : '' };
     },
-    { every: live ? 2_000 : 5_000 },
+    { every: live ? 10_000 : soon ? 2_000 : 5_000 },
   );
   return (
-    <Section title={t('Repositories that were found')}>
+    <Section title={t('Repositories that were found')} text={looking && t('{n} of {of} repositories', { n: looking.done ?? 0, of: looking.total ?? 0 })}>
       <DataTable
         label={t('Repositories that were found')}
         {...rows}
@@ -547,11 +572,30 @@ function Found({ org, live }: { org: string; live: boolean }) {
         columns={[
           { key: 'name', title: t('Name'), cell: (r) => (r.quay_repository ? <Link href={withSearch(repoPath(`${org}/${r.name}`), { tab: 'mirror' })}>{r.name}</Link> : r.name) },
           { key: 'status', title: t('State'), narrow: true, cell: (r) => <StatusLabel status={r.sync_status} /> },
+          { key: 'progress', title: t('Progress'), wide: true, cell: (r) => <Going n={beats.get(`${org}/${r.name}`)} /> },
           { key: 'last', title: t('Last run'), narrow: true, cell: (r) => <Time value={r.last_sync_date} never={t('Never')} /> },
           { key: 'message', title: t('What it says'), wide: true, cell: (r) => <span className="g-quiet">{r.status_message}</span> },
         ]}
       />
     </Section>
+  );
+}
+
+// Going is how far a run is that goes on: tags, the rate, the time that is left.
+function Going({ n }: { n: News | undefined }) {
+  if (!n) return <span className="g-quiet">–</span>;
+  const text = t('{n} of {of} tags', { n: n.done ?? 0, of: n.total ?? 0 });
+  return (
+    <span className="g-stacked">
+      <Bar share={(n.done ?? 0) / Math.max(1, n.total ?? 0)} label={text} />
+      <span className="g-nowrap">
+        {text}
+        <span className="g-quiet">
+          {!!n.rate && ` · ${t('{size}/s', { size: bytes(n.rate) })}`}
+          {n.eta_seconds != null && ` · ${t('{time} left', { time: left(n.eta_seconds) })}`}
+        </span>
+      </span>
+    </span>
   );
 }
 
@@ -561,6 +605,12 @@ type Standing = { namespace: string; repository: string; sync_status: string; is
 /** MirrorHealth is how all mirrors are, for superusers. */
 export function MirrorHealth() {
   const [health, setHealth] = useState<Health>();
+  const again = useAgain(['superuser', 'mirrors']);
+  const [beats, hear] = useBeats((n) => n.repository);
+  const live = useWatch('superuser/mirror/health', (n) => {
+    hear(n);
+    if (n.changed) again();
+  });
   const rows = useRows<Standing>(
     ['superuser', 'mirrors'],
     async (next) => {
@@ -575,7 +625,7 @@ export function MirrorHealth() {
       const page = now.repositories.pagination as { next_page?: string | null } | undefined;
       return { rows: (now.repositories.details ?? []) as unknown as Standing[], next: page?.next_page ?? '' };
     },
-    { every: 10_000 },
+    { every: live ? 30_000 : 10_000 },
   );
   return (
     <Section title={t('Mirrors')} text={health && t('{n} mirrors: {syncing} running, {waiting} waiting, {failed} failed', { n: health.repositories.total ?? 0, syncing: health.repositories.syncing ?? 0, waiting: health.repositories.waiting ?? 0, failed: health.repositories.failed ?? 0 })}>
@@ -589,6 +639,7 @@ export function MirrorHealth() {
           { key: 'name', title: t('Repository'), cell: (x) => <Link href={withSearch(repoPath(`${x.namespace}/${x.repository}`), { tab: 'mirror' })}>{`${x.namespace}/${x.repository}`}</Link> },
           { key: 'status', title: t('State'), narrow: true, cell: (x) => <span className="g-row"><StatusLabel status={x.sync_status} /> {!x.is_enabled && <Label isCompact color="orange">{t('Switched off')}</Label>}</span> },
           { key: 'pending', title: t('Tags to do'), narrow: true, right: true, cell: (x) => x.tags_pending },
+          { key: 'progress', title: t('Progress'), wide: true, cell: (x) => <Going n={beats.get(`${x.namespace}/${x.repository}`)} /> },
           { key: 'last', title: t('Last run'), narrow: true, cell: (x) => <Time value={x.last_sync_date} never={t('Never')} /> },
           { key: 'message', title: t('What it says'), wide: true, cell: (x) => <span className="g-quiet">{x.status_message}</span> },
         ]}
@@ -598,6 +649,17 @@ export function MirrorHealth() {
 }
 
 type Proxy = Schemas['ProxyCache'];
+
+/** changeBody is what the API takes to change a proxy cache. Without a name and a password the stored ones stay. */
+export function changeBody(v: Values): Record<string, unknown> {
+  const nobody = v.nobody === 'true';
+  return {
+    upstream_registry: v.registry,
+    ...(nobody || v.username || v.password ? { upstream_registry_username: (!nobody && v.username) || null, upstream_registry_password: (!nobody && v.password) || null } : {}),
+    expiration_s: parseDuration((v.expires ?? '').trim()),
+    insecure: v.insecure === 'true',
+  };
+}
 
 /** ProxyCache lets an organization stand for another registry. */
 export function ProxyCache({ org, may }: { org: string; may: boolean }) {
@@ -632,6 +694,27 @@ export function ProxyCache({ org, may }: { org: string; may: boolean }) {
         await refresh();
       },
     });
+  const change = (p: Proxy) => {
+    const named = (v: Values) => v.nobody !== 'true';
+    dialogs.form({
+      title: t('Change the proxy cache'),
+      text: t('The other registry is asked first. What is cached stays.'),
+      fields: [
+        { name: 'registry', label: t('Registry'), initial: p.upstream_registry },
+        { name: 'nobody', label: t('As nobody: forget the name and password that are kept'), kind: 'check' },
+        { name: 'username', label: t('User name there'), optional: true, shown: named, help: t('Both empty: what is kept stays, as long as the registry is the same') },
+        { name: 'password', label: t('Password or token there'), kind: 'password', optional: true, autoComplete: 'new-password', shown: named },
+        { name: 'expires', label: t('Forgotten after'), initial: every(Number(p.expiration_s)), check: interval, help: t('Since the last pull: a time such as 30m, 6h or 1d') },
+        { name: 'insecure', label: t('Plain http'), kind: 'check', initial: String(p.insecure === true) },
+      ],
+      action: t('Save'),
+      submit: async (v) => {
+        await call('PUT', path, changeBody(v));
+        await refresh();
+        dialogs.toast(t('The proxy cache was changed'));
+      },
+    });
+  };
   return (
     <Section
       title={t('Proxy cache')}
@@ -640,13 +723,16 @@ export function ProxyCache({ org, may }: { org: string; may: boolean }) {
         may &&
         query.data &&
         (query.data.upstream_registry ? (
-          <Button
-            variant="secondary"
-            isDanger
-            onClick={() => dialogs.confirm({ title: t('End the proxy cache?'), text: t('What is cached stays until its time is over; pulls of anything else fail then.'), action: t('End it'), typed: org, submit: () => call('DELETE', path).then(refresh) })}
-          >
-            {t('End it')}
-          </Button>
+          <>
+            <Button variant="secondary" onClick={() => query.data && change(query.data)}>{t('Change')}</Button>
+            <Button
+              variant="secondary"
+              isDanger
+              onClick={() => dialogs.confirm({ title: t('End the proxy cache?'), text: t('What is cached stays until its time is over; pulls of anything else fail then.'), action: t('End it'), typed: org, submit: () => call('DELETE', path).then(refresh) })}
+            >
+              {t('End it')}
+            </Button>
+          </>
         ) : (
           <Button variant="secondary" onClick={make}>{t('Make it a proxy cache')}</Button>
         ))

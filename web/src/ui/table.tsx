@@ -60,6 +60,21 @@ export function DataTable<R>({ label, columns, rows, rowKey, empty, selected, on
   }, []);
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: scroller, estimateSize: () => rowHeight, overscan: 6, scrollMargin: top, getItemKey: (i) => rowKey(rows[i]!) });
   const items = virtual.getVirtualItems();
+  // What is read stays where it is, whatever comes in above it or goes away there.
+  const anchor = useRef<{ key: string; start: number }>(undefined);
+  useLayoutEffect(() => {
+    const outer = scroller();
+    const was = anchor.current;
+    if (!outer || !was || outer.scrollTop <= top) return;
+    const at = rows.findIndex((r) => rowKey(r) === was.key);
+    const now = virtual.measurementsCache[at]?.start;
+    if (now !== undefined && now !== was.start) outer.scrollTop += now - was.start;
+  }, [rows]);
+  useLayoutEffect(() => {
+    const seen = scroller()?.scrollTop ?? 0;
+    const at = items.find((i) => i.end > seen);
+    anchor.current = at && { key: String(at.key), start: at.start };
+  });
   const last = items.at(-1)?.index ?? -1;
   useEffect(() => {
     if (more && !loading && !error && last >= rows.length - 15) more();
