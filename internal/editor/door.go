@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -21,8 +22,10 @@ const (
 	// can send them.
 	header      = "X-Requested-With"
 	headerValue = "gantry-editor"
-	// So many wrong passwords in a minute are looked at, from everywhere together.
-	maxWrong = 10
+	// So many wrong passwords in a minute are looked at: of one client, and of all.
+	// Who guesses keeps others out only by guessing from many addresses.
+	maxWrong    = 10
+	maxWrongAll = 1000
 )
 
 // A door knows the password, and how often it was not given.
@@ -32,7 +35,8 @@ type door struct {
 
 	mu    sync.Mutex
 	since time.Time
-	wrong int
+	wrong map[string]int // in the minute since then, by client
+	all   int            // of all clients
 }
 
 func newDoor(password string) door {
@@ -41,19 +45,20 @@ func newDoor(password string) door {
 	return door{password: sha256.Sum256([]byte(password)), key: mac.Sum(nil)}
 }
 
-// try compares a name and a password. The error is that of the answer.
-func (d *door) try(now time.Time, user, password string) error {
+// try compares a name and a password of a client. The error is that of the answer.
+func (d *door) try(now time.Time, client, user, password string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now.Sub(d.since) >= time.Minute || now.Before(d.since) {
-		d.since, d.wrong = now, 0
+		d.since, d.wrong, d.all = now, map[string]int{}, 0
 	}
-	if d.wrong >= maxWrong {
+	if d.wrong[client] >= maxWrong || d.all >= maxWrongAll {
 		return &failure{status: http.StatusTooManyRequests, code: "too_many", message: "there were too many wrong passwords: wait a minute", retry: time.Minute - now.Sub(d.since)}
 	}
 	sum := sha256.Sum256([]byte(password))
 	if subtle.ConstantTimeCompare(sum[:], d.password[:])&subtle.ConstantTimeCompare([]byte(user), []byte(User)) != 1 {
-		d.wrong++
+		d.wrong[client]++
+		d.all++
 		return &failure{status: http.StatusUnauthorized, code: "unauthenticated", message: "the name or the password is wrong: the name is " + User}
 	}
 	return nil
@@ -92,10 +97,10 @@ func (s *Server) admit(r *http.Request) error {
 		return err
 	}
 	if user, password, ok := r.BasicAuth(); ok {
-		err := s.door.try(s.Now(), user, password)
+		err := s.door.try(s.Now(), address(r), user, password)
 		if f, ok := err.(*failure); ok && f.status == http.StatusUnauthorized { //nolint:errorlint // it is made there
 			f.basic = r.Header.Get(header) == ""
-			s.warn(r, "a wrong password for the configuration editor")
+			s.warnWrong(r)
 		}
 		return err
 	}
@@ -125,8 +130,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &in); err != nil {
 		return err
 	}
-	if err := s.door.try(s.Now(), in.Username, in.Password); err != nil {
-		s.warn(r, "a wrong password for the configuration editor")
+	if err := s.door.try(s.Now(), address(r), in.Username, in.Password); err != nil {
+		s.warnWrong(r)
 		return err
 	}
 	http.SetCookie(w, s.cookie(r, s.door.seal(s.Now().Add(sessionLife)), int(sessionLife/time.Second)))
@@ -170,8 +175,17 @@ func client(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-func (s *Server) warn(r *http.Request, text string) {
-	s.Log.WarnContext(r.Context(), text, "client", client(r))
+// address is client without a port.
+func address(r *http.Request) string {
+	c := client(r)
+	if host, _, err := net.SplitHostPort(c); err == nil {
+		return host
+	}
+	return c
+}
+
+func (s *Server) warnWrong(r *http.Request) {
+	s.Log.WarnContext(r.Context(), "a wrong password for the configuration editor", "client", client(r))
 }
 
 func seconds(d time.Duration) string {

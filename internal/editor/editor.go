@@ -76,6 +76,11 @@ type Server struct {
 	door    door
 	origins *http.CrossOriginProtection
 	testing chan struct{} // bounds what is tested at once
+
+	lock        sync.Mutex // of what locked keeps
+	lockedAt    time.Time
+	lockedNames []string
+	lockedMode  bool
 }
 
 // ServeHTTP implements http.Handler.
@@ -164,21 +169,37 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 
 // cookies are those by which Quay's page knows the mode and what is locked.
 func (s *Server) cookies(w http.ResponseWriter, r *http.Request) {
-	p, j, err := s.present(r.Context())
-	if err != nil || p.Mode != edit.Operator {
+	names, operator := s.locked(r.Context())
+	if !operator {
 		return
-	}
-	var names []string
-	for _, m := range j.Managed {
-		if !slices.Contains(names, m.Group) {
-			names = append(names, m.Group)
-		}
 	}
 	set := func(name, value string) {
 		http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", SameSite: http.SameSiteStrictMode, Secure: secure(r), HttpOnly: false}) // #nosec G124 -- the page reads it, and it is no secret
 	}
 	set("QuayOperatorEndpoint", "/api/v1/config/operator")
 	set("QuayReadOnlyFieldGroups", strings.Join(names, ","))
+}
+
+// fresh is how long the names of locked groups are kept: whoever has not signed
+// in yet asks the cluster that often at most.
+const fresh = 10 * time.Second
+
+// locked returns the field groups of the operator, and whether there is one.
+func (s *Server) locked(ctx context.Context) (names []string, operator bool) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if s.lockedAt.IsZero() || s.Now().Sub(s.lockedAt) >= fresh {
+		p, j, err := s.present(ctx)
+		s.lockedAt, s.lockedNames, s.lockedMode = s.Now(), nil, err == nil && p.Mode == edit.Operator
+		if s.lockedMode {
+			for _, m := range j.Managed {
+				if !slices.Contains(s.lockedNames, m.Group) {
+					s.lockedNames = append(s.lockedNames, m.Group)
+				}
+			}
+		}
+	}
+	return s.lockedNames, s.lockedMode
 }
 
 // present reads and judges what is there.

@@ -52,6 +52,7 @@ type bench struct {
 	log    bytes.Buffer
 	mu     sync.Mutex
 	now    time.Time
+	client string // where requests come from; "" = httptest's
 }
 
 func (b *bench) Write(p []byte) (int, error) {
@@ -77,7 +78,7 @@ func (b *bench) put(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		b.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o640); err != nil { //nolint:gosec // the mode is to stay
+	if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -96,6 +97,9 @@ func (b *bench) ask(method, path, body string, headers ...string) *httptest.Resp
 	b.Helper()
 	r := httptest.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body))
 	r.SetBasicAuth(User, password)
+	if b.client != "" {
+		r.RemoteAddr = b.client
+	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i+1] == "" {
 			r.Header.Del(headers[i])
@@ -357,6 +361,16 @@ func TestSignIn(t *testing.T) {
 		t.Error("nobody says how long")
 	}
 	b.want(b.ask("GET", "/api/v1/config/state", "", in...), 200)
+	b.client = "198.51.100.7:4000" // who guesses locks nobody else out
+	b.want(b.ask("GET", "/api/v1/config", ""), 200)
+	for i := range maxWrongAll - 10 {
+		b.client = fmt.Sprintf("198.51.100.%d:%d", i%200+20, i)
+		if w := b.ask("POST", "/api/v1/session", `{"username":"quayconfig","password":"guess"}`, none...); w.Code != 401 {
+			t.Fatalf("guess %d: %d", i, w.Code)
+		}
+	}
+	b.client = "198.51.100.7:4000"
+	b.want(b.ask("GET", "/api/v1/config", ""), 429)
 	b.now = b.now.Add(time.Minute)
 	b.want(b.ask("GET", "/api/v1/config", ""), 200)
 }
