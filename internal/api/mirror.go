@@ -109,8 +109,8 @@ func invalidMirror(field, format string, args ...any) error {
 	return gantry.Errorf(gantry.Invalid, field, field+" "+format, args...)
 }
 
-// text reads a text or null.
-func textOrNull(field string, raw json.RawMessage, most int) (string, error) {
+// textOrNull reads a credential or null.
+func textOrNull(field string, raw json.RawMessage) (string, error) {
 	var s *string
 	if json.Unmarshal(raw, &s) != nil {
 		return "", invalidMirror(field, "is not a text")
@@ -118,8 +118,8 @@ func textOrNull(field string, raw json.RawMessage, most int) (string, error) {
 	if s == nil {
 		return "", nil
 	}
-	if len(*s) > most {
-		return "", invalidMirror(field, "is longer than %d bytes", most)
+	if len(*s) > maxCredential {
+		return "", invalidMirror(field, "is longer than %d bytes", maxCredential)
 	}
 	return *s, nil
 }
@@ -140,12 +140,12 @@ func textList(field string, raw json.RawMessage) ([]string, error) {
 // change puts what is common to both kinds of mirrors into c and s.
 func (in *mirrorBody) change(c *mirror.Choice, s *mirror.Secret, org bool) (err error) {
 	if len(in.Username) > 0 {
-		if s.Username, err = textOrNull("external_registry_username", in.Username, maxCredential); err != nil {
+		if s.Username, err = textOrNull("external_registry_username", in.Username); err != nil {
 			return err
 		}
 	}
 	if len(in.Password) > 0 {
-		if s.Password, err = textOrNull("external_registry_password", in.Password, maxCredential); err != nil {
+		if s.Password, err = textOrNull("external_registry_password", in.Password); err != nil {
 			return err
 		}
 	}

@@ -162,12 +162,12 @@ func (s *server) changeProxyCache(c *call) error {
 		}
 	}
 	if in.Username != nil {
-		if p.Username, err = textOrNull("upstream_registry_username", in.Username, proxycache.MaxCredential); err != nil {
+		if p.Username, err = textOrNull("upstream_registry_username", in.Username); err != nil {
 			return err
 		}
 	}
 	if in.Password != nil {
-		if p.Password, err = textOrNull("upstream_registry_password", in.Password, proxycache.MaxCredential); err != nil {
+		if p.Password, err = textOrNull("upstream_registry_password", in.Password); err != nil {
 			return err
 		}
 	}
