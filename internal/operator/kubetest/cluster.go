@@ -492,6 +492,20 @@ func (c *Cluster) Freeze(t testing.TB, component string) (thaw func()) {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatalf("kubetest: freeze %s: %v", component, err)
 	}
+	Eventually(t, component+" stands still", func() error { // its threads stop one after the other
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil || len(tasks) == 0 {
+			return fmt.Errorf("no threads: %w", err)
+		}
+		for _, task := range tasks {
+			raw, err := os.ReadFile(task)
+			_, state, _ := strings.Cut(string(raw), ") ")
+			if err == nil && !strings.HasPrefix(state, "T") {
+				return errors.New("a thread runs")
+			}
+		}
+		return nil
+	})
 	thaw = sync.OnceFunc(func() {
 		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 			t.Errorf("kubetest: thaw %s: %v", component, err)
