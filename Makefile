@@ -71,7 +71,7 @@ image: build ## the container image (IMAGE=localhost/gantry); any user may, with
 	./scripts/image bin/gantry $(IMAGE)
 
 .PHONY: test
-test: deps test-unit test-charts $(if $(wildcard cmd/gantry/*.go),test-clients) test-web ## all tests, on real databases and with real clients
+test: deps test-unit test-charts $(if $(wildcard cmd/gantry/*.go),test-clients) test-web test-cluster ## all tests, on real databases, with real clients and on a real Kubernetes node
 
 .PHONY: test-unit
 test-unit: ## vet, and the tests of the module

@@ -49,8 +49,13 @@ spec:
 	}
 	ready()
 	eventually(t, "the first account is made", func() error { // as soon as the node knows the port
-		resp, err := http.Post("http://"+at+"/api/v1/user/initialize", "application/json",
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/api/v1/user/initialize",
 			strings.NewReader(`{"username": "admin", "password": "`+password+`", "email": "admin@example.com"}`))
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			return err
 		}
