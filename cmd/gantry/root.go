@@ -271,6 +271,9 @@ metrics on the address of --metrics, and stops as "gantry serve" does.`,
 
 // run serves until a signal.
 func (c *cli) run(cmd *cobra.Command) error {
+	if err := approved(c.options()); err != nil {
+		return err
+	}
 	defer calm()()
 	ctx := cmd.Context()
 	hup := make(chan os.Signal, 1) // before the start, which one must not end

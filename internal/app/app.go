@@ -7,6 +7,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -210,6 +211,9 @@ func (s *Server) greet(ctx context.Context) {
 	}
 	if s.maddr != nil {
 		attrs = append(attrs, "metrics", "http://"+s.maddr.String()+"/metrics")
+	}
+	if fips140.Enabled() {
+		attrs = append(attrs, "fips140", true)
 	}
 	s.log.InfoContext(ctx, "ready", attrs...)
 	if there, err := s.db.HasUsers(ctx); err != nil || there {

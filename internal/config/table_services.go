@@ -123,7 +123,7 @@ func miscFields() []Field {
 		row("FEATURE_USER_EVENTS", Bool, "true", used|live|later, "Send live events to the user interface."),
 		row("NOTIFICATION_SEND_TIMEOUT", Seconds, "10", used|live, "Bound on sending one notification.", between(1, 3600)),
 		row("WEBHOOK_HOSTNAME_BLACKLIST", StringList, "[]", used|live, "Hosts, with those below them, addresses and networks that notifications may not reach; private addresses they may not reach anyway, see SSRF_ALLOWED_HOSTS.", check(checkHostOrCIDR)),
-		row("FEATURE_FIPS", Bool, "false", 0, "Use algorithms of FIPS 140 only."),
+		row("FEATURE_FIPS", Bool, "false", used, "Run in the FIPS 140-3 mode of Go's cryptography: its self-tests at the start, and TLS by approved versions, ciphers and curves only."),
 		row("FEATURE_SUPERUSER_CONFIGDUMP", Bool, "false", used|live|later, "Superusers may read the configuration through the API."),
 		row("FEATURE_SPAM_DETECTION", Bool, "false", later, "Look for spam in descriptions.", dead(quayIO)),
 		row("SPAM_DETECTION_ENDPOINT", String, "", later, "Service that looks for spam.", dead(quayIO)),

@@ -32,6 +32,9 @@ func (b *builder) registryContainer(name string, args ...string) (corev1.Contain
 		{Name: "DEBUGLOG", Value: "false"},
 		{Name: "QUAY_VERSION", Value: b.Version},
 	}
+	if b.Bundle.Config["FEATURE_FIPS"] == true {
+		env = append(env, corev1.EnvVar{Name: "GODEBUG", Value: "fips140=on"}) // of the Job and of commands in the pods, too
+	}
 	c := corev1.Container{Name: name, Args: args, Env: append(env, b.proxyEnv()...), VolumeMounts: []corev1.VolumeMount{
 		{Name: "config", MountPath: stack, ReadOnly: true}, {Name: "data", MountPath: "/data"}, {Name: "tmp", MountPath: "/tmp"}}}
 	volumes := []corev1.Volume{b.stackVolume(), emptyDir("data"), emptyDir("tmp")}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -218,6 +219,37 @@ func TestObjects(t *testing.T) {
 				if regexp.MustCompile(`(?i)password|secret_key`).MatchString(env.Name) && env.Value != "" {
 					t.Errorf("%s: %s has a secret as a plain variable: %s", name, d.Name, env.Name)
 				}
+			}
+		}
+	}
+}
+
+// TestFIPS: FEATURE_FIPS is the environment's of every pod that runs Gantry on the
+// configuration, before it reads that.
+func TestFIPS(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		r := cases(t)["openshift"]
+		r.Bundle.Config["FEATURE_FIPS"] = on
+		set, err := Render(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := map[string]bool{}
+		for _, o := range append(set.All(), set.Migrate) {
+			var spec corev1.PodSpec
+			switch o := o.(type) {
+			case *appsv1.Deployment:
+				spec = o.Spec.Template.Spec
+			case *batchv1.Job:
+				spec = o.Spec.Template.Spec
+			default:
+				continue
+			}
+			has[spec.Containers[0].Name] = slices.Contains(spec.Containers[0].Env, corev1.EnvVar{Name: "GODEBUG", Value: "fips140=on"})
+		}
+		for _, name := range []string{"quay-app", "quay-mirror", "quay-app-upgrade"} {
+			if has[name] != on {
+				t.Errorf("FEATURE_FIPS %v, %s: %v", on, name, has)
 			}
 		}
 	}
