@@ -40,6 +40,7 @@ func BenchmarkRegistries(b *testing.B) {
 			b.Fatalf("GANTRY_REGISTRIES: %q", s)
 		}
 	}
+	b.Setenv("GANTRY_FAKE_NODES", strconv.Itoa(2+n/100)) // of 64 CPUs and 1,000 pods each
 	for range b.N {
 		measure(b, newBench(b, kubetest.API(b)), program, n)
 	}

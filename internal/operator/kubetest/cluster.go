@@ -10,6 +10,7 @@ package kubetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +157,7 @@ func start(name string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: filepath.Join(dir, name), harness: harness, others: make(map[string]bool)}
-	cmd := exec.CommandContext(context.Background(), c.program(), "run", "-dir", c.dir, "-fake-nodes", "2", "-audit")
+	cmd := exec.CommandContext(context.Background(), c.program(), "run", "-dir", c.dir, "-fake-nodes", cmp.Or(os.Getenv("GANTRY_FAKE_NODES"), "2"), "-audit")
 	if c.proc, err = servertest.Launch(cmd, filepath.Join(dir, name+".log"), nil, syscall.SIGTERM); err != nil {
 		return nil, err
 	}
