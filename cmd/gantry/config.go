@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -204,18 +205,30 @@ are known, too.`,
 			line(w, "%s", out.Doc)
 			line(w, "value\t%s", out.Kind)
 			if out.Default != nil {
-				line(w, "default\t%v", out.Default)
+				line(w, "default\t%s", written(out.Default))
 			}
 			line(w, "a change\t%s", out.Change)
 			if out.Note != "" {
 				line(w, "note\t%s", out.Note)
 			}
 			if out.Source != "" {
-				line(w, "here\t%v (%s)", out.Value, out.Source)
+				line(w, "here\t%s (%s)", written(out.Value), out.Source)
 			}
 		})
 	}
 	return cmd
+}
+
+// written is a value as config.yaml would have it: JSON is YAML.
+func written(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(text)
 }
 
 func (c *cli) configSchema() *cobra.Command {
@@ -280,11 +293,11 @@ The exit code is 1 where there is a difference.`,
 	}
 }
 
-func orNothing(v any) any {
+func orNothing(v any) string {
 	if v == nil {
 		return "nothing"
 	}
-	return v
+	return written(v)
 }
 
 // readConfig reads a folder of a configuration, or one file of fields.

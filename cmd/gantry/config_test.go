@@ -44,10 +44,10 @@ func TestConfigRead(t *testing.T) {
 	}
 	want(0, []string{"config", "print", "--config", before}, `SERVER_HOSTNAME +x\.example\.com +\S+config\.yaml:1`, `SECRET_KEY +\*\*\*`, `FEATURE_DIRECT_LOGIN +true +default`)
 	want(0, []string{"config", "print", "--config", before, "--output", "json"}, `"SECRET_KEY": \{`)
-	want(0, []string{"config", "explain", "TAG_EXPIRATION_OPTIONS", "--config", before}, "TimeMachine", `a change +at once`, `\[2w\]`)
+	want(0, []string{"config", "explain", "TAG_EXPIRATION_OPTIONS", "--config", before}, "TimeMachine", `a change +at once`, `\["2w"\]`)
 	want(0, []string{"config", "explain", "SECRET_KEY", "--config", before}, `here +\*\*\*`)
 	want(1, []string{"config", "explain", "NOTHING"}, "is no field")
-	want(1, []string{"config", "diff", before, after}, `SECRET_KEY +\*\*\* +-> +\*\*\* +\(restart\)`, `TAG_EXPIRATION_OPTIONS +\[2w\] +-> +\[2w 4w\] +\(live\)`)
+	want(1, []string{"config", "diff", before, after}, `SECRET_KEY +\*\*\* +-> +\*\*\* +\(restart\)`, `TAG_EXPIRATION_OPTIONS +\["2w"\] +-> +\["2w","4w"\] +\(live\)`)
 	want(1, []string{"config", "diff", filepath.Join(before, "config.yaml"), after}, "SECRET_KEY")
 	want(0, []string{"config", "diff", before, before}, "no difference")
 	want(1, []string{"config", "diff", before, filepath.Join(before, "none")}, "no such file")

@@ -405,6 +405,11 @@ func TestCheck(t *testing.T) {
 	good := `{"config.yaml":{"DB_URI":"postgresql://quay:***@good.example.com/quay"}}`
 	b.want(b.ask("POST", "/api/v1/config/test/database", good), 200, `"ok":true`)
 	b.want(b.ask("POST", "/api/v1/config/test/nothing", good), 404)
+	// Who begins tests the database before there are keys, which are not written.
+	begin := `{"config.yaml":{"DB_URI":"postgresql://quay:***@good.example.com/quay","SECRET_KEY":null,"DATABASE_SECRET_KEY":null}}`
+	b.want(b.ask("POST", "/api/v1/config/test/database", begin), 200, `"ok":true`)
+	b.want(b.ask("POST", "/api/v1/config/test/database", strings.Replace(begin, "null", `null,"DEFAULT_TAG_EXPIRATION":"9w"`, 1)), 422, "DEFAULT_TAG_EXPIRATION")
+	b.want(b.ask("POST", "/api/v1/config/check", begin), 200, `"valid":false`)
 	b.want(b.ask("PATCH", "/api/v1/config?mode=online", good, "If-Match", b.tag()), 200)
 	b.want(b.ask("POST", "/api/v1/config/check?mode=perhaps", `{}`), 400)
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "gantry-editor-*")); err != nil || len(left) > 0 {
