@@ -231,7 +231,15 @@ func (r *reconciler) handOver(ctx context.Context, all inventory, o, live client
 	if !ok || !ok2 || want.Spec.Replicas != nil || there.Spec.Replicas == nil || there.Annotations[render.AnnotationReplicas] == "" {
 		return nil
 	}
-	n := int64(*there.Spec.Replicas)
+	// What the cache has may be behind the autoscaler.
+	now := &appsv1.Deployment{}
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(there), now); err != nil {
+		return err
+	}
+	if now.Spec.Replicas == nil || now.Annotations[render.AnnotationReplicas] == "" {
+		return errAgain
+	}
+	n := int64(*now.Spec.Replicas)
 	if n == 0 {
 		n = 1
 		if h, ok := all[id{"HorizontalPodAutoscaler", there.Namespace, there.Name}].(*autoscalingv2.HorizontalPodAutoscaler); ok && h.Spec.MinReplicas != nil {
@@ -241,8 +249,13 @@ func (r *reconciler) handOver(ctx context.Context, all inventory, o, live client
 	u := unstructuredOf(appsv1.SchemeGroupVersion.WithKind("Deployment"))
 	u.SetName(there.Name)
 	u.SetNamespace(there.Namespace)
+	u.SetResourceVersion(now.ResourceVersion) // nor is it overtaken
 	u.Object["spec"] = map[string]any{"replicas": n}
-	return r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner+"-scale"), client.ForceOwnership)
+	err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner+"-scale"), client.ForceOwnership)
+	if apierrors.IsConflict(err) {
+		return errAgain
+	}
+	return err
 }
 
 // within reports whether all that want says is so in there: what the server or
