@@ -279,6 +279,7 @@ func TestSurvivalMoved(t *testing.T) {
 		a.auth.LearnKeys(t.Context())
 		b.initialize("ada")
 		i := b.pushed("ada/app")
+		time.Sleep(3 * time.Second) // a has heard of the push by then, and does not take what it reads for taken away
 		auth, _ := a.bearer("ada", password, "repository:ada/app:pull")
 		if r := a.pull(auth, "ada/app", i); r.status != 200 {
 			t.Fatalf("pull: %d %s", r.status, r.body)

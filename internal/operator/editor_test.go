@@ -31,14 +31,14 @@ func TestEditor(t *testing.T) {
 	b.registry(v1.QuayRegistrySpec{ConfigBundleSecret: "bundle", NetworkPolicies: true})
 	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "there is no Secret bundle")
 	credentials := func() (name, password string) {
+		s := &corev1.Secret{}
 		kubetest.Eventually(t, "the editor's credentials are told", func() error {
 			name = get(b, &v1.QuayRegistry{}, "skynet").Status.ConfigEditorCredentialsSecret
 			if name == "" {
 				return errors.New("there are none")
 			}
-			return nil
+			return b.Client().Get(t.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, s) // the one before goes before the status tells of the next
 		})
-		s := get(b, &corev1.Secret{}, name)
 		if string(s.Data["username"]) != "quayconfig" || len(s.Data["password"]) != 16 {
 			t.Fatalf("credentials: %q, a password of %d", s.Data["username"], len(s.Data["password"]))
 		}
