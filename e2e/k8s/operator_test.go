@@ -139,6 +139,9 @@ func TestRegistry(t *testing.T) {
 // TestUpgrade is an upgrade from an earlier build, with an older schema, while
 // clients pull.
 func TestUpgrade(t *testing.T) {
+	if shallow != nil {
+		t.Skip(shallow)
+	}
 	w := newWalk(t, previousImage)
 	w.counted = "quay-component!=quay-config-editor" // which the earlier build has not
 	schema := func() (steps int) {
