@@ -99,7 +99,7 @@ func newBehind(t *testing.T, name string) *behind {
 	for i := 0; i < len(replace); i += 2 {
 		conf = strings.ReplaceAll(conf, replace[i], replace[i+1])
 	}
-	if strings.Contains(conf, ":443") || strings.Contains(conf, "10.0.0") || strings.Contains(conf, "/etc/") {
+	if regexp.MustCompile(`:443\b`).MatchString(conf) || strings.Contains(conf, "10.0.0") || strings.Contains(conf, "/etc/") {
 		t.Fatalf("something of the configuration was not replaced:\n%s", conf)
 	}
 	if strings.HasPrefix(kind.file, "nginx/") {

@@ -20,6 +20,7 @@ var elsewhere = map[string]string{
 	"EXTERNAL_TLS_TERMINATION":                        "tlsOptions",
 	"DISKSPACE_HEALTH_THRESHOLD":                      "checks",
 	"DISKSPACE_HEALTH_WARNING_THRESHOLD":              "checks",
+	"FEATURE_FIPS":                                    "cmd/gantry, before the start",
 	"SETUP_COMPLETE":                                  "checks are made either way",
 	"FEATURE_PROXY_PROTOCOL":                          "listen",
 	"FEATURE_RATE_LIMITS":                             "edges.configure",

@@ -68,7 +68,13 @@ func (c *Cluster) Audit(t testing.TB) *Audit {
 	if err != nil {
 		t.Fatalf("kubetest: %v", err)
 	}
-	a.from = info.Size()
+	// The last line may still be being written: it is looked at whole.
+	from := max(0, info.Size()-4<<20)
+	raw, err := read(c.auditLog(), from)
+	if err != nil {
+		t.Fatalf("kubetest: %v", err)
+	}
+	a.from = from + int64(bytes.LastIndexByte(raw[:min(int64(len(raw)), info.Size()-from)], '\n')) + 1
 	return a
 }
 
