@@ -29,7 +29,7 @@ func approved(o app.Options) error {
 	}
 	program, err := os.Executable()
 	if err == nil {
-		err = syscall.Exec(program, os.Args, environ) // #nosec G204 -- this very program
+		err = syscall.Exec(program, os.Args, environ) // #nosec G204 G702 -- this very program
 	}
 	return fmt.Errorf("start again in FIPS mode, for FEATURE_FIPS: %w; set GODEBUG=fips140=on in the environment", err)
 }
