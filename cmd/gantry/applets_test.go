@@ -164,8 +164,8 @@ func TestTranslate(t *testing.T) {
 		"QUAYCONF=tls registry":               "serve --listen 0.0.0.0:8443 --data /data --metrics 0.0.0.0:9091",
 		"ENSURE_NO_MIGRATION=true repomirror": "worker --only mirror --data /data --metrics 0.0.0.0:9091 --no-migrate",
 		"repomirror-nomigrate --v":            "worker --only mirror --data /data --metrics 0.0.0.0:9091 --no-migrate --v",
-		"migrate head":                        "db migrate --data /data",
-		"migrate":                             "db migrate --data /data",
+		"migrate head":                        "db migrate --data /data --database-wait 1m",
+		"migrate":                             "db migrate --data /data --database-wait 1m",
 		"migrate 0123":                        "error",
 		"migrate head now":                    "error",
 	} {

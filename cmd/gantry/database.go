@@ -39,6 +39,7 @@ interrupted and repeated, and several may do it at once.`,
 			return c.schema(s, err)
 		},
 	}
+	migrate.Flags().DurationVar(&c.opts.DatabaseWait, "database-wait", 0, "how long to wait for a database server that does not answer yet")
 	return group("db", "Look after the database", "Show whether the database is fit, bring its schema up to date, and copy it\ninto another one.",
 		"  gantry db status\n  gantry db migrate --config /etc/gantry\n  gantry db copy --to postgresql://gantry@db.example.com/gantry",
 		c.where(status), c.where(migrate), c.where(c.dbCopy()))

@@ -48,7 +48,7 @@ func translate(args, environ []string) ([]string, error) {
 		if len(rest) > 1 || len(rest) == 1 && rest[0] != "head" {
 			return nil, fmt.Errorf("migrate %s: the schema is brought to its head, and not elsewhere: write migrate head", strings.Join(rest, " "))
 		}
-		return []string{"db", "migrate", "--data", imageData}, nil
+		return []string{"db", "migrate", "--data", imageData, "--database-wait", "1m"}, nil
 	case "config":
 		if len(rest) != 1 || strings.HasPrefix(rest[0], "-") || slices.Contains(configCommands, rest[0]) {
 			return args, nil

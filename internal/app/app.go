@@ -62,8 +62,8 @@ type Options struct {
 	// NoMigrate leaves the schema of the database as it is: a server that finds
 	// one that is more than one version behind does not start.
 	NoMigrate bool
-	// DatabaseWait is how long a server waits, when it starts, for a database
-	// server that does not answer yet; 0 = not at all.
+	// DatabaseWait is how long a server, or a command, waits when it starts for a
+	// database server that does not answer yet; 0 = not at all.
 	DatabaseWait time.Duration
 	// FolderWait is how long a server waits, when it starts, for another one that
 	// has the data folder to end; 0 = not at all.

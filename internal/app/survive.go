@@ -45,12 +45,12 @@ func (c *core) clock(ctx context.Context, o coreOptions) (now func() time.Time, 
 // databasePause is the time between two tries to reach a database server.
 const databasePause = time.Second
 
-// openDatabase opens the database, for which a server waits as long as it may.
+// openDatabase opens the database, for which it waits as long as DatabaseWait says.
 func (c *core) openDatabase(ctx context.Context, o coreOptions, so store.Options) (*store.DB, error) {
 	began, told := time.Now(), time.Time{}
 	for {
 		db, err := store.Open(ctx, so)
-		if err == nil || !o.server || !store.NotThere(err) || time.Since(began)+databasePause > o.DatabaseWait {
+		if err == nil || !store.NotThere(err) || time.Since(began)+databasePause > o.DatabaseWait {
 			return db, err
 		}
 		if time.Since(told) >= 10*time.Second {
