@@ -621,3 +621,20 @@ func TestWrongClocks(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrateWaits: a migration waits for a database server as long as it may.
+func TestMigrateWaits(t *testing.T) {
+	eachGroup(t, func(t *testing.T, g *group) {
+		through, p := storetest.Proxied(t, g.uri)
+		p.Cut()
+		o := Options{Environ: g.environ(through), Data: t.TempDir()}
+		if _, err := NewAdmin(o).Migrate(t.Context()); err == nil {
+			t.Error("a database that is away is migrated")
+		}
+		time.AfterFunc(1500*time.Millisecond, p.Heal)
+		o.DatabaseWait = time.Minute
+		if s, err := NewAdmin(o).Migrate(t.Context()); err != nil || !s.Current {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+}
