@@ -139,9 +139,6 @@ func TestRegistry(t *testing.T) {
 // TestUpgrade is an upgrade from an earlier build, with an older schema, while
 // clients pull.
 func TestUpgrade(t *testing.T) {
-	if shallow != nil {
-		t.Skip(shallow)
-	}
 	w := newWalk(t, previousImage)
 	w.counted = "quay-component notin (quay-config-editor, quay-app-upgrade)" // the earlier build has no editor, and its migration does not wait
 	schema := func() (steps int) {
