@@ -44,7 +44,7 @@ type stage struct {
 	// readers are clients that only pull, beside the others; copies is as in
 	// tally.
 	readers int
-	copies  func(digest string, at time.Time) int64
+	copies  func(digest string) int64
 
 	// What the scenario allows its clients to see.
 	maxGivenUp   int64

@@ -95,8 +95,8 @@ type tally struct {
 	oneCopyErrors          atomic.Int64 // failed reads of a blob that only one location had when they began
 	damaged                atomic.Int64 // whole answers with other bytes
 	lastError              atomic.Pointer[error]
-	copies                 func(digest string, at time.Time) int64 // how many locations had the blob at that time, and have it; nil = not known
-	badAnswers             sync.Map                                // status and path → count: refusals that no client should see
+	copies                 func(digest string) int64 // how many locations have the blob; nil = not known
+	badAnswers             sync.Map                  // status and path → count: refusals that no client should see
 
 	mu      sync.Mutex
 	errors  []string  // the first that were seen, each with its time
@@ -104,12 +104,10 @@ type tally struct {
 	longest time.Duration
 }
 
-// alone returns what tells, after a read that fails, whether only one location
-// had the blob when the read began: a copy may have arrived since.
-func (t *tally) alone(digest string) (was func() bool) {
-	began := time.Now()
-	return func() bool { return t.copies(digest, began) == 1 }
-}
+// alone tells whether only one location has the blob. It is asked before a read:
+// a copy may arrive meanwhile, and one that is written down has the time at which
+// that began, which says nothing of when others could see it.
+func (t *tally) alone(digest string) bool { return t.copies(digest) == 1 }
 
 // failure notes that something did not work, though it may be tried again.
 func (t *tally) failure(err error) {
@@ -149,7 +147,7 @@ type crowd struct {
 
 // newCrowd starts n clients, and so many that only read. copies is as in
 // tally.
-func newCrowd(f *fleet, n, readers int, copies func(digest string, at time.Time) int64) *crowd {
+func newCrowd(f *fleet, n, readers int, copies func(digest string) int64) *crowd {
 	c := &crowd{fleet: f, stop: make(chan struct{}), shared: bytes.Repeat([]byte("shared layer "), 20_000)}
 	c.tally.copies = copies
 	for id := range n {
@@ -545,10 +543,7 @@ func (c *client) pull(i *image, stopped func() bool) error {
 		if err := c.login(); err != nil {
 			return err
 		}
-		alone := func() bool { return false }
-		if c.tally.copies != nil && path == "/v2/"+i.repo+"/blobs/"+want {
-			alone = c.tally.alone(want)
-		}
+		alone := c.tally.copies != nil && path == "/v2/"+i.repo+"/blobs/"+want && c.tally.alone(want)
 		a, err := c.must(200, "GET", path, nil, kind...)
 		switch {
 		case err != nil && a.status == 404:
@@ -557,7 +552,7 @@ func (c *client) pull(i *image, stopped func() bool) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		case err != nil:
-			if timeout, ok := errors.AsType[net.Error](err); (a.status == 503 || ok && timeout.Timeout()) && alone() {
+			if timeout, ok := errors.AsType[net.Error](err); (a.status == 503 || ok && timeout.Timeout()) && alone {
 				c.tally.oneCopyErrors.Add(1)
 			} else {
 				c.tally.pullErrors.Add(1)
