@@ -40,10 +40,14 @@ interrupted and repeated, and several may do it at once.`,
 			return c.schema(s, err)
 		},
 	}
-	migrate.Flags().DurationVar(&c.opts.DatabaseWait, "database-wait", 0, "how long to wait for a database server that does not answer yet")
+	c.waits(migrate)
 	return group("db", "Look after the database", "Show whether the database is fit, bring its schema up to date, copy it\ninto another one, and fill it with what a Red Hat Quay holds.",
 		"  gantry db status\n  gantry db migrate --config /etc/gantry\n  gantry db copy --to postgresql://gantry@db.example.com/gantry",
 		c.where(status), c.where(migrate), c.where(c.dbCopy()), c.where(c.dbImport()))
+}
+
+func (c *cli) waits(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&c.opts.DatabaseWait, "database-wait", 0, "how long to wait for a database server that does not answer yet")
 }
 
 func (c *cli) dbCopy() *cobra.Command {
@@ -137,6 +141,7 @@ of one. One that was done is not done again.`,
 	cmd.Flags().StringVar(&r.FromConfig, "from-config", "", "`folder` of the Quay's config.yaml: its DB_URI, DB_CONNECTION_ARGS and DATABASE_SECRET_KEY")
 	cmd.Flags().StringVar(&r.From, "from-db", "", "`address` of the Quay's database, as DB_URI; that of --from-config unless told")
 	cmd.Flags().DurationVar(&r.Hold, "hold", 14*24*time.Hour, "how long nothing that the Quay has is deleted from storage; 0 = not at all")
+	c.waits(cmd)
 	cmd.Flags().BoolVar(&r.Check, "check", false, "read everything, tell what would come over, and write nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out, err := c.admin().ImportQuay(cmd.Context(), r, func(table string, rows int) {

@@ -76,7 +76,17 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 	for _, l := range placesOf(cfg) {
 		o.Locations = append(o.Locations, l.ID)
 	}
-	return store.ImportQuay(ctx, o)
+	for began := time.Now(); ; {
+		out, err = store.ImportQuay(ctx, o)
+		if err == nil || !store.NotThere(err) || time.Since(began)+databasePause > a.o.DatabaseWait {
+			return out, err
+		}
+		select { // one that broke off begins anew
+		case <-time.After(databasePause):
+		case <-ctx.Done():
+			return out, ctx.Err()
+		}
+	}
 }
 
 // quayDatabase is where the Quay's database is.

@@ -90,7 +90,7 @@ func (i *quayImport) readRobots(ctx context.Context) error {
 	federations := i.table("robot_federations", "account_id", "issuer", "subject")
 	token, about, metadata, joins := "NULL", "NULL", "NULL", ""
 	if i.from.has("robotaccounttoken", "token") {
-		token, joins = "t.token", " LEFT JOIN robotaccounttoken t ON t.robot_account_id = u.id"
+		token, joins = "t.token", " LEFT JOIN robotaccounttoken t ON t.robot_account_id = u.id" //nolint:gosec // a column, not a secret
 	}
 	if i.from.has("robotaccountmetadata", "description") {
 		about, metadata = "m.description", "m.unstructured_json"

@@ -32,7 +32,9 @@ func openQuay(ctx context.Context, o Options) (q *quaySource, err error) {
 	}
 	q = &quaySource{s: s, columns: map[string][]string{}, locations: map[int64]string{}}
 	if q.conn, q.end, err = s.snapshot(ctx, "SELECT version_num FROM alembic_version"); err != nil {
-		err = gantry.Errorf(gantry.Invalid, "from", "the database at %s is not a Quay's: %v", s.uri.where(), err)
+		if !NotThere(err) {
+			err = gantry.Errorf(gantry.Invalid, "from", "the database at %s is not a Quay's: %v", s.uri.where(), err)
+		}
 		return nil, errors.Join(err, s.pool.Close())
 	}
 	if err := q.look(ctx); err != nil {
