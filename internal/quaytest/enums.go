@@ -29,6 +29,8 @@ var enums = []enum{
 	{"externalnotificationmethod", "email flowdock hipchat quay_notification slack webhook", ""},
 	{"imagestoragelocation", `s3_us_east_1 s3_eu_west_1 s3_ap_southeast_1 s3_ap_southeast_2 s3_ap_northeast_1 s3_sa_east_1 local
 		s3_us_west_1 default`, ""},
+	{"imagestoragesignaturekind", "gpg2", ""},
+	{"imagestoragetransformation", "squash aci", ""},
 	{"labelsourcetype", "manifest api internal", ""},
 	{"loginservice", "github quayrobot ldap google keystone dex jwtauthn", "oidc"},
 	{"mediatype", `text/plain application/json text/markdown application/vnd.cnr.blob.v0.tar+gzip
@@ -63,9 +65,8 @@ var enums = []enum{
 		revoke_app_specific_token toggle_repo_trigger repo_mirror_enabled repo_mirror_disabled repo_mirror_config_changed
 		repo_mirror_sync_started repo_mirror_sync_failed repo_mirror_sync_success repo_mirror_sync_now_requested
 		repo_mirror_sync_tag_success repo_mirror_sync_tag_failed repo_mirror_sync_test_success repo_mirror_sync_test_failed
-		repo_mirror_sync_test_started change_repo_state create_proxy_cache_config delete_proxy_cache_config
-		start_build_trigger cancel_build`,
-		`org_create org_delete org_change_email org_change_invoicing org_change_tag_expiration org_change_name user_create
+		repo_mirror_sync_test_started change_repo_state`,
+		`create_proxy_cache_config delete_proxy_cache_config start_build_trigger cancel_build org_create org_delete org_change_email org_change_invoicing org_change_tag_expiration org_change_name user_create
 		user_delete user_disable user_enable user_change_email user_change_password user_change_name user_change_invoicing
 		user_change_tag_expiration user_change_metadata user_generate_client_key login_success logout_success
 		permanently_delete_tag autoprune_tag_delete create_namespace_autoprune_policy update_namespace_autoprune_policy

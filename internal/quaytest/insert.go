@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func (q *Quay) Insert(t testing.TB, table string, row Row) int64 {
 		case given:
 			add(c.name, q.value(t, table, c, v))
 		case c.filled:
-			add(c.name, c.start(now))
+			add(c.name, q.start(c, now))
 		case !c.null:
 			t.Fatalf("quaytest: %s.%s has no default: give it", table, c.name)
 		}
@@ -104,7 +105,7 @@ func (q *Quay) value(t testing.TB, table string, c column, v any) any {
 }
 
 // start is the value that Quay's program gives the column of a new row.
-func (c column) start(now time.Time) any {
+func (q *Quay) start(c column, now time.Time) any {
 	switch c.kind {
 	case "bool":
 		return c.initial == "true"
@@ -117,14 +118,16 @@ func (c column) start(now time.Time) any {
 	case "time", "date":
 		return now
 	}
-	switch kind, size, _ := strings.Cut(c.initial, "random"); {
+	n, _ := strconv.Atoi(strings.TrimLeft(c.initial, "abcdefghijklmnopqrstuvwxyz"))
+	switch {
 	case c.initial == "uuid":
 		return newUUID()
 	case c.initial == "urn:teaminvite":
 		return "urn:teaminvite:" + newUUID()
-	case kind == "" && size != "":
-		n, _ := strconv.Atoi(size)
+	case strings.HasPrefix(c.initial, "random"):
 		return random(n)
+	case strings.HasPrefix(c.initial, "sealed"):
+		return q.Seal(random(n))
 	}
 	return c.initial
 }
@@ -203,3 +206,13 @@ func (q *Quay) bind(query string) string {
 		query = tail
 	}
 }
+
+// with returns the columns of r and of more, which wins.
+func (r Row) with(more Row) Row {
+	out := Row{}
+	maps.Copy(out, r)
+	maps.Copy(out, more)
+	return out
+}
+
+func itoa(id int64) string { return strconv.FormatInt(id, 10) }

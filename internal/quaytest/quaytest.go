@@ -63,14 +63,27 @@ func New(t testing.TB, uri string, release Release) *Quay {
 			q.statement(t, s)
 		}
 	}
-	if release == Latest && q.dialect.returning {
-		q.statement(t, `CREATE UNIQUE INDEX tag_repository_id_name_active_unique ON tag (repository_id, name) WHERE lifetime_end_ms IS NULL`)
+	if release == Latest {
+		q.latestKeys(t)
 	}
 	for _, e := range enums {
 		q.fillEnum(t, e)
 	}
 	q.writeConfig(t)
 	return q
+}
+
+// latestKeys makes the unique keys that newer releases have in PostgreSQL only.
+// There the organizations may share an e-mail address.
+func (q *Quay) latestKeys(t testing.TB) {
+	t.Helper()
+	if !q.dialect.returning {
+		q.statement(t, "CREATE UNIQUE INDEX user_email ON `user` (email)")
+		return
+	}
+	q.statement(t, `CREATE UNIQUE INDEX tag_repository_id_name_active_unique ON tag (repository_id, name) WHERE lifetime_end_ms IS NULL`)
+	q.statement(t, `CREATE UNIQUE INDEX user_email_unique_non_org ON "user" (email) WHERE organization = false`)
+	q.statement(t, `CREATE INDEX user_email_idx ON "user" (email)`)
 }
 
 func (q *Quay) fillEnum(t testing.TB, e enum) {
@@ -129,6 +142,7 @@ func (q *Quay) writeConfig(t testing.TB) {
 		"DISTRIBUTED_STORAGE_CONFIG":            map[string]any{"default": []any{"LocalStorage", map[string]any{"storage_path": q.Storage}}},
 		"DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": []string{},
 		"DISTRIBUTED_STORAGE_PREFERENCE":        []string{"default"},
+		"EXTERNAL_TLS_TERMINATION":              true,
 		"FEATURE_MAILING":                       false,
 		"PREFERRED_URL_SCHEME":                  "https",
 		"SECRET_KEY":                            q.SecretKey,

@@ -13,13 +13,12 @@ const (
 	Latest Release = 99 // every table and column up to autumn 2026
 )
 
-// revision is what stands in alembic_version. That of V37 is not the real one:
-// Quay's history does not say which revision 3.7 ended at.
+// revision is what stands in alembic_version.
 func (r Release) revision() string {
 	if r == Latest {
 		return "9fa37f66a9b6"
 	}
-	return "37aaaaaaaaaa"
+	return "d94d328733e4"
 }
 
 // A table is one of Quay's. Its first column is always id.
@@ -32,7 +31,7 @@ type table struct {
 
 type column struct {
 	name    string
-	kind    string // string, text, longtext, int, bigint, bool, time, date
+	kind    string // string, text, mediumtext, longtext, int, bigint, bool, time, date
 	size    int    // of a string
 	null    bool
 	refers  string // table whose id this is; its kind is int
@@ -144,7 +143,7 @@ type dialect struct {
 var postgres = dialect{
 	quote: `"`, id: "serial", bigID: "bigserial", textStarts: true, returning: true,
 	types: map[string]string{
-		"string": "varchar(%d)", "text": "text", "longtext": "text", "int": "integer", "bigint": "bigint",
+		"string": "varchar(%d)", "text": "text", "mediumtext": "text", "longtext": "text", "int": "integer", "bigint": "bigint",
 		"bool": "boolean", "time": "timestamp without time zone", "date": "date",
 	},
 }
@@ -153,7 +152,7 @@ var mysql = dialect{
 	quote: "`", id: "integer AUTO_INCREMENT", bigID: "bigint AUTO_INCREMENT",
 	end: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci",
 	types: map[string]string{
-		"string": "varchar(%d)", "text": "text", "longtext": "longtext", "int": "integer", "bigint": "bigint",
+		"string": "varchar(%d)", "text": "text", "mediumtext": "mediumtext", "longtext": "longtext", "int": "integer", "bigint": "bigint",
 		"bool": "tinyint(1)", "time": "datetime", "date": "date",
 	},
 }

@@ -10,6 +10,10 @@ table externalnotificationmethod
 	name string unique
 table imagestoragelocation
 	name string unique
+table imagestoragesignaturekind
+	name string unique
+table imagestoragetransformation
+	name string unique
 table labelsourcetype
 	name string unique
 	mutable bool =false
@@ -44,7 +48,7 @@ table user
 	uuid string(36)? =uuid index
 	username string unique
 	password_hash string?
-	email string =random64 unique
+	email string =random64
 	verified bool =false
 	stripe_id string? index
 	organization bool =false index
@@ -63,6 +67,7 @@ table user
 	maximum_queued_builds_count int?
 	creation_date time? =now
 	last_accessed time? index
+	unique email @v37
 table userprompt
 	user_id ->user
 	kind_id ->userpromptkind
@@ -92,7 +97,7 @@ table robotaccountmetadata
 	unstructured_json longtext ={}
 table robotaccounttoken
 	robot_account_id ->user unique
-	token string
+	token string =sealed64
 	fully_migrated bool default=false
 table federatedlogin
 	user_id ->user
@@ -149,7 +154,7 @@ table oauthapplication
 	name string
 	description text =
 	gravatar_email string?
-	secure_client_secret string?
+	secure_client_secret string? =sealed40
 	fully_migrated bool default=false
 table oauthauthorizationcode
 	application_id ->oauthapplication
@@ -185,7 +190,7 @@ table appspecificauthtoken
 	expiration time?
 	last_accessed time?
 	token_name string =random60 unique
-	token_secret string
+	token_secret string =sealed60
 	index user_id expiration
 table servicekeyapproval
 	approver_id int? index
@@ -265,10 +270,8 @@ table proxycacheconfig
 	organization_id ->user
 	creation_date time =now
 	upstream_registry string(2048)
-	upstream_registry_username string(2048)? @v37
-	upstream_registry_username string(4096)? @latest
-	upstream_registry_password string(2048)? @v37
-	upstream_registry_password string(4096)? @latest
+	upstream_registry_username string(4096)?
+	upstream_registry_password string(4096)?
 	expiration_s int? default=86400
 	insecure bool default=false
 table redhatsubscriptions @latest

@@ -81,6 +81,12 @@ table imagestorageplacement
 	storage_id ->imagestorage
 	location_id ->imagestoragelocation
 	unique storage_id location_id
+table imagestoragesignature
+	storage_id ->imagestorage
+	kind_id ->imagestoragesignaturekind
+	signature text?
+	uploading bool? =true
+	unique kind_id storage_id
 table blobupload
 	repository_id ->repository
 	uuid string =uuid unique
@@ -205,9 +211,8 @@ table repomirrorconfig
 	is_enabled bool =true
 	mirror_type int =1 index
 	internal_robot_id ->user
-	external_registry_username string(2048)? @v37
-	external_registry_username string(4096)? @latest
-	external_registry_password string(2048)? @v37
+	external_registry_username string(4096)?
+	external_registry_password string(4096)? @v37
 	external_registry_password string(9000)? @latest
 	external_registry_config text ={}
 	sync_interval int default=60
@@ -266,7 +271,7 @@ table accesstoken
 	role_id ->role
 	temporary bool =true
 	kind_id ->accesstokenkind?
-	token_code string
+	token_code string =sealed32
 	token_name string =random32 unique
 table repositorybuildtrigger
 	uuid string =uuid index
@@ -342,7 +347,7 @@ table logentry3 bigid
 	datetime time =now index
 	ip string?
 	metadata_json text ={} @v37
-	metadata_json longtext ={} @latest
+	metadata_json mediumtext ={} @latest
 	index account_id datetime
 	index performer_id datetime
 	index repository_id datetime kind_id
