@@ -67,12 +67,8 @@ func (f *filler) manifest(m Manifest) string {
 			row["artifact_type"] = m.ArtifactType
 		}
 	}
-	if len(m.Bytes) > 0 && len(m.Children) == 0 {
-		size := 0
-		for _, d := range m.Blobs {
-			size += len(f.s.Blobs[d])
-		}
-		row["layers_compressed_size"] = size
+	if len(m.Bytes) > 0 && m.ConfigType != "" {
+		row["layers_compressed_size"] = m.LayersSize
 	}
 	id := f.insert("manifest", row)
 	f.ids[m.Repo+"@"+m.Digest] = id
@@ -117,7 +113,7 @@ func (f *filler) image(repo, mediaType, arch, content string, legacy bool, more 
 	}
 	config, filled := imageParts(f.t, configType, layerType, arch, content, map[string]any{"maintainer": "ann"})
 	return f.manifest(Manifest{
-		Repo: repo, MediaType: mediaType, ConfigType: configType, Bytes: manifestBytes(f.t, mediaType, config, []part{filled}, more),
+		Repo: repo, MediaType: mediaType, ConfigType: configType, LayersSize: len(filled.content), Bytes: manifestBytes(f.t, mediaType, config, []part{filled}, more),
 		Blobs: []string{f.blob(repo, config, false), f.blob(repo, filled, legacy)},
 	})
 }
@@ -203,7 +199,7 @@ func (f *filler) artifacts() {
 	config, bill := part{ociEmpty, []byte("{}")}, part{sbom, []byte(`{"packages": []}`)}
 	subject := Row{"mediaType": ociIndex, "digest": index, "size": len(f.written(base, index).Bytes)}
 	referrer := f.manifest(Manifest{
-		Repo: base, MediaType: ociManifest, ConfigType: ociEmpty, ArtifactType: sbom, Subject: index,
+		Repo: base, MediaType: ociManifest, ConfigType: ociEmpty, LayersSize: len(bill.content), ArtifactType: sbom, Subject: index,
 		Bytes: manifestBytes(f.t, ociManifest, config, []part{bill}, Row{"artifactType": sbom, "subject": subject}),
 		Blobs: []string{f.blob(base, config, false), f.blob(base, bill, false)},
 	})
@@ -224,7 +220,7 @@ func (f *filler) artifacts() {
 	packed, _ := layer(f.t, "app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 0.1.0\n")
 	head, body := part{helmConfig, []byte(`{"name":"app","version":"0.1.0","apiVersion":"v2"}`)}, part{helmChart, packed}
 	helm := f.manifest(Manifest{
-		Repo: chart, MediaType: ociManifest, ConfigType: helmConfig, ArtifactType: helmConfig,
+		Repo: chart, MediaType: ociManifest, ConfigType: helmConfig, LayersSize: len(packed), ArtifactType: helmConfig,
 		Bytes: manifestBytes(f.t, ociManifest, head, []part{body}, nil),
 		Blobs: []string{f.blob(chart, head, false), f.blob(chart, body, false)},
 	})
@@ -248,7 +244,7 @@ func (f *filler) cache() {
 	f.ids[absent] = f.insert("imagestorage", Row{"content_checksum": absent, "image_size": len(filled.content), "uploading": false})
 	f.s.Absent = append(f.s.Absent, absent)
 	amd := f.manifest(Manifest{
-		Repo: repo, MediaType: ociManifest, ConfigType: ociConfig, Bytes: manifestBytes(f.t, ociManifest, config, []part{filled}, nil),
+		Repo: repo, MediaType: ociManifest, ConfigType: ociConfig, LayersSize: len(filled.content), Bytes: manifestBytes(f.t, ociManifest, config, []part{filled}, nil),
 		Blobs: []string{f.blob(repo, config, false), absent},
 	})
 	arm := f.manifest(Manifest{Repo: repo, MediaType: ociManifest, Digest: Digest([]byte("never fetched"))})

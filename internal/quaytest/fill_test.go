@@ -28,6 +28,7 @@ func TestFill(t *testing.T) {
 		s := q.Fill(t)
 		checkCounts(t, q, &s)
 		checkSecrets(t, q, &s)
+		checkJSON(t, q, &s)
 		checkBlobs(t, q, &s)
 		checkManifests(t, q, &s)
 		checkTags(t, q, &s)
@@ -37,6 +38,10 @@ func TestFill(t *testing.T) {
 func checkCounts(t *testing.T, q *quaytest.Quay, s *quaytest.Sample) {
 	t.Helper()
 	user := q.Quoted("user")
+	members := 0
+	for _, team := range s.Teams {
+		members += len(team.Members)
+	}
 	for query, want := range map[string]int{
 		"SELECT COUNT(*) FROM " + user + " WHERE NOT organization AND NOT robot": len(s.Users),
 		"SELECT COUNT(*) FROM " + user + " WHERE robot":                          len(s.Robots),
@@ -47,6 +52,16 @@ func checkCounts(t *testing.T, q *quaytest.Quay, s *quaytest.Sample) {
 		"SELECT COUNT(*) FROM tag t JOIN manifest m ON m.id = t.manifest_id WHERE m.repository_id = t.repository_id":          len(s.Tags) + 2,  // of what is deleted
 		"SELECT COUNT(*) FROM tag WHERE hidden":                                                            count(s.Tags, func(t quaytest.Tag) bool { return t.Hidden }),
 		"SELECT COUNT(*) FROM manifestlabel":                                                               len(s.Labels),
+		"SELECT COUNT(*) FROM repositorypermission":                                                        len(s.Permissions) + 1, // of what is deleted
+		"SELECT COUNT(*) FROM permissionprototype":                                                         len(s.Prototypes),
+		"SELECT COUNT(*) FROM star":                                                                        len(s.Stars),
+		"SELECT COUNT(*) FROM teammember":                                                                  members,
+		"SELECT COUNT(*) FROM repositorynotification":                                                      len(s.Notifications),
+		"SELECT COUNT(*) FROM repositoryauthorizedemail":                                                   len(s.Emails),
+		"SELECT COUNT(*) FROM userorganizationquota":                                                       len(s.Quotas),
+		"SELECT COUNT(*) FROM messages":                                                                    len(s.Messages),
+		"SELECT COUNT(*) FROM userregion":                                                                  len(s.Regions),
+		"SELECT COUNT(*) FROM servicekey WHERE kid = " + literal(s.ServiceKey):                             1,
 		"SELECT COUNT(*) FROM logentry3":                                                                   s.LogEntries,
 		"SELECT COUNT(*) FROM quotalimits":                                                                 3,
 		"SELECT COUNT(*) FROM manifest WHERE manifest_bytes = ''":                                          count(s.Manifests, func(m quaytest.Manifest) bool { return len(m.Bytes) == 0 }),
@@ -61,6 +76,25 @@ func checkCounts(t *testing.T, q *quaytest.Quay, s *quaytest.Sample) {
 	if latest := q.Release == quaytest.Latest; latest != (len(s.Prune) > 0) || latest != (s.OrgMirror.Org != "") ||
 		latest != slices.ContainsFunc(s.Tags, func(t quaytest.Tag) bool { return t.Immutable }) {
 		t.Error("the sample has not what its release has")
+	}
+}
+
+// checkJSON reads the columns whose JSON is inside a JSON string.
+func checkJSON(t *testing.T, q *quaytest.Quay, s *quaytest.Sample) {
+	t.Helper()
+	columns := map[string]map[string]any{"SELECT config FROM teamsync": {"group_dn": s.Synced.Group}}
+	if q.Release == quaytest.Latest {
+		columns["SELECT policy FROM namespaceautoprunepolicy"] = map[string]any{"method": "number_of_tags", "value": 10.0}
+	}
+	for query, want := range columns {
+		var inner string
+		var got map[string]any
+		if err := json.Unmarshal([]byte(text(t, q, query)), &inner); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		if err := json.Unmarshal([]byte(inner), &got); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", query, got, err, want)
+		}
 	}
 }
 

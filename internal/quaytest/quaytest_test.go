@@ -2,6 +2,7 @@ package quaytest_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,4 +101,37 @@ func TestSeal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKeys tries what the server of a Quay refuses.
+func TestKeys(t *testing.T) {
+	each(t, func(t *testing.T, q *quaytest.Quay) {
+		ann := q.Insert(t, "user", quaytest.Row{"username": "ann", "email": "ann@example.com"})
+		acme := q.Insert(t, "user", quaytest.Row{"username": "acme", "organization": true, "email": "acme@example.com"})
+		repo := q.Insert(t, "repository", quaytest.Row{"namespace_user_id": ann, "name": "app", "visibility_id": "private"})
+		for name, insert := range map[string]string{
+			"unique":      fmt.Sprintf("INSERT INTO repository (namespace_user_id, name, visibility_id, badge_token) VALUES (%d, 'app', 1, 'x')", ann),
+			"foreign key": fmt.Sprintf("INSERT INTO star (user_id, repository_id, created) VALUES (%d, %d, '2022-01-01')", ann, repo+1),
+			"not null":    fmt.Sprintf("INSERT INTO star (user_id, repository_id) VALUES (%d, %d)", ann, repo),
+			"enum":        "INSERT INTO role (name) VALUES ('admin')",
+		} {
+			if _, err := q.DB.Exec(insert); err == nil {
+				t.Errorf("%s: not refused", name)
+			}
+		}
+		email := "UPDATE " + q.Quoted("user") + " SET email = 'acme@example.com' WHERE id = "
+		if _, err := q.DB.Exec(email + fmt.Sprint(ann)); (err == nil) != sharesEmail(q) {
+			t.Errorf("a user has the address of an organization: %v", err)
+		}
+		if n := q.Exec(t, "INSERT INTO star (user_id, repository_id, created) VALUES (?, ?, '2022-01-01')", ann, repo); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+		q.Exec(t, "DELETE FROM "+q.Quoted("user")+" WHERE id = ?", acme)
+	})
+}
+
+// sharesEmail reports whether an organization's address may be that of another
+// account.
+func sharesEmail(q *quaytest.Quay) bool {
+	return q.Release == quaytest.Latest && strings.HasPrefix(q.URI, "postgresql:")
 }

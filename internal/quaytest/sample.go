@@ -102,6 +102,7 @@ type Manifest struct {
 	Repo, Digest, MediaType string
 	Bytes                   []byte // empty = not fetched yet, by a cache
 	ConfigType              string
+	LayersSize              int // of what is no index, nor of schema 1
 	ArtifactType, Subject   string
 	Blobs, Children         []string // digests
 }
