@@ -94,7 +94,7 @@ const quayExamples = 20
 const quayDone = "imported from a Quay"
 
 // quayTables are what an import fills, and what must be empty before.
-var quayTables = []string{"accounts", "teams", "team_members", "federated_logins", "robot_federations", "team_syncs", "repositories", "repository_words",
+var quayTables = []string{"accounts", "teams", "team_members", "federated_logins", "robot_federations", "team_syncs", "team_invites", "repositories", "repository_words",
 	"permissions", "prototypes", "stars", "app_tokens", "oauth_applications", "oauth_tokens", "oauth_token_titles", "oauth_assignments", "messages",
 	"notifications", "repository_emails", "quotas", "quota_limits", "prune_policies", "immutability_policies", "proxy_caches", "repo_mirrors",
 	"namespace_locations", "blobs", "placements", "manifests", "manifest_bodies", "manifest_children", "manifest_blobs", "manifest_labels", "tags",
@@ -147,6 +147,8 @@ type quayImport struct {
 	teams     map[int64]string // their names; those that are there
 	repos     map[int64]quayRepo
 	frozen    []int64               // repositories that are read-only
+	caches    map[int64]bool        // organizations that are proxy caches
+	partial   map[int64]bool        // manifests of which the Quay has not all blobs
 	blobs     map[int64]int64       // to the one with the same digest; 0 = left out; absent = itself
 	manifests map[int64]struct{}    // those that are left out
 	tagged    map[quayTagName]int64 // the live one of several with one name
@@ -172,42 +174,43 @@ type quayTagName struct {
 
 // begin opens the target, refuses one with content, and marks it.
 func (i *quayImport) begin(ctx context.Context) (end func() error, err error) {
-	if i.db, err = Open(ctx, i.o.To); err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
-	}
 	var ends []func() error
-	end = func() (err error) {
+	all := func() (err error) {
 		for _, f := range slices.Backward(ends) {
 			err = errors.Join(err, f())
 		}
 		return err
 	}
-	ends = append(ends, i.db.Close)
 	defer func() {
 		if err != nil || i.out.Already {
-			err = errors.Join(err, end())
+			err = errors.Join(err, all())
 		}
 	}()
+	wrong := func(err error) (func() error, error) { return nil, fmt.Errorf("the target: %w", err) }
+	if i.db, err = Open(ctx, i.o.To); err != nil {
+		return wrong(err)
+	}
+	ends = append(ends, i.db.Close)
 	if err := i.db.notQuays(ctx); err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
+		return wrong(err)
 	}
 	if err := i.db.migrate(ctx); err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
+		return wrong(err)
 	}
 	if i.to, err = openSide(ctx, i.o.To); err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
+		return wrong(err)
 	}
 	ends = append(ends, i.to.pool.Close)
 	unlock, err := i.to.copyLock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
+		return wrong(err)
 	}
 	ends = append(ends, func() error { unlock(); return nil })
 	i.out.To = i.to.d.name
 	if err := i.take(ctx); err != nil {
-		return nil, fmt.Errorf("the target: %w", err)
+		return wrong(err)
 	}
-	return end, nil
+	return all, nil
 }
 
 // take marks the target, and empties what an interrupted import left.
@@ -262,6 +265,7 @@ type quayMark struct {
 // all brings everything over.
 func (i *quayImport) all(ctx context.Context) error {
 	i.accounts, i.names, i.teams, i.repos = map[int64]quayAccount{}, map[string]int64{}, map[int64]string{}, map[int64]quayRepo{}
+	i.caches, i.partial = map[int64]bool{}, map[int64]bool{}
 	i.blobs, i.manifests, i.leases = map[int64]int64{}, map[int64]struct{}{}, map[int64]int64{}
 	for _, step := range []struct {
 		what string
@@ -272,7 +276,7 @@ func (i *quayImport) all(ctx context.Context) error {
 		{"repositories", i.readRepositories}, {"permissions", i.readPermissions}, {"default permissions", i.readPrototypes},
 		{"tokens", i.readTokens}, {"applications", i.readApplications}, {"settings of namespaces", i.readNamespaces},
 		{"notifications", i.readNotifications}, {"mirrors", i.readMirrors},
-		{"blobs", i.readBlobs}, {"placements", i.readPlacements}, {"manifests", i.readManifests}, {"links", i.readLinks},
+		{"blobs", i.readBlobs}, {"placements", i.readPlacements}, {"manifests", i.findPartial}, {"manifests", i.readManifests}, {"links", i.readLinks},
 		{"labels", i.readLabels}, {"tags", i.readTags}, {"what else there is", i.countOthers},
 	} {
 		if err := step.f(ctx); err != nil {
@@ -285,12 +289,15 @@ func (i *quayImport) all(ctx context.Context) error {
 // ensureLocations names the locations in the target.
 func (i *quayImport) ensureLocations(ctx context.Context) error {
 	i.locations = map[int64]int64{}
-	for id, name := range i.from.locations {
+	for id, l := range i.from.locations {
+		if !slices.Contains(i.o.Locations, l.name) {
+			continue // it holds nothing
+		}
 		i.locations[id] = id
 		if i.db == nil {
 			continue
 		}
-		ours, err := i.db.EnsureLocation(ctx, name)
+		ours, err := i.db.EnsureLocation(ctx, l.name)
 		if err != nil {
 			return err
 		}

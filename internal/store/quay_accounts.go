@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -55,11 +56,14 @@ func (q *quaySource) quayUsers(robots bool) string {
 
 func (i *quayImport) readAccounts(ctx context.Context) error {
 	rows := i.table("accounts", strings.Split(quayAccountColumns, ", ")...)
-	users, orgs := 0, 0
+	users, orgs, contact := 0, 0, "NULL"
+	if i.from.has("organizationcontactemail", "contact_email") {
+		contact = "(SELECT MAX(c.contact_email) FROM organizationcontactemail c WHERE c.organization_id = u.id)"
+	}
 	err := i.from.each(ctx, `SELECT u.id, u.uuid, u.username, u.password_hash, u.email, u.verified, u.organization, u.enabled, u.removed_tag_expiration_s,
 			`+i.from.or("user", "u", "given_name", "NULL")+`, `+i.from.or("user", "u", "family_name", "NULL")+`, `+i.from.or("user", "u", "company", "NULL")+`,
 			`+i.from.or("user", "u", "location", "NULL")+`, u.invoice_email, u.invoice_email_address, `+i.from.or("user", "u", "creation_date", "NULL")+`,
-			`+i.from.or("user", "u", "last_accessed", "NULL")+`
+			`+i.from.or("user", "u", "last_accessed", "NULL")+`, `+contact+`
 		FROM [user] u WHERE `+i.from.quayUsers(false)+` ORDER BY u.id`, func(r *quayRow) error {
 		id, name, kind := r.int(0), r.text(2), gantry.User
 		if r.flag(6) {
@@ -70,7 +74,7 @@ func (i *quayImport) readAccounts(ctx context.Context) error {
 		}
 		i.accounts[id], i.names[name] = quayAccount{kind, name}, id
 		profile, err := json.Marshal(Profile{GivenName: r.text(9), FamilyName: r.text(10), Company: r.text(11), Location: r.text(12),
-			InvoiceEmail: r.flag(13), InvoiceAddress: r.text(14)})
+			InvoiceEmail: r.flag(13), InvoiceAddress: r.text(14), ContactEmail: r.text(17)})
 		if err != nil {
 			return err
 		}
@@ -87,7 +91,6 @@ func (i *quayImport) readAccounts(ctx context.Context) error {
 
 func (i *quayImport) readRobots(ctx context.Context) error {
 	rows := i.table("accounts", strings.Split(quayAccountColumns, ", ")...)
-	federations := i.table("robot_federations", "account_id", "issuer", "subject")
 	token, about, metadata, joins := "NULL", "NULL", "NULL", ""
 	if i.from.has("robotaccounttoken", "token") {
 		token, joins = "t.token", " LEFT JOIN robotaccounttoken t ON t.robot_account_id = u.id" //nolint:gosec // a column, not a secret
@@ -114,20 +117,18 @@ func (i *quayImport) readRobots(ctx context.Context) error {
 		}
 		i.accounts[id], i.names[name] = quayAccount{gantry.Robot, name}, id
 		n++
-		profile, list := robotMetadata(r.text(6))
-		for _, f := range list {
-			if err := federations.add(ctx, id, f.Issuer, f.Subject); err != nil {
-				return err
-			}
+		profile := r.json(6)
+		if object := map[string]json.RawMessage(nil); json.Unmarshal(profile, &object) != nil {
+			profile = json.RawMessage("{}")
 		}
 		return rows.add(ctx, id, string(gantry.Robot), name, uid, "", "", secret, owner, r.text(5), flag(r.flag(3)), 1, 0,
-			int64(0), int64(0), int64(-1), profile, r.millis(7), r.millis(8), int64(0))
+			int64(0), int64(0), int64(-1), string(profile), r.millis(7), r.millis(8), int64(0))
 	})
 	i.counted("robots", n)
 	if err != nil {
 		return err
 	}
-	return flushAll(ctx, rows, federations)
+	return rows.flush(ctx)
 }
 
 // robotSecret is a robot's token, sealed for our row. One that cannot be opened
@@ -151,30 +152,20 @@ type robotFederation struct {
 	Subject string `json:"subject"`
 }
 
-// robotMetadata splits a robot's metadata from its federation.
-func robotMetadata(text string) (profile string, federations []robotFederation) {
-	all := map[string]json.RawMessage{}
-	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return "{}", nil // it was no object; nothing is read from it
+// federations are the other identities that may act as a robot.
+func federations(metadata json.RawMessage) (list []robotFederation) {
+	var m struct {
+		List []robotFederation `json:"federation_config"`
 	}
-	if raw, ok := all["federation_config"]; ok {
-		seen := map[robotFederation]bool{}
-		var list []robotFederation
-		if err := json.Unmarshal(raw, &list); err == nil {
-			for _, f := range list {
-				if f.Issuer != "" && f.Subject != "" && len(f.Issuer) < 256 && len(f.Subject) < 256 && !seen[f] {
-					seen[f] = true
-					federations = append(federations, f)
-				}
-			}
+	if err := json.Unmarshal(metadata, &m); err != nil {
+		return nil // it says nothing that could be read
+	}
+	for _, f := range m.List {
+		if f.Issuer != "" && f.Subject != "" && len(f.Issuer) < 256 && len(f.Subject) < 256 && !slices.Contains(list, f) {
+			list = append(list, f)
 		}
-		delete(all, "federation_config")
 	}
-	b, err := json.Marshal(all)
-	if err != nil {
-		return "{}", federations
-	}
-	return string(b), federations
+	return list
 }
 
 func (i *quayImport) readLogins(ctx context.Context) error {
@@ -182,22 +173,35 @@ func (i *quayImport) readLogins(ctx context.Context) error {
 		return nil
 	}
 	rows := i.table("federated_logins", "account_id", "service", "ident", "metadata", "created_ms")
-	err := i.from.each(ctx, `SELECT f.user_id, s.name, f.service_ident, f.metadata_json FROM federatedlogin f JOIN loginservice s ON s.id = f.service_id
-		WHERE s.name <> 'quayrobot' ORDER BY f.id`, func(r *quayRow) error {
-		if _, ok := i.accounts[r.int(0)]; !ok {
+	robots := i.table("robot_federations", "account_id", "issuer", "subject")
+	err := i.from.each(ctx, `SELECT f.user_id, s.name, f.service_ident, f.metadata_json FROM federatedlogin f JOIN loginservice s ON s.id = f.service_id ORDER BY f.id`, func(r *quayRow) error {
+		a, ok := i.accounts[r.int(0)]
+		if !ok {
 			return nil
 		}
-		metadata := r.text(3)
-		if !json.Valid([]byte(metadata)) {
-			metadata = "{}"
+		metadata := r.json(3)
+		if r.text(1) == "quayrobot" {
+			if a.kind != gantry.Robot {
+				return nil
+			}
+			for _, f := range federations(metadata) {
+				if err := robots.add(ctx, r.int(0), f.Issuer, f.Subject); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		return rows.add(ctx, r.int(0), r.text(1), r.text(2), metadata, i.from.now.UnixMilli())
+		if !json.Valid(metadata) {
+			metadata = json.RawMessage("{}")
+		}
+		return rows.add(ctx, r.int(0), r.text(1), r.text(2), string(metadata), i.from.now.UnixMilli())
 	})
 	if err != nil {
 		return err
 	}
-	err = rows.flush(ctx)
+	err = flushAll(ctx, rows, robots)
 	i.counted("logins by other services", rows.done)
+	i.counted("federations of robots", robots.done)
 	return err
 }
 
@@ -225,19 +229,50 @@ func (i *quayImport) readTeams(ctx context.Context) error {
 	syncs := i.table("team_syncs", "team_id", "service", "config", "updated_ms", "checked_ms", "transaction_id")
 	if i.from.columns["teamsync"] != nil {
 		err = i.from.each(ctx, `SELECT s.team_id, l.name, s.config FROM teamsync s JOIN loginservice l ON l.id = s.service_id ORDER BY s.id`, func(r *quayRow) error {
-			if i.teams[r.int(0)] == "" || !json.Valid([]byte(r.text(2))) {
+			config := r.json(2)
+			if i.teams[r.int(0)] == "" || !json.Valid(config) {
 				return nil
 			}
-			return syncs.add(ctx, r.int(0), r.text(1), r.text(2), int64(0), int64(0), uuid.NewString())
+			return syncs.add(ctx, r.int(0), r.text(1), string(config), int64(0), int64(0), uuid.NewString())
 		})
 		if err != nil {
 			return err
 		}
 	}
+	if err := i.readInvites(ctx); err != nil {
+		return err
+	}
 	err = flushAll(ctx, rows, members, syncs)
 	i.counted("teams", rows.done)
 	i.counted("members of teams", members.done)
 	return err
+}
+
+// readInvites brings over the invitations to teams: the codes in their letters
+// hold.
+func (i *quayImport) readInvites(ctx context.Context) error {
+	if i.from.columns["teammemberinvite"] == nil {
+		return nil
+	}
+	rows := i.table("team_invites", "hash", "org_id", "team_id", "account_id", "email", "inviter", "created_ms")
+	type who struct {
+		team, account int64
+		email         string
+	}
+	there := map[who]bool{}
+	err := i.from.each(ctx, `SELECT v.team_id, t.organization_id, v.user_id, v.email, v.inviter_id, v.invite_token FROM teammemberinvite v JOIN team t ON t.id = v.team_id ORDER BY v.id`, func(r *quayRow) error {
+		w := who{r.int(0), r.int(2), r.text(3)}
+		_, known := i.accounts[w.account]
+		if i.teams[w.team] == "" || there[w] || !known && w.account != 0 {
+			return nil
+		}
+		there[w] = true
+		return rows.add(ctx, HashCode(r.text(5)), r.int(1), w.team, w.account, w.email, i.accounts[r.int(4)].name, i.from.now.UnixMilli())
+	})
+	if err != nil {
+		return err
+	}
+	return rows.flush(ctx)
 }
 
 func (i *quayImport) readRepositories(ctx context.Context) error {
@@ -448,7 +483,19 @@ func (i *quayImport) readApplications(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = flushAll(ctx, apps, tokens)
+	given := i.table("oauth_assignments", "uuid", "application_id", "account_id", "scope", "redirect_uri", "response_type", "created_ms")
+	if i.from.columns["oauthassignedtoken"] != nil {
+		err = i.from.each(ctx, `SELECT g.uuid, g.application_id, g.assigned_user_id, g.scope, g.redirect_uri, g.response_type FROM oauthassignedtoken g ORDER BY g.id`, func(r *quayRow) error {
+			if _, ok := i.accounts[r.int(2)]; !ok || !ids[r.int(1)] {
+				return nil
+			}
+			return given.add(ctx, uuidOr(r.text(0)), r.int(1), r.int(2), r.text(3), r.text(4), r.text(5), now)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err = flushAll(ctx, apps, tokens, given)
 	i.counted("OAuth applications", apps.done)
 	i.counted("OAuth tokens", tokens.done)
 	return err

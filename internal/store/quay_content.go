@@ -65,6 +65,23 @@ func (i *quayImport) readPlacements(ctx context.Context) error {
 	return err
 }
 
+// findPartial finds the manifests of which the Quay has not all blobs. Where that
+// is a proxy cache, it had yet to fetch them.
+func (i *quayImport) findPartial(ctx context.Context) error {
+	return i.from.each(ctx, `SELECT l.manifest_id, l.repository_id, s.content_checksum FROM manifestblob l JOIN imagestorage s ON s.id = l.blob_id
+		WHERE NOT (`+quayStored+`) ORDER BY l.manifest_id`, func(r *quayRow) error {
+		repo, ok := i.repos[r.int(1)]
+		if !ok || i.partial[r.int(0)] {
+			return nil
+		}
+		i.partial[r.int(0)] = true
+		if !i.caches[repo.ns] {
+			i.leave("images", "the Quay does not have all of their blobs, so they cannot be pulled whole there either", repo.name+": "+r.text(2))
+		}
+		return nil
+	})
+}
+
 func (i *quayImport) readManifests(ctx context.Context) error {
 	rows := i.table("manifests", "id", "repo_id", "digest", "media_type", "artifact_type", "config_type", "subject", "size", "layers_size",
 		"created_ms", "lease_until_ms", "hidden_ms", "blobs_hidden")
@@ -78,6 +95,9 @@ func (i *quayImport) readManifests(ctx context.Context) error {
 			return nil
 		}
 		d, m, why := i.manifest(r.text(2), r.text(3), r.text(4))
+		if why == "" && i.partial[id] && i.caches[i.repos[repo].ns] {
+			why = notFetched
+		}
 		if why != "" {
 			i.manifests[id] = struct{}{}
 			i.leave("manifests", why, name+"@"+r.text(2))
@@ -101,6 +121,8 @@ func (i *quayImport) readManifests(ctx context.Context) error {
 	return err
 }
 
+const notFetched = "a proxy cache had yet to fetch them; the next pull does"
+
 // manifest reads a manifest; why is not "" for one that is left out.
 func (i *quayImport) manifest(digest, mediaType, body string) (d gantry.Digest, m QuayManifest, why string) {
 	d, err := gantry.ParseDigest(digest)
@@ -108,7 +130,7 @@ func (i *quayImport) manifest(digest, mediaType, body string) (d gantry.Digest, 
 	case err != nil:
 		return d, m, "their digest is none"
 	case body == "":
-		return d, m, "a proxy cache had yet to fetch them; the next pull does"
+		return d, m, notFetched
 	case mediaType == "application/vnd.docker.distribution.manifest.v1+json", mediaType == "application/vnd.docker.distribution.manifest.v1+prettyjws":
 		return d, m, "Docker schema 1 is obsolete: copy them with skopeo before, which converts them"
 	case textDigest(d.Algorithm(), body) != d:
@@ -138,7 +160,7 @@ func (i *quayImport) readLinks(ctx context.Context) error {
 	blobs, children := i.table("manifest_blobs", "manifest_id", "blob_id", "repo_id"), i.table("manifest_children", "parent_id", "child_id", "repo_id")
 	var at int64
 	var done []int64 // of that manifest
-	err := i.from.each(ctx, `SELECT l.manifest_id, l.blob_id, l.repository_id, s.content_checksum, CASE WHEN `+quayStored+` THEN 1 ELSE 0 END
+	err := i.from.each(ctx, `SELECT l.manifest_id, l.blob_id, l.repository_id, CASE WHEN `+quayStored+` THEN 1 ELSE 0 END
 		FROM manifestblob l JOIN imagestorage s ON s.id = l.blob_id ORDER BY l.manifest_id`, func(r *quayRow) error {
 		m, blob := r.int(0), r.int(1)
 		if !i.here(m) || !i.has(r.int(2)) {
@@ -147,9 +169,8 @@ func (i *quayImport) readLinks(ctx context.Context) error {
 		if other, ok := i.blobs[blob]; ok {
 			blob = other
 		}
-		if !r.flag(4) || blob == 0 {
-			i.leave("images", "the Quay does not have all of their blobs, so they cannot be pulled whole there either", i.repos[r.int(2)].name+": "+r.text(3))
-			return nil
+		if !r.flag(3) || blob == 0 {
+			return nil // see findPartial
 		}
 		if m != at {
 			at, done = m, done[:0]

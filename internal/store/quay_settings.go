@@ -51,7 +51,7 @@ func (i *quayImport) readQuotas(ctx context.Context) error {
 	return err
 }
 
-// owners are the two tables that a Quay keeps a kind of policy in.
+// policies reads the two tables that a Quay keeps a kind of policy in.
 func (i *quayImport) policies(ctx context.Context, kind string, each func(r *quayRow, ns, repo int64) error) error {
 	for _, of := range []string{"namespace", "repository"} {
 		table := of + kind
@@ -95,7 +95,7 @@ func (i *quayImport) readPrunePolicies(ctx context.Context) error {
 			Pattern string `json:"tag_pattern"`
 			Matches *bool  `json:"tag_pattern_matches"`
 		}
-		if err := json.Unmarshal([]byte(r.text(1)), &p); err != nil || p.Value == nil || len(p.Pattern) > 255 {
+		if err := json.Unmarshal(r.json(1), &p); err != nil || p.Value == nil || len(p.Pattern) > 255 {
 			i.leave("auto-prune policies", "not readable", i.whose(ns, repo))
 			return nil
 		}
@@ -116,7 +116,7 @@ func (i *quayImport) readImmutabilityPolicies(ctx context.Context) error {
 			Pattern string `json:"tag_pattern"`
 			Matches *bool  `json:"tag_pattern_matches"`
 		}
-		if err := json.Unmarshal([]byte(r.text(1)), &p); err != nil || p.Pattern == "" || len(p.Pattern) > 255 {
+		if err := json.Unmarshal(r.json(1), &p); err != nil || p.Pattern == "" || len(p.Pattern) > 255 {
 			i.leave("immutability policies", "not readable", i.whose(ns, repo))
 			return nil
 		}
@@ -142,7 +142,7 @@ func (i *quayImport) readProxyCaches(ctx context.Context) error {
 		if org.kind != gantry.Organization || there[r.int(0)] {
 			return nil
 		}
-		there[r.int(0)] = true
+		there[r.int(0)], i.caches[r.int(0)] = true, true
 		user, ok1, err := i.open("credentials of proxy caches", org.name, r.text(2))
 		if err != nil {
 			return err
@@ -204,39 +204,48 @@ func (i *quayImport) readMessages(ctx context.Context) error {
 	return err
 }
 
-// readNotifications brings over the notifications of repositories, and the
-// addresses that have agreed to get some.
+// readNotifications brings over the notifications of repositories and of
+// namespaces, and the addresses that have agreed to get some.
 func (i *quayImport) readNotifications(ctx context.Context) error {
 	rows := i.table("notifications", "uuid", "ns_id", "repo_id", "title", "event", "method", "config", "event_config", "failures", "last_error",
 		"last_ok_ms", "last_failed_ms", "looked_ms", "created_ms")
 	now := i.from.now.UnixMilli()
-	err := i.from.each(ctx, `SELECT n.uuid, n.repository_id, n.title, e.name, m.name, n.config_json, n.event_config_json, `+i.from.or("repositorynotification", "n", "number_of_failures", "0")+`
-		FROM repositorynotification n JOIN externalnotificationevent e ON e.id = n.event_id JOIN externalnotificationmethod m ON m.id = n.method_id ORDER BY n.id`, func(r *quayRow) error {
-		repo, ok := i.repos[r.int(1)]
-		if !ok {
-			return nil
+	for _, of := range []string{"repository", "namespace"} {
+		table := of + "notification"
+		if i.from.columns[table] == nil {
+			continue
 		}
-		config, event := r.text(5), r.text(6)
-		if event == "" {
-			event = "{}"
-		}
-		if !json.Valid([]byte(config)) || !json.Valid([]byte(event)) {
-			i.leave("notifications", "not readable", repo.name)
-			return nil
-		}
-		id := uuidOr(r.text(0))
-		sealed, err := i.o.Secrets.Notification(id, json.RawMessage(config))
+		err := i.from.each(ctx, `SELECT n.uuid, n.`+of+`_id, n.title, e.name, m.name, n.config_json, n.event_config_json, `+i.from.or(table, "n", "number_of_failures", "0")+`
+			FROM `+table+` n JOIN externalnotificationevent e ON e.id = n.event_id JOIN externalnotificationmethod m ON m.id = n.method_id ORDER BY n.id`, func(r *quayRow) error {
+			ns, repo := r.int(1), int64(0)
+			if of == "repository" {
+				ns, repo = i.repos[ns].ns, ns
+			}
+			if _, ok := i.accounts[ns]; !ok {
+				return nil
+			}
+			config, event := r.json(5), r.json(6)
+			if len(event) == 0 {
+				event = json.RawMessage("{}")
+			}
+			if !json.Valid(config) || !json.Valid(event) {
+				i.leave("notifications", "not readable", i.whose(ns, repo))
+				return nil
+			}
+			id := uuidOr(r.text(0))
+			sealed, err := i.o.Secrets.Notification(id, config)
+			if err != nil {
+				return err
+			}
+			return rows.add(ctx, id, ns, repo, r.text(2), r.text(3), r.text(4), sealed, string(event), r.int(7), "", int64(0), int64(0), int64(0), now)
+		})
 		if err != nil {
 			return err
 		}
-		return rows.add(ctx, id, repo.ns, r.int(1), r.text(2), r.text(3), r.text(4), sealed, event, r.int(7), "", int64(0), int64(0), int64(0), now)
-	})
-	if err != nil {
-		return err
 	}
 	emails := i.table("repository_emails", "repo_id", "email", "confirmed", "created_ms")
 	if i.from.columns["repositoryauthorizedemail"] != nil {
-		err = i.from.each(ctx, `SELECT repository_id, email, confirmed FROM repositoryauthorizedemail ORDER BY id`, func(r *quayRow) error {
+		err := i.from.each(ctx, `SELECT repository_id, email, confirmed FROM repositoryauthorizedemail ORDER BY id`, func(r *quayRow) error {
 			if !i.has(r.int(0)) {
 				return nil
 			}
@@ -246,7 +255,7 @@ func (i *quayImport) readNotifications(ctx context.Context) error {
 			return err
 		}
 	}
-	err = flushAll(ctx, rows, emails)
+	err := flushAll(ctx, rows, emails)
 	i.counted("notifications", rows.done)
 	return err
 }
@@ -269,14 +278,14 @@ func (i *quayImport) readMirrors(ctx context.Context) error {
 			i.leave("mirrors", "their robot is gone", repo.name)
 			return nil
 		}
-		config := json.RawMessage(r.text(6))
+		config := r.json(6)
 		if len(config) == 0 {
 			config = json.RawMessage("{}")
 		}
 		var tags, architectures []string
-		err := json.Unmarshal([]byte(r.text(10)), &tags)
+		err := json.Unmarshal(r.json(10), &tags)
 		if err == nil && r.text(11) != "" {
-			err = json.Unmarshal([]byte(r.text(11)), &architectures)
+			err = json.Unmarshal(r.json(11), &architectures)
 		}
 		var options json.RawMessage
 		if err == nil {

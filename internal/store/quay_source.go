@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +22,13 @@ type quaySource struct {
 	now       time.Time // when that was, by the database's clock
 	revision  string
 	columns   map[string][]string // of each table
-	locations map[int64]string    // that hold something
+	locations map[int64]quayPlace
+}
+
+// A quayPlace is a storage location.
+type quayPlace struct {
+	name string
+	used bool // it holds something
 }
 
 // openQuay takes a snapshot of a Quay's database.
@@ -30,7 +37,7 @@ func openQuay(ctx context.Context, o Options) (q *quaySource, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Quay's database: %w", err)
 	}
-	q = &quaySource{s: s, columns: map[string][]string{}, locations: map[int64]string{}}
+	q = &quaySource{s: s, columns: map[string][]string{}, locations: map[int64]quayPlace{}}
 	if q.conn, q.end, err = s.snapshot(ctx, "SELECT version_num FROM alembic_version"); err != nil {
 		if !NotThere(err) {
 			err = gantry.Errorf(gantry.Invalid, "from", "the database at %s is not a Quay's: %v", s.uri.where(), err)
@@ -79,8 +86,9 @@ func (q *quaySource) look(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return q.each(ctx, `SELECT id, name FROM imagestoragelocation l WHERE EXISTS (SELECT 1 FROM imagestorageplacement p WHERE p.location_id = l.id)`, func(r *quayRow) error {
-		q.locations[r.int(0)] = r.text(1)
+	return q.each(ctx, `SELECT l.id, l.name, CASE WHEN EXISTS (SELECT 1 FROM imagestorageplacement p WHERE p.location_id = l.id) THEN 1 ELSE 0 END
+		FROM imagestoragelocation l`, func(r *quayRow) error {
+		q.locations[r.int(0)] = quayPlace{r.text(1), r.flag(2)}
 		return nil
 	})
 }
@@ -89,9 +97,9 @@ func (q *quaySource) look(ctx context.Context) error {
 // among those of the configuration.
 func (q *quaySource) checkLocations(_ context.Context, configured []string) error {
 	var missing []string
-	for _, name := range q.locations {
-		if !slices.Contains(configured, name) {
-			missing = append(missing, name)
+	for _, l := range q.locations {
+		if l.used && !slices.Contains(configured, l.name) {
+			missing = append(missing, l.name)
 		}
 	}
 	if len(missing) == 0 {
@@ -227,4 +235,14 @@ func (r *quayRow) millis(i int) int64 {
 	}
 	r.bad(i, "time")
 	return 0
+}
+
+// json is JSON. A Quay encodes some columns twice.
+func (r *quayRow) json(i int) json.RawMessage {
+	b := json.RawMessage(r.text(i))
+	var inner string
+	if json.Unmarshal(b, &inner) == nil {
+		return json.RawMessage(inner)
+	}
+	return b
 }
