@@ -340,6 +340,9 @@ func (i *quayImport) end(ctx context.Context) error {
 	if err := i.sequences(ctx); err != nil {
 		return err
 	}
+	if err := i.db.statistics(ctx); err != nil { // for what follows
+		return err
+	}
 	if err := i.derive(ctx); err != nil {
 		return err
 	}

@@ -341,19 +341,19 @@ func (i *quayImport) derive(ctx context.Context) error {
 	if err := i.keepLeased(ctx); err != nil {
 		return err
 	}
-	var top sql.NullInt64
-	if err := i.db.read(ctx, "count blobs", func(ctx context.Context, t *tx) error {
-		return t.queryRow(ctx, `SELECT MAX(id) FROM blobs`).Scan(&top)
-	}); err != nil {
-		return err
-	}
-	for id := int64(0); id < top.Int64; id += bulkRows {
-		if err := i.run(ctx, dml{`INSERT INTO gc_reviews (kind, ref, ref2, after_ms) SELECT '` + reviewBlob + `', b.id, 0, ` + big(after) + ` FROM blobs b
-			WHERE b.id > ? AND b.id <= ? AND NOT EXISTS (SELECT 1 FROM repo_blobs h WHERE h.blob_id = b.id)`, []any{id, id + bulkRows}}); err != nil {
+	for id := int64(0); ; {
+		var last sql.NullInt64
+		if err := i.db.read(ctx, "next blobs", func(ctx context.Context, t *tx) error {
+			return t.queryRow(ctx, `SELECT MAX(x.id) FROM (SELECT id FROM blobs WHERE id > ? ORDER BY id LIMIT ?) x`, id, bulkRows).Scan(&last)
+		}); err != nil || !last.Valid {
 			return err
 		}
+		if err := i.run(ctx, dml{`INSERT INTO gc_reviews (kind, ref, ref2, after_ms) SELECT '` + reviewBlob + `', b.id, 0, ` + big(after) + ` FROM blobs b
+			WHERE b.id > ? AND b.id <= ? AND NOT EXISTS (SELECT 1 FROM repo_blobs h WHERE h.blob_id = b.id)`, []any{id, last.Int64}}); err != nil {
+			return err
+		}
+		id = last.Int64
 	}
-	return nil
 }
 
 // A dml is a statement and its arguments.
