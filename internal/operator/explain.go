@@ -66,6 +66,9 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 		return err
 	}
 	objects := append(set.All(), set.Migrate)
+	if set.Import != nil {
+		objects = append(objects, set.Import)
+	}
 	if editor, err := r.renderEditor(ctx, q, k, all); err == nil && editor != nil {
 		objects = append(objects, editor.Objects...)
 	}
