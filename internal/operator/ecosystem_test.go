@@ -476,7 +476,7 @@ func TestEcosystemImportFails(t *testing.T) {
 	if len(jobs) != 1 {
 		t.Fatalf("%d Jobs", len(jobs))
 	}
-	if args := strings.Join(jobs[0].Spec.Template.Spec.Containers[0].Args, " "); args != "db import --config /conf/stack --from-config /conf/quay" {
+	if args := strings.Join(jobs[0].Spec.Template.Spec.Containers[0].Args, " "); args != "db import --config /conf/stack --from-config /conf/quay --data /data --database-wait 1m" {
 		t.Errorf("arguments: %s", args)
 	}
 	for _, name := range []string{"skynet-quay-app", "skynet-quay-mirror"} {

@@ -116,6 +116,11 @@ func (c *conversion) database() error {
 	if old == "" {
 		return badConfig("config.yaml of the Secret %s has no DB_URI, so that there is no database to import: put it in", ConfigSecret)
 	}
+	for _, key := range []string{"DATABASE_SECRET_KEY", "SECRET_KEY"} {
+		if k, _ := c.config[key].(string); k == "" {
+			return badConfig("config.yaml of the Secret %s has no %s (text, in quotes), without which tokens and passwords are not opened: the Quay wrote one there when it was set up; put it back", ConfigSecret, key)
+		}
+	}
 	c.drop(plan.GroupOf(v1.ComponentPostgres))
 	d := c.Spec.Quay.Database
 	if c.DatabaseSecret != "" {

@@ -104,6 +104,7 @@ var samples = map[string]sample{
 	"config is no YAML":          {spec: spec(s3+", "+database, ""), config: "DB_URI: [hunter2", cluster: openshift},
 	"config is a list":           {spec: spec(s3+", "+database, ""), config: "- a", cluster: openshift},
 	"config without DB_URI":      {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DB_URI", "X", 1), cluster: openshift},
+	"config without a key":       {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DATABASE_SECRET_KEY", "X", 1), cluster: openshift},
 	"spec of other types":        {spec: "{quay: {enableRepoMirroring: maybe}}", cluster: openshift},
 	"no spec":                    {spec: "null", cluster: openshift},
 }
