@@ -61,10 +61,7 @@ func Convert(r Request) (*Result, error) {
 	c := &conversion{Request: r, config: maps.Clone(b.Config), files: maps.Clone(r.Config)}
 	delete(c.files, "config.yaml")
 	c.drop(dropped)
-	if c.config["REGISTRY_STATE"] == "readonly" { // for as long as the import takes
-		delete(c.config, "REGISTRY_STATE")
-		c.out.Notes = append(c.out.Notes, "REGISTRY_STATE: readonly is the Quay's alone: the registry takes pushes")
-	}
+	c.state()
 	for _, part := range []func() error{c.storage, c.database, c.redis, c.access, c.mirror, c.clair} {
 		if err := part(); err != nil {
 			return nil, err
@@ -77,6 +74,17 @@ func (c *conversion) drop(fields []string) {
 	for _, f := range fields {
 		delete(c.config, f)
 	}
+}
+
+// state lets a Quay that is read-only for its import become a registry that is
+// not.
+func (c *conversion) state() {
+	if c.config["REGISTRY_STATE"] != "readonly" {
+		c.out.Notes = append(c.out.Notes, "the Quay is not read-only (REGISTRY_STATE: readonly): what is pushed to it from now on may not come over")
+		return
+	}
+	delete(c.config, "REGISTRY_STATE")
+	c.out.Notes = append(c.out.Notes, "REGISTRY_STATE: readonly is the Quay's alone: the registry takes pushes")
 }
 
 // component names a component.
