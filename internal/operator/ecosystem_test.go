@@ -161,7 +161,7 @@ func (b *bench) vanished(o client.Object, name string) {
 	b.Helper()
 	kubetest.Eventually(b, fmt.Sprintf("%T %s has vanished", o, name), func() error {
 		if err := b.Client().Get(b.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, o); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there (%v)", err)
+			return errors.Join(errors.New("it is there"), err)
 		}
 		return nil
 	})
