@@ -82,7 +82,7 @@ func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) 
 		k.Images[kind] = image != ""
 	}
 	has := map[schema.GroupVersionKind]bool{}
-	for _, kind := range others {
+	for _, kind := range append(slices.Clone(others), kindEcosystem) {
 		there, err := c.serves(kind)
 		switch {
 		case err != nil:
@@ -98,7 +98,7 @@ func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) 
 			}
 			c.watched[kind] = true
 		}
-		if there {
+		if there && kind != kindEcosystem { // which no object of a registry is
 			has[kind] = true
 			k.kinds = append(k.kinds, kind)
 		}

@@ -65,7 +65,14 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 	if err != nil {
 		return err
 	}
+	door, err := r.strangeDoor(ctx, q, all, set)
+	if err != nil {
+		return err
+	}
 	objects := append(set.All(), set.Migrate)
+	if set.Import != nil {
+		objects = append(objects, set.Import)
+	}
 	if editor, err := r.renderEditor(ctx, q, k, all); err == nil && editor != nil {
 		objects = append(objects, editor.Objects...)
 	}
@@ -89,6 +96,9 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 		wanted[at] = true
 		p.line("  %-24s %-60s %s", at.kind, at.name, r.verdict(all, obj, set, q))
 	}
+	if door != nil {
+		p.line("  %-24s %-60s %s", door.GetKind(), door.GetName(), "of the QuayEcosystem, and left alone")
+	}
 	wanted[id{"Secret", namespace, OwnCertificate(name)}] = ask.Access.Own
 	var left []string
 	for at, obj := range all {
@@ -111,8 +121,11 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 func (r *reconciler) verdict(all inventory, o client.Object, set *render.Set, q *v1.QuayRegistry) string {
 	live := all[idOf(r.scheme, o)]
 	if live == nil {
-		if o == client.Object(set.Migrate) {
+		switch o {
+		case client.Object(set.Migrate):
 			return "made when the version or the database changes"
+		case client.Object(set.Import):
+			return "made before the registry starts for the first time"
 		}
 		return "missing"
 	}

@@ -244,6 +244,9 @@ func (r *reconciler) prune(ctx context.Context, q *v1.QuayRegistry, k *known, al
 		wanted[idOf(r.scheme, o)] = true
 	}
 	wanted[idOf(r.scheme, set.Migrate)] = true
+	if set.Import != nil {
+		wanted[idOf(r.scheme, set.Import)] = true
+	}
 	if ask.Access.Own {
 		wanted[id{"Secret", q.Namespace, OwnCertificate(q.Name)}] = true
 	}

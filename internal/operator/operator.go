@@ -1,7 +1,8 @@
 // Package operator keeps registries on Kubernetes as their QuayRegistry
 // resources say: it gathers facts, decides (plan), makes objects (render),
 // applies those that are not so yet, takes away what is no longer wanted, looks
-// how all of it is (status), and writes that down. It never writes a spec.
+// how all of it is (status), and writes that down. It never writes a spec, but
+// for that of the QuayRegistry which it makes of a QuayEcosystem.
 // Contract: operator.md; docs/operator.
 package operator
 
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,6 +34,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -110,6 +114,7 @@ var (
 	kindRule           = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "PrometheusRule"}
 	kindHTTPRoute      = schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"}
 	kindCRD            = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+	kindEcosystem      = schema.GroupVersionKind{Group: "redhatcop.redhat.io", Version: "v1alpha1", Kind: "QuayEcosystem"}
 	kindOpenShift      = schema.GroupVersionKind{Group: "config.openshift.io", Version: "v1", Kind: "Ingress"}
 )
 
@@ -167,6 +172,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 		return err
 	}
 	r := newReconciler(m, apis, o)
+	r.names = names
 	for name, check := range map[string]healthz.Checker{"ping": healthz.Ping} {
 		if err := errors.Join(m.AddHealthzCheck(name, check), m.AddReadyzCheck(name, check)); err != nil {
 			return err
@@ -208,10 +214,21 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	}
 	r.observe = func(gvk schema.GroupVersionKind) error {
 		u := unstructuredOf(gvk)
+		if gvk == kindEcosystem { // which has no label of a registry
+			r.ecosystems.Store(true)
+			return c.Watch(source.Kind(names, client.Object(u), handler.EnqueueRequestsFromMapFunc(byName)))
+		}
 		return c.Watch(source.Kind(m.GetCache(), client.Object(u), handler.EnqueueRequestsFromMapFunc(byLabel)))
 	}
 	r.disregard = func(ctx context.Context, gvk schema.GroupVersionKind) error {
+		if gvk == kindEcosystem {
+			r.ecosystems.Store(false)
+			return names.RemoveInformer(ctx, unstructuredOf(gvk))
+		}
 		return m.GetCache().RemoveInformer(ctx, unstructuredOf(gvk))
+	}
+	if err := c.Watch(r.fromTheBeginning(c)); err != nil {
+		return err
 	}
 	if len(r.o.Namespaces) > 0 {
 		return nil // roles of namespaces do not reach definitions
@@ -224,6 +241,22 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	class := &metav1.PartialObjectMetadata{}
 	class.SetGroupVersionKind(netv1.SchemeGroupVersion.WithKind("IngressClass"))
 	return c.Watch(source.Kind(names, client.Object(class), handler.EnqueueRequestsFromMapFunc(r.everything)))
+}
+
+// fromTheBeginning has the operator on the lookout as soon as the controller runs.
+// Not before: kinds that are watched by then keep the controller from beginning
+// until they have come, and for ever if they may not be read.
+func (r *reconciler) fromTheBeginning(c controller.Controller) source.Source {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return source.Func(func(ctx context.Context, _ queue) error {
+		go func() {
+			// Another watch waits for those that the controller begins with.
+			if err := c.Watch(source.Func(func(context.Context, queue) error { return nil })); err == nil {
+				r.lookout(ctx)
+			}
+		}()
+		return nil
+	})
 }
 
 // byLabel is the registry that an object is of.
@@ -255,12 +288,12 @@ func (r *reconciler) bySecret(ctx context.Context, o client.Object) (list []reco
 			list = append(list, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
 		}
 	}
-	return append(list, r.byVault(ctx, o)...)
+	return slices.Concat(list, r.byVault(ctx, o), r.byConfiguration(ctx, o))
 }
 
 // reads reports whether a registry is made of the Secret.
 func reads(q *v1.QuayRegistry, secret string) bool {
-	if secret == q.Spec.ConfigBundleSecret || secret == q.Name+"-quay-datastore" || secret == render.ManagedKeys(q.Name) {
+	if secret == q.Spec.ConfigBundleSecret || secret == q.Annotations[render.AnnotationImport] || secret == q.Name+"-quay-datastore" || secret == render.ManagedKeys(q.Name) {
 		return true
 	}
 	for _, c := range q.Spec.Components {
@@ -273,7 +306,12 @@ func reads(q *v1.QuayRegistry, secret string) bool {
 
 // byDefinition are all registries when an API comes or goes that they can use.
 func (r *reconciler) byDefinition(ctx context.Context, o client.Object) []reconcile.Request {
-	for _, kind := range append(others, kindOpenShift) {
+	if strings.HasSuffix(o.GetName(), "."+kindEcosystem.Group) {
+		r.cluster.forget()
+		r.lookAgain()
+		return nil
+	}
+	for _, kind := range append(slices.Clone(others), kindOpenShift) {
 		if strings.HasSuffix(o.GetName(), "."+kind.Group) {
 			return r.everything(ctx, o)
 		}
@@ -291,5 +329,5 @@ func (r *reconciler) everything(ctx context.Context, _ client.Object) (list []re
 	for i := range all.Items {
 		list = append(list, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
 	}
-	return list
+	return append(list, r.migrating(ctx, "", func(*unstructured.Unstructured) bool { return true })...)
 }

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -50,10 +51,15 @@ type reconciler struct {
 	disregard func(context.Context, schema.GroupVersionKind) error
 	now       func() time.Time
 	writes    atomic.Int64 // objects applied
+	// names reads what has no label of a registry; of QuayEcosystems while they
+	// are watched.
+	names      cache.Cache
+	ecosystems atomic.Bool
+	look       chan struct{} // asks for another look at the cluster
 }
 
 func newReconciler(m ctrl.Manager, apis discovery.DiscoveryInterface, o Options) *reconciler {
-	return &reconciler{o: o, client: m.GetClient(), reader: m.GetAPIReader(), scheme: m.GetScheme(), events: m.GetEventRecorder("quay-operator"), now: time.Now,
+	return &reconciler{o: o, client: m.GetClient(), reader: m.GetAPIReader(), scheme: m.GetScheme(), events: m.GetEventRecorder("quay-operator"), now: time.Now, look: make(chan struct{}, 1),
 		cluster: &cluster{reader: m.GetAPIReader(), apis: apis, images: o.Images, all: len(o.Namespaces) == 0, watched: map[schema.GroupVersionKind]bool{}}}
 }
 
@@ -62,10 +68,13 @@ func newReconciler(m ctrl.Manager, apis discovery.DiscoveryInterface, o Options)
 func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	q := &v1.QuayRegistry{}
 	if err := r.client.Get(ctx, request.NamespacedName, q); err != nil {
-		if apierrors.IsNotFound(err) {
-			err = r.without(ctx, request.NamespacedName)
+		if !apierrors.IsNotFound(err) {
+			return reconcile.Result{}, err
 		}
-		return reconcile.Result{}, err
+		if err := r.without(ctx, request.NamespacedName); err != nil {
+			return reconcile.Result{}, err
+		}
+		return r.migrate(ctx, request.NamespacedName)
 	}
 	q = q.DeepCopy() // the cache's is everybody's
 	if q.DeletionTimestamp != nil {
@@ -100,6 +109,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	if err := r.tellWork(ctx, q, all, seen.Blocked); err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.tellEcosystem(ctx, q, seen); err != nil {
 		return reconcile.Result{}, err
 	}
 	switch err := r.tell(ctx, q, seen); {
@@ -188,6 +200,10 @@ func (r *reconciler) round(ctx context.Context, q *v1.QuayRegistry, k *known, al
 	if err != nil {
 		return 0, err
 	}
+	door, err := r.strangeDoor(ctx, q, all, set)
+	if err != nil {
+		return 0, err
+	}
 	waiting := ask.All.Managed(v1.ComponentObjectStorage) && ask.Facts.Volume == "" && ask.Facts.Bucket == nil
 	if waiting {
 		for _, o := range set.Base {
@@ -225,6 +241,10 @@ func (r *reconciler) round(ctx context.Context, q *v1.QuayRegistry, k *known, al
 		}
 	}
 	r.health(ctx, q, k, all, seen, ask)
+	if door != nil {
+		seen.Health[v1.ComponentRoute] = strangeHealth(q.Name, door, ask.Access.TLSAtDoor)
+		again = sooner(again, doorAgain)
+	}
 	if rolled {
 		seen.Version, seen.Endpoint, seen.ConfigHash = r.o.Version, ask.Access.Endpoint(), set.ConfigHash
 		if err := r.prune(ctx, q, k, all, set, ask, seen); err != nil {
@@ -256,6 +276,11 @@ func (r *reconciler) rollOut(ctx context.Context, q *v1.QuayRegistry, all invent
 			if ask.All.Managed(name.kind) && !status.Deployment(d, false, "").Ready {
 				seen.Waiting = "the registry waits for its database"
 				return false, nil
+			}
+		}
+		if set.Import != nil {
+			if done, err := r.importQuay(ctx, q, all, set, seen); err != nil || !done {
+				return false, err
 			}
 		}
 		if err := r.apply(ctx, all, q, set.Migrate); err != nil {
@@ -350,6 +375,9 @@ func (r *reconciler) request(ctx context.Context, q *v1.QuayRegistry, k *known, 
 	}
 	if ask.Restore != nil {
 		render.Stopped(components)
+	}
+	if ask.Import, err = r.imports(ctx, q); err != nil {
+		return nil, 0, err
 	}
 	for kind := range components {
 		if image := ask.Images[kind]; image == "" && components.Managed(kind) && slices.Contains(workloads, kind) && components[kind].Overrides.Image == "" {

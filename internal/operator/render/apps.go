@@ -79,13 +79,7 @@ func (b *builder) app() {
 func (b *builder) migration() {
 	c, volumes := b.registryContainer("quay-app-upgrade", "migrate", "head")
 	c.Resources = resources("50m", "128Mi", "1Gi")
-	o := b.overrides(v1.ComponentQuay)
-	w := workload{kind: v1.ComponentQuay, part: partUpgrade, container: c, volumes: volumes, annotations: map[string]string{
-		// A proxy beside it would keep the Job from ending.
-		"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled", "kuma.io/sidecar-injection": "disabled"}}
-	template := b.pod(w, v1.Override{Env: o.Env, Image: o.Image, NodeSelector: o.NodeSelector, Tolerations: o.Tolerations,
-		ImagePullSecrets: o.ImagePullSecrets, PriorityClassName: o.PriorityClassName, Resources: o.Resources})
-	template.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
+	template := b.jobPod(partUpgrade, c, volumes)
 	retries := int32(100)
 	name := b.name + "-quay-app-upgrade-" + plan.Hash(map[string][]byte{"schema": []byte(b.set.Schema), "config": []byte(b.set.ConfigHash)})
 	b.set.Migrate = &batchv1.Job{TypeMeta: types("Job", "batch/v1"), ObjectMeta: b.meta(name, partUpgrade, v1.ComponentQuay),

@@ -82,6 +82,9 @@ type Request struct {
 	// Restore the QuayRegistryRestore that is under way; nil = none.
 	Backups []*v1.QuayRegistryBackup
 	Restore *v1.QuayRegistryRestore
+	// Import is the Quay whose database is imported before the registry starts;
+	// nil = none, or it is done.
+	Import *Import
 }
 
 // serves reports whether the registry itself ends TLS.
@@ -95,6 +98,8 @@ type Set struct {
 	// Data are the workloads that keep data, and what must be there before the
 	// registry.
 	Data []client.Object
+	// Import imports the database of a Quay; nil = none. It comes before Migrate.
+	Import *batchv1.Job
 	// Migrate brings the database's schema up.
 	Migrate *batchv1.Job
 	// Apps are the workloads that need a schema.
@@ -109,7 +114,7 @@ type Set struct {
 	Schema string
 }
 
-// All are the objects of a set but Migrate.
+// All are the objects of a set but Import and Migrate.
 func (s *Set) All() []client.Object {
 	return slices.Concat(s.Base, s.Data, s.Apps)
 }
@@ -151,6 +156,7 @@ func Render(r Request) (*Set, error) {
 		return nil, err
 	}
 	b.restore()
+	b.importing()
 	return &b.set, nil
 }
 

@@ -106,8 +106,11 @@ func cases(t *testing.T) map[string]Request {
 	back.Name, back.Namespace, back.UID = "back", "quay", "00000000-0000-0000-0000-000000000004"
 	backed.Backups, backed.Restore = []*v1.QuayRegistryBackup{nightly, once}, back
 	Stopped(backed.All)
+	imported := ask(t, v1.QuayRegistrySpec{ConfigBundleSecret: "skynet-config-bundle-1", NetworkPolicies: true}, bare, nil)
+	imported.Import = &Import{Secret: "quay-enterprise-config-secret", Hash: "1"}
 	return map[string]Request{
 		"backups":     backed,
+		"import":      imported,
 		"openshift":   full,
 		"certificate": own,
 		"bare":        ask(t, v1.QuayRegistrySpec{}, bare, nil),
@@ -129,7 +132,7 @@ func editorOf(t *testing.T, r Request) *Editor {
 	return e
 }
 
-// TestGolden holds every object of six registries to a file.
+// TestGolden holds every object of seven registries to a file.
 func TestGolden(t *testing.T) {
 	for name, r := range cases(t) {
 		set, err := Render(r)
@@ -139,6 +142,9 @@ func TestGolden(t *testing.T) {
 		}
 		var text strings.Builder
 		objects := slices.Concat(set.Base, set.Data, []client.Object{set.Migrate}, set.Apps, set.Backups, editorOf(t, r).Objects)
+		if set.Import != nil {
+			objects = append(objects, set.Import)
+		}
 		if set.Restore != nil {
 			objects = append(objects, set.Restore)
 		}
@@ -183,7 +189,11 @@ func TestObjects(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		editor := editorOf(t, r)
-		for _, o := range slices.Concat(one.All(), []client.Object{one.Migrate}, editor.Objects) {
+		objects := slices.Concat(one.All(), []client.Object{one.Migrate}, editor.Objects)
+		if one.Import != nil {
+			objects = append(objects, one.Import)
+		}
+		for _, o := range objects {
 			gvk := o.GetObjectKind().GroupVersionKind()
 			id := gvk.Kind + " " + o.GetNamespace() + "/" + o.GetName()
 			if gvk.Kind == "" || gvk.Version == "" || seen[id] {

@@ -81,7 +81,7 @@ func (b *builder) policies() {
 		b.allow(partMirror, v1.ComponentMirror, nil, portMetrics)
 	}
 	if b.All.Managed(v1.ComponentPostgres) {
-		b.allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade, partBackup}, 5432)
+		b.allow(partPostgres, v1.ComponentPostgres, []string{partApp, partMirror, partUpgrade, partBackup, PartImport}, 5432)
 	}
 	if b.All.Managed(v1.ComponentRedis) {
 		b.allow(partRedis, v1.ComponentRedis, []string{partApp, partMirror}, 6379)
