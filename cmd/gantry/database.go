@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,10 +40,14 @@ interrupted and repeated, and several may do it at once.`,
 			return c.schema(s, err)
 		},
 	}
-	migrate.Flags().DurationVar(&c.opts.DatabaseWait, "database-wait", 0, "how long to wait for a database server that does not answer yet")
-	return group("db", "Look after the database", "Show whether the database is fit, bring its schema up to date, and copy it\ninto another one.",
+	c.waits(migrate)
+	return group("db", "Look after the database", "Show whether the database is fit, bring its schema up to date, copy it\ninto another one, and fill it with what a Red Hat Quay holds.",
 		"  gantry db status\n  gantry db migrate --config /etc/gantry\n  gantry db copy --to postgresql://gantry@db.example.com/gantry",
-		c.where(status), c.where(migrate), c.where(c.dbCopy()))
+		c.where(status), c.where(migrate), c.where(c.dbCopy()), c.where(c.dbImport()))
+}
+
+func (c *cli) waits(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&c.opts.DatabaseWait, "database-wait", 0, "how long to wait for a database server that does not answer yet")
 }
 
 func (c *cli) dbCopy() *cobra.Command {
@@ -103,6 +108,77 @@ needs the same storage.`,
 		return err
 	}
 	return cmd
+}
+
+func (c *cli) dbImport() *cobra.Command {
+	var r app.ImportRequest
+	cmd := &cobra.Command{
+		Use:   "import",
+		Short: "Fill an empty database with what a Red Hat Quay holds",
+		Long: `Read the database of a Red Hat Quay (3.3 or newer, PostgreSQL or MySQL) and
+write what it holds into the registry's empty database: users with their
+passwords, organizations, teams, robots with their tokens, permissions,
+repositories, images, tags with their history, mirrors, proxy caches, quotas,
+policies, notifications and OAuth applications. Blobs are not copied: the
+registry reads them where they are, so its config.yaml has the Quay's
+DISTRIBUTED_STORAGE_CONFIG.
+
+The Quay's database is only read, in one snapshot: what is pushed to the Quay
+later does not come over. So let it be read-only meanwhile:
+
+  1. gantry db import --check ...        (while the Quay serves)
+  2. set REGISTRY_STATE: readonly in the Quay's config.yaml
+  3. gantry db import ...                (minutes)
+  4. start the registry, and send its host name there
+
+Nothing is deleted from storage for --hold, so that the Quay can serve again:
+only what was pushed to the registry meanwhile is then missing there. An import
+that was interrupted is run again and begins anew; nothing is served from half
+of one. One that was done is not done again.`,
+		Example: "  gantry db import --config /etc/gantry --from-config /etc/quay --check\n  gantry db import --config /etc/gantry --from-config /etc/quay\n  gantry db import --config /etc/gantry --from-db postgresql://reader@db.example.com/quay",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&r.FromConfig, "from-config", "", "`folder` of the Quay's config.yaml: its DB_URI, DB_CONNECTION_ARGS and DATABASE_SECRET_KEY")
+	cmd.Flags().StringVar(&r.From, "from-db", "", "`address` of the Quay's database, as DB_URI; that of --from-config unless told")
+	cmd.Flags().DurationVar(&r.Hold, "hold", 14*24*time.Hour, "how long nothing that the Quay has is deleted from storage; 0 = not at all")
+	c.waits(cmd)
+	cmd.Flags().BoolVar(&r.Check, "check", false, "read everything, tell what would come over, and write nothing")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		out, err := c.admin().ImportQuay(cmd.Context(), r, func(table string, rows int) {
+			if c.output == "text" && rows > 0 {
+				_, _ = fmt.Fprintf(c.err, "%s: %d rows\n", table, rows) // progress alone
+			}
+		})
+		if err != nil {
+			return err
+		}
+		return c.answer(out, func(w io.Writer) { tellImport(w, out, r.Check) })
+	}
+	return cmd
+}
+
+func tellImport(w io.Writer, out app.QuayImported, check bool) {
+	for _, n := range out.Counts {
+		line(w, "%s\t%d", n.What, n.N)
+	}
+	for _, l := range out.LeftOut {
+		line(w, "left out: %s\t%d\t%s", l.What, l.N, l.Why)
+		for _, e := range l.Examples {
+			line(w, "\t\t%s", e)
+		}
+	}
+	at := out.Snapshot.UTC().Format("2006-01-02 15:04:05Z")
+	switch {
+	case out.Already:
+		line(w, "The database was imported before, as of %s; nothing was done.", at)
+	case check:
+		line(w, "This is what would come over, as of %s; nothing was written.", at)
+	default:
+		line(w, "The database holds what the Quay had at %s.", at)
+	}
+	if !out.HeldUntil.IsZero() {
+		line(w, "Nothing that the Quay has is deleted from storage before %s.", out.HeldUntil.UTC().Format("2006-01-02 15:04:05Z"))
+	}
 }
 
 func (c *cli) schema(s app.Schema, err error) error {

@@ -144,17 +144,12 @@ func (a *Admin) CopyDatabase(ctx context.Context, r CopyRequest, progress func(C
 			return out, err
 		}
 	}
-	if path := sqlitePath(to.URI); path != "" && !r.Check {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if !r.Check {
+		release, err := lockFile(to.URI)
+		if err != nil {
 			return out, err
 		}
-		var l lock
-		defer func() { err = errors.Join(err, l.release()) }()
-		for _, file := range []string{filepath.Join(filepath.Dir(path), "lock"), path + ".lock"} {
-			if err := l.take(file, "the database "+path); err != nil {
-				return out, err
-			}
-		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
 	out.Copied, err = store.CopyDatabase(ctx, store.CopyOptions{From: from, To: to, CheckOnly: r.Check, Progress: progress})
 	return out, err

@@ -275,8 +275,8 @@ func refused(f file, from, p string) string {
 	if isSuite(dir) && !f.test {
 		return fmt.Sprintf("only tests, and packages named *test, import %s", dir)
 	}
-	if f.test && within(dir, []string{"internal/servertest", "internal/operator/kubetest"}) {
-		return "" // real servers, and clusters, are for the tests of every room
+	if f.test && within(dir, []string{"internal/servertest", "internal/operator/kubetest", "internal/quaytest"}) {
+		return "" // real servers, clusters and databases of Quay are for the tests of every room
 	}
 	if to := roomOf(dir); to == "" || to != from && !slices.Contains(rooms[from], to) {
 		return fmt.Sprintf("%s may not import %s: imports go down only, edges and capabilities never import their like. Take a func or a small interface that app plugs in, or go through jobs or bus; see internal/archtest/rooms_test.go", from, dir)

@@ -62,6 +62,7 @@ var rooms = table(map[string][]string{
 	// not part of the product
 	"internal/archtest":   nil,
 	"internal/servertest": nil,                                                      // any test may import it
+	"internal/quaytest":   {"internal/store", "internal/auth", "internal/config"},   // any test may import it
 	"internal/faults":     {"internal/gantry", "internal/store", "internal/remote"}, // of the latter, the registry for tests
 	"internal/bench":      {"internal/gantry"},
 	"deploy":              nil,

@@ -12,8 +12,13 @@ func NewClientID() string { return randomText(20) }
 // and its sealed form for the application's client id.
 func (s *Service) NewApplicationSecret(clientID string) (secret, sealed string, err error) {
 	secret = randomText(40)
-	sealed, err = s.keys.Seal(applicationColumn, clientID, secret)
+	sealed, err = s.keys.SealApplication(clientID, secret)
 	return secret, sealed, err
+}
+
+// SealApplication seals the secret of an OAuth application.
+func (k *Keys) SealApplication(clientID, secret string) (string, error) {
+	return k.Seal(applicationColumn, clientID, secret)
 }
 
 // ApplicationSecret opens the secret of an OAuth application.

@@ -538,8 +538,24 @@ func (s *Service) NewOAuthToken(ctx context.Context, account gantry.AccountID, s
 // the robot's uuid.
 func (s *Service) NewRobotToken(uuid string) (token, sealed string, err error) {
 	token = randomText(64)
-	sealed, err = s.keys.Seal(robotColumn, uuid, token)
+	sealed, err = s.keys.SealRobot(uuid, token)
 	return token, sealed, err
+}
+
+// SealRobot seals a robot's token for the row of that uuid.
+func (k *Keys) SealRobot(uuid, token string) (string, error) { return k.Seal(robotColumn, uuid, token) }
+
+// SealApp seals the second half of an application token of a user.
+func (k *Keys) SealApp(uuid, secret string) (string, error) { return k.Seal(appColumn, uuid, secret) }
+
+// OpenQuay opens a field that a Quay sealed (v0$$…), with any of the
+// DATABASE_SECRET_KEYs.
+func (k *Keys) OpenQuay(sealed string) (string, error) {
+	text, ok := strings.CutPrefix(sealed, quayPrefix)
+	if !ok {
+		return "", errors.New("open a field of Quay: it is not sealed")
+	}
+	return k.openQuay(text)
 }
 
 // RobotToken opens a robot's token.
@@ -575,7 +591,7 @@ func (s *Service) NewAppToken(ctx context.Context, i *Identity, title string, ex
 	k = store.AppToken{Account: i.Account.ID, UUID: NewUUID(), Title: title, Name: randomText(appNameLen),
 		Created: s.now(), Expires: expires}
 	secret := randomText(appNameLen)
-	if k.Secret, err = s.keys.Seal(appColumn, k.UUID, secret); err != nil {
+	if k.Secret, err = s.keys.SealApp(k.UUID, secret); err != nil {
 		return k, "", err
 	}
 	return k, k.Name + secret, s.store.CreateAppToken(ctx, k, i.Actor)

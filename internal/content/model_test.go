@@ -747,7 +747,11 @@ func (w *worker) restore() op {
 	}
 	w.note("restored")
 	if old, ok := w.tags[e.tagKey]; ok && old.digest != e.digest {
-		w.ended = append(w.ended, endedTag{e.tagKey, old.digest, w.now()})
+		at := w.now()
+		if !old.expires.IsZero() && old.expires.Before(at) { // it had ended before
+			at = old.expires
+		}
+		w.ended = append(w.ended, endedTag{e.tagKey, old.digest, at})
 	}
 	w.tags[e.tagKey] = tagModel{digest: e.digest}
 	return nil

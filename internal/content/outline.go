@@ -10,7 +10,10 @@ type Outline struct {
 	MediaType string
 	Index     bool
 	Subject   gantry.Digest // "" = none
-	Config    *Part         // of an image configuration; nil = none
+	// ArtifactType and ConfigType are as the index of referrers has them.
+	ArtifactType, ConfigType string
+	LayersSize               int64 // sum of the sizes of the layers
+	Config                   *Part // of an image configuration; nil = none
 	Blobs     []Part        // each once
 	Children  []Part        // manifests of an index, each once
 }
@@ -35,7 +38,8 @@ func Outlined(mediaType string, body []byte) (Outline, error) {
 	if err != nil {
 		return Outline{}, err
 	}
-	o := Outline{MediaType: d.MediaType, Index: d.Index, Subject: d.Subject}
+	o := Outline{MediaType: d.MediaType, Index: d.Index, Subject: d.Subject,
+		ArtifactType: d.ArtifactType, ConfigType: d.ConfigType, LayersSize: d.LayersSize}
 	sizes := make(map[gantry.Digest]int64, len(d.Blobs)+len(d.Children))
 	all := append(append([]descriptor{}, m.layers...), append(m.blobs, m.manifests...)...)
 	if m.config != nil {

@@ -143,7 +143,7 @@ func (w *world) wait() store.MirrorRun {
 		if m.Status != store.MirrorSyncNow && m.Status != store.MirrorSyncing {
 			runs, err := w.db.MirrorRuns(w.t.Context(), w.repo.ID, 0, 1)
 			w.must(err)
-			if len(runs) > 0 {
+			if len(runs) > 0 && runs[0].State != store.RunRunning { // it may have begun since
 				return runs[0]
 			}
 		}

@@ -229,7 +229,7 @@ func CopyDatabase(ctx context.Context, o CopyOptions) (c Copied, err error) {
 	if err := from.sameSchema(ctx, to); err != nil {
 		return c, err
 	}
-	snapshot, end, err := from.snapshot(ctx)
+	snapshot, end, err := from.snapshot(ctx, "SELECT COUNT(*) FROM schema_version")
 	if err != nil {
 		return c, fmt.Errorf("the source: %w", err)
 	}
@@ -376,16 +376,16 @@ func (s *side) copyLock(ctx context.Context) (func(), error) {
 }
 
 // snapshot returns a connection on which everything is as it was at one
-// moment.
-func (s *side) snapshot(ctx context.Context) (*sql.Conn, func(), error) {
+// moment. first is a query of a table that has to be there.
+func (s *side) snapshot(ctx context.Context, first string) (*sql.Conn, func(), error) {
 	c, err := s.pool.Conn(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, q := range map[string][]string{
-		"sqlite":   {"PRAGMA query_only = 1", "BEGIN", "SELECT COUNT(*) FROM schema_version"}, // which takes the snapshot
-		"postgres": {"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0", "SELECT 1"},
-		"mysql":    {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"},
+		"sqlite":   {"PRAGMA query_only = 1", "BEGIN", first}, // which takes the snapshot
+		"postgres": {"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0", first},
+		"mysql":    {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", first},
 	}[s.d.name] {
 		if _, err := c.ExecContext(ctx, q); err != nil {
 			return nil, nil, errors.Join(err, c.Close())
@@ -438,11 +438,7 @@ func (s *side) begin(ctx context.Context, tables []table, replace bool) (again b
 	}
 	empty := map[string]string{"sqlite": "DELETE FROM ", "postgres": "TRUNCATE ", "mysql": "TRUNCATE TABLE "}[s.d.name]
 	if !again {
-		text, err := json.Marshal(map[string]int64{"started_ms": time.Now().UnixMilli()})
-		if err != nil {
-			return again, err
-		}
-		if _, err = s.pool.ExecContext(ctx, s.d.bind("INSERT INTO settings (name, value) VALUES (?, ?)"), copyMark, string(text)); err != nil {
+		if err := s.setMark(ctx); err != nil {
 			return again, err
 		}
 	}
@@ -459,6 +455,16 @@ func (s *side) begin(ctx context.Context, tables []table, replace bool) (again b
 		}
 	}
 	return again, nil
+}
+
+// setMark has nothing be served from the database until the copy has ended.
+func (s *side) setMark(ctx context.Context) error {
+	text, err := json.Marshal(map[string]int64{"started_ms": time.Now().UnixMilli()})
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.ExecContext(ctx, s.d.bind("INSERT INTO settings (name, value) VALUES (?, ?)"), copyMark, string(text))
+	return err
 }
 
 // A checksum is the sum of the hashes of rows: it does not depend on their

@@ -315,7 +315,8 @@ func (db *DB) has(ctx context.Context, table string) (ok bool, err error) {
 	return ok, err
 }
 
-// notQuays refuses a database with the tables of a Quay: they stay as they are.
+// notQuays refuses a database with the tables of a Quay: they stay as they are,
+// and ImportQuay reads them.
 // Some names are the same, and mean others.
 func (db *DB) notQuays(ctx context.Context) error {
 	theirs, err := db.has(ctx, "alembic_version")
@@ -326,6 +327,6 @@ func (db *DB) notQuays(ctx context.Context) error {
 	if err != nil || ours {
 		return err
 	}
-	return errors.New("this database holds the tables of a Quay, which Gantry does not read: nothing was changed. " +
-		"Let DB_URI name an empty database; images and organizations are brought over by mirroring, or by pushing them")
+	return errors.New("this database holds the tables of a Quay: nothing was changed. " +
+		"Let DB_URI name an empty database, and bring what the Quay holds over with gantry db import --from-config and the folder of the Quay's config.yaml")
 }

@@ -9,9 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/gantry-registry/gantry/internal/gantry"
 )
 
@@ -524,104 +521,22 @@ func (s *seeder) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var count []string
-	switch s.db.d.name {
-	case "postgres":
-		count = []string{"VACUUM (ANALYZE)"}
-	case "mysql":
-		count = []string{"ANALYZE TABLE accounts, teams, team_members, repositories, repository_words, permissions, manifests, tags, events, access_log, usage_totals"}
+	s.progress("statistics", 0, 0)
+	return s.db.statistics(ctx)
+}
+
+// table is where the rows of a table go; total, if not 0, is how many Progress
+// is told that there will be.
+func (s *seeder) table(name string, total int, cols ...string) *bulk {
+	b := newBulk(s.db, name, cols...)
+	if total > 0 {
+		b.told = func(done int) { s.progress(name, done, total) }
 	}
-	for _, q := range count {
-		s.progress("statistics", 0, 0)
-		if _, err := s.db.pool.ExecContext(ctx, q); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b
 }
 
 func (s *seeder) progress(table string, done, total int) {
 	if s.o.Progress != nil {
 		s.o.Progress(table, done, total)
 	}
-}
-
-// A bulk gathers rows of one table and writes many at once.
-type bulk struct {
-	s     *seeder
-	table string
-	cols  []string
-	rows  [][]any
-	done  int
-	total int // that Progress is told; 0 = it is told nothing
-}
-
-const (
-	bulkRows      = 20_000 // of one transaction
-	bulkStatement = 200    // of one statement, where rows are values of it
-)
-
-func (s *seeder) table(name string, total int, cols ...string) *bulk {
-	return &bulk{s: s, table: name, total: total, cols: cols}
-}
-
-func (b *bulk) add(ctx context.Context, row ...any) error {
-	b.rows = append(b.rows, row)
-	if len(b.rows) < bulkRows {
-		return nil
-	}
-	return b.flush(ctx)
-}
-
-func flushAll(ctx context.Context, all ...*bulk) error {
-	for _, b := range all {
-		if err := b.flush(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bulk) flush(ctx context.Context) (err error) {
-	if len(b.rows) == 0 {
-		return nil
-	}
-	if b.s.db.d.name == "postgres" {
-		err = b.copy(ctx)
-	} else {
-		err = b.s.db.update(ctx, "seed "+b.table, func(ctx context.Context, t *tx) error {
-			for chunk := range slices.Chunk(b.rows, bulkStatement) {
-				if _, err := t.exec(ctx, `INSERT INTO `+b.table+` (`+strings.Join(b.cols, ", ")+`) VALUES `+tuples(len(chunk), len(b.cols)), slices.Concat(chunk...)...); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", b.table, err)
-	}
-	b.done += len(b.rows)
-	b.rows = b.rows[:0]
-	if b.total > 0 {
-		b.s.progress(b.table, b.done, b.total)
-	}
-	return ctx.Err()
-}
-
-// copy is PostgreSQL's way, which is several times faster.
-func (b *bulk) copy(ctx context.Context) error {
-	conn, err := b.s.db.pool.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // goes back to the pool
-	return conn.Raw(func(c any) error {
-		pg, ok := c.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("the connection is a %T", c)
-		}
-		_, err := pg.Conn().CopyFrom(ctx, pgx.Identifier{b.table}, b.cols, pgx.CopyFromRows(b.rows))
-		return err
-	})
 }
