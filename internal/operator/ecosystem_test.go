@@ -476,7 +476,7 @@ func TestEcosystemImportFails(t *testing.T) {
 	if len(jobs) != 1 {
 		t.Fatalf("%d Jobs", len(jobs))
 	}
-	if args := strings.Join(jobs[0].Spec.Template.Spec.Containers[0].Args, " "); args != "db import --config /conf/stack --from-config /conf/quay" {
+	if args := strings.Join(jobs[0].Spec.Template.Spec.Containers[0].Args, " "); args != "db import --config /conf/stack --from-config /conf/quay --data /data --database-wait 1m" {
 		t.Errorf("arguments: %s", args)
 	}
 	for _, name := range []string{"skynet-quay-app", "skynet-quay-mirror"} {
@@ -513,6 +513,49 @@ func TestEcosystemImportFails(t *testing.T) {
 		return nil
 	})
 	b.available()
+}
+
+// TestImportConfig: the configuration of the Quay that a registry imports has to
+// be there, or the annotation not.
+func TestImportConfig(t *testing.T) {
+	b := newBench(t, kubetest.API(t))
+	b.run(b.options())
+	q := &v1.QuayRegistry{ObjectMeta: metav1.ObjectMeta{Name: "skynet", Annotations: map[string]string{render.AnnotationImport: "quay"}}}
+	b.create(q)
+	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "there is no Secret quay", render.AnnotationImport)
+	b.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "quay"}, StringData: map[string]string{"other": "x"}})
+	change(b, &corev1.Secret{}, "quay", func(s *corev1.Secret) { s.StringData = map[string]string{"config.yaml": oldConfig} })
+	b.available()
+	var text strings.Builder
+	if err := Explain(t.Context(), b.Config(), b.options(), b.ns, "skynet", &text); err != nil || strings.Contains(text.String(), "skynet-quay-import") {
+		t.Errorf("explain: %v\n%s", err, text.String())
+	}
+}
+
+// TestStrangeHealth: the command in the message has a Route lead to the registry
+// in the way that it is served.
+func TestStrangeHealth(t *testing.T) {
+	route := unstructuredOf(kindRoute)
+	route.SetName("skynet-quay")
+	for tlsAtDoor, words := range map[bool][]string{true: {`"targetPort":"http"`, `"termination":"edge"`}, false: {`"targetPort":"https"`, `"termination":"passthrough"`}} {
+		h := strangeHealth("skynet", route, tlsAtDoor)
+		_, patch, _ := strings.Cut(h.Message, "-p '")
+		patch, _, _ = strings.Cut(patch, "'")
+		var m map[string]any
+		if err := yaml.Unmarshal([]byte(patch), &m); err != nil || h.Ready {
+			t.Errorf("%v: %+v", err, h)
+		}
+		for _, w := range append(words, `"name":"skynet-quay-app"`) {
+			if !strings.Contains(patch, w) {
+				t.Errorf("%s is not in %s", w, patch)
+			}
+		}
+	}
+	ingress := &unstructured.Unstructured{}
+	ingress.SetKind("Ingress")
+	if h := strangeHealth("skynet", ingress, true); h.Ready || strings.Contains(h.Message, "kubectl patch") {
+		t.Errorf("%+v", h)
+	}
 }
 
 // TestEcosystemKilled: an operator that is stopped at any moment of a migration

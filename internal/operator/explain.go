@@ -114,8 +114,11 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 func (r *reconciler) verdict(all inventory, o client.Object, set *render.Set, q *v1.QuayRegistry) string {
 	live := all[idOf(r.scheme, o)]
 	if live == nil {
-		if o == client.Object(set.Migrate) {
+		switch o {
+		case client.Object(set.Migrate):
 			return "made when the version or the database changes"
+		case client.Object(set.Import):
+			return "made before the registry starts for the first time"
 		}
 		return "missing"
 	}

@@ -33,7 +33,8 @@ type Result struct {
 	Spec v1.QuayRegistrySpec
 	// Bundle is the data of its bundle.
 	Bundle map[string][]byte
-	// Notes are what is left to do by hand, for the way that clients come in.
+	// Notes are what the user is told: what is left to do by hand, or is otherwise
+	// than it was.
 	Notes []string
 }
 
@@ -60,6 +61,10 @@ func Convert(r Request) (*Result, error) {
 	c := &conversion{Request: r, config: maps.Clone(b.Config), files: maps.Clone(r.Config)}
 	delete(c.files, "config.yaml")
 	c.drop(dropped)
+	if c.config["REGISTRY_STATE"] == "readonly" { // for as long as the import takes
+		delete(c.config, "REGISTRY_STATE")
+		c.out.Notes = append(c.out.Notes, "REGISTRY_STATE: readonly is the Quay's alone: the registry takes pushes")
+	}
 	for _, part := range []func() error{c.storage, c.database, c.redis, c.access, c.mirror, c.clair} {
 		if err := part(); err != nil {
 			return nil, err
@@ -110,6 +115,11 @@ func (c *conversion) database() error {
 	old, _ := c.config["DB_URI"].(string)
 	if old == "" {
 		return badConfig("config.yaml of the Secret %s has no DB_URI, so that there is no database to import: put it in", ConfigSecret)
+	}
+	for _, key := range []string{"DATABASE_SECRET_KEY", "SECRET_KEY"} {
+		if k, _ := c.config[key].(string); k == "" {
+			return badConfig("config.yaml of the Secret %s has no %s (text, in quotes), without which tokens and passwords are not opened: the Quay wrote one there when it was set up; put it back", ConfigSecret, key)
+		}
 	}
 	c.drop(plan.GroupOf(v1.ComponentPostgres))
 	d := c.Spec.Quay.Database

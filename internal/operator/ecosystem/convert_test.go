@@ -74,6 +74,7 @@ var samples = map[string]sample{
 	"all managed": {spec: spec(s3+", enableRepoMirroring: true, externalAccess: {type: Route, tls: {termination: passthrough}}, database: {volumeSize: 20Gi, storageClass: fast, image: x, unknown: {}}", ", redis: {image: x}, clair: {enabled: true}"),
 		files: pair, cluster: openshift},
 	"nothing said but storage":   {spec: spec(s3+", "+database, ""), cluster: openshift},
+	"read-only":                  {spec: spec(s3+", "+database, ""), config: usual + "REGISTRY_STATE: readonly\n", cluster: openshift},
 	"edge":                       {spec: spec(s3+", "+database+", externalAccess: {type: Route, tls: {termination: edge}}", ""), cluster: openshift},
 	"edge with a pair":           {spec: spec(s3+", "+database+", externalAccess: {type: Route, tls: {termination: edge}}", ""), files: pair, cluster: openshift},
 	"tls none becomes edge":      {spec: spec(s3+", "+database+", externalAccess: {type: Route, tls: {termination: none}}", ""), files: pair, config: strings.Replace(usual, "URL_SCHEME: https", "URL_SCHEME: http", 1), cluster: openshift},
@@ -103,6 +104,7 @@ var samples = map[string]sample{
 	"config is no YAML":          {spec: spec(s3+", "+database, ""), config: "DB_URI: [hunter2", cluster: openshift},
 	"config is a list":           {spec: spec(s3+", "+database, ""), config: "- a", cluster: openshift},
 	"config without DB_URI":      {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DB_URI", "X", 1), cluster: openshift},
+	"config without a key":       {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DATABASE_SECRET_KEY", "X", 1), cluster: openshift},
 	"spec of other types":        {spec: "{quay: {enableRepoMirroring: maybe}}", cluster: openshift},
 	"no spec":                    {spec: "null", cluster: openshift},
 }

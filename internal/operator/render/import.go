@@ -32,7 +32,7 @@ func (b *builder) importing() {
 	if b.Import == nil {
 		return
 	}
-	c, volumes := b.registryContainer(PartImport, "db", "import", "--config", stack, "--from-config", quayFolder)
+	c, volumes := b.registryContainer(PartImport, "db", "import", "--config", stack, "--from-config", quayFolder, "--data", "/data", "--database-wait", "1m")
 	c.Resources = resources("100m", "256Mi", "2Gi")
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "quay", MountPath: quayFolder, ReadOnly: true})
 	template := b.jobPod(PartImport, c, append(volumes, fromSecretVolume("quay", b.Import.Secret)))
