@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -30,8 +29,8 @@ import (
 	"github.com/gantry-registry/gantry/internal/operator/render"
 )
 
-// defineEcosystems gives the cluster the API of QuayEcosystem until the test
-// ends.
+// defineEcosystems gives the cluster the API of QuayEcosystem. It stays: when a
+// definition goes, the collector of garbage waits for half a minute.
 func defineEcosystems(t testing.TB, c *kubetest.Cluster) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/quayecosystem.yaml")
@@ -43,17 +42,21 @@ func defineEcosystems(t testing.TB, c *kubetest.Cluster) {
 	list.SetGroupVersionKind(kindEcosystem)
 	list.SetKind(kindEcosystem.Kind + "List")
 	kubetest.Eventually(t, "QuayEcosystem is served", func() error { return c.Client().List(t.Context(), list) })
-	t.Cleanup(func() {
-		crd := unstructuredOf(kindCRD)
-		crd.SetName("quayecosystems.redhatcop.redhat.io")
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := c.Client().Delete(ctx, crd); client.IgnoreNotFound(err) != nil {
-			t.Error(err)
+}
+
+// removeEcosystems takes the API away.
+func removeEcosystems(t testing.TB, c *kubetest.Cluster) {
+	t.Helper()
+	crd := unstructuredOf(kindCRD)
+	crd.SetName("quayecosystems.redhatcop.redhat.io")
+	if err := c.Client().Delete(t.Context(), crd); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	kubetest.Eventually(t, "the definition of QuayEcosystem is gone", func() error {
+		if err := c.Client().Get(t.Context(), client.ObjectKeyFromObject(crd), crd); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is there: %w", err)
 		}
-		for ctx.Err() == nil && !apierrors.IsNotFound(c.Client().Get(ctx, client.ObjectKeyFromObject(crd), crd)) {
-			time.Sleep(50 * time.Millisecond)
-		}
+		return nil
 	})
 }
 
@@ -246,6 +249,10 @@ func TestEcosystem(t *testing.T) {
 		t.Error("there was no import")
 	}
 
+	var explained strings.Builder
+	if err := Explain(t.Context(), b.Config(), b.options(), b.ns, "skynet", &explained); err != nil || !strings.Contains(explained.String(), "of the QuayEcosystem, and left alone") || strings.Contains(explained.String(), " missing") {
+		t.Errorf("explain: %v\n%s", err, explained.String())
+	}
 	// The user has the old Route lead to the registry, as the message says.
 	change(b, unstructuredOf(kindRoute), "skynet-quay", func(r *unstructured.Unstructured) {
 		_ = unstructured.SetNestedField(r.Object, "skynet-quay-app", "spec", "to", "name")
@@ -589,34 +596,6 @@ func TestEcosystemKilled(t *testing.T) {
 	}
 }
 
-// TestEcosystemLater: the API may come when the operator runs, and go.
-func TestEcosystemLater(t *testing.T) {
-	b := newBench(t, kubetest.API(t))
-	o := b.options()
-	o.Namespaces = nil
-	b.run(o)
-	b.registry(v1.QuayRegistrySpec{}) // it runs
-	b.available()
-	if err := b.Client().Delete(t.Context(), get(b, &v1.QuayRegistry{}, "skynet")); err != nil {
-		t.Fatal(err)
-	}
-	b.gone(&v1.QuayRegistry{}, "skynet")
-	t.Run("there", func(t *testing.T) {
-		defineEcosystems(t, b.Cluster)
-		b := &bench{t, b.Cluster, b.ns}
-		b.ecosystem("skynet", "{}", asked)
-		b.failure(ecosystem.ConfigFailure, ecosystem.ReasonConfigInvalid, "there is no Secret")
-	})
-	b.registry(v1.QuayRegistrySpec{Components: []v1.Component{unmanaged(v1.ComponentMirror)}}) // it goes on
-	b.available()
-	t.Run("there again", func(t *testing.T) {
-		defineEcosystems(t, b.Cluster)
-		b := &bench{t, b.Cluster, b.ns}
-		b.ecosystem("skynet", "{}", asked)
-		b.failure(ecosystem.MigrationFailure, ecosystem.ReasonCreation, "was not made from")
-	})
-}
-
 // TestEcosystemRights: what deploy/operator/rules.yaml grants is enough for a
 // migration; a right that is missing is named.
 func TestEcosystemRights(t *testing.T) {
@@ -656,4 +635,28 @@ func TestEcosystemRights(t *testing.T) {
 	b.migrated()
 	b.failure("", "")
 	b.available()
+}
+
+// TestEcosystemLater: the API may come when the operator runs, and go.
+func TestEcosystemLater(t *testing.T) {
+	b := newBench(t, kubetest.API(t))
+	removeEcosystems(t, b.Cluster)
+	o := b.options()
+	o.Namespaces = nil
+	b.run(o)
+	b.registry(v1.QuayRegistrySpec{}) // it runs
+	b.available()
+	if err := b.Client().Delete(t.Context(), get(b, &v1.QuayRegistry{}, "skynet")); err != nil {
+		t.Fatal(err)
+	}
+	b.gone(&v1.QuayRegistry{}, "skynet")
+	defineEcosystems(t, b.Cluster)
+	b.ecosystem("skynet", "{}", asked)
+	b.failure(ecosystem.ConfigFailure, ecosystem.ReasonConfigInvalid, "there is no Secret")
+	removeEcosystems(t, b.Cluster)
+	b.registry(v1.QuayRegistrySpec{}) // it goes on
+	b.available()
+	defineEcosystems(t, b.Cluster)
+	b.ecosystem("skynet", "{}", asked)
+	b.failure(ecosystem.MigrationFailure, ecosystem.ReasonCreation, "was not made from")
 }

@@ -65,6 +65,10 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 	if err != nil {
 		return err
 	}
+	door, err := r.strangeDoor(ctx, q, all, set)
+	if err != nil {
+		return err
+	}
 	objects := append(set.All(), set.Migrate)
 	if set.Import != nil {
 		objects = append(objects, set.Import)
@@ -91,6 +95,9 @@ func Explain(ctx context.Context, config *rest.Config, o Options, namespace, nam
 		at := idOf(r.scheme, obj)
 		wanted[at] = true
 		p.line("  %-24s %-60s %s", at.kind, at.name, r.verdict(all, obj, set, q))
+	}
+	if door != nil {
+		p.line("  %-24s %-60s %s", door.GetKind(), door.GetName(), "of the QuayEcosystem, and left alone")
 	}
 	wanted[id{"Secret", namespace, OwnCertificate(name)}] = ask.Access.Own
 	var left []string

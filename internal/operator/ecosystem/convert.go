@@ -1,9 +1,9 @@
 package ecosystem
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -61,10 +61,7 @@ func Convert(r Request) (*Result, error) {
 	c := &conversion{Request: r, config: maps.Clone(b.Config), files: maps.Clone(r.Config)}
 	delete(c.files, "config.yaml")
 	c.drop(dropped)
-	if c.config["REGISTRY_STATE"] == "readonly" { // for as long as the import takes
-		delete(c.config, "REGISTRY_STATE")
-		c.out.Notes = append(c.out.Notes, "REGISTRY_STATE: readonly is the Quay's alone: the registry takes pushes")
-	}
+	c.state()
 	for _, part := range []func() error{c.storage, c.database, c.redis, c.access, c.mirror, c.clair} {
 		if err := part(); err != nil {
 			return nil, err
@@ -77,6 +74,17 @@ func (c *conversion) drop(fields []string) {
 	for _, f := range fields {
 		delete(c.config, f)
 	}
+}
+
+// state lets a Quay that is read-only for its import become a registry that is
+// not.
+func (c *conversion) state() {
+	if c.config["REGISTRY_STATE"] != "readonly" {
+		c.out.Notes = append(c.out.Notes, "the Quay is not read-only (REGISTRY_STATE: readonly): what is pushed to it from now on may not come over")
+		return
+	}
+	delete(c.config, "REGISTRY_STATE")
+	c.out.Notes = append(c.out.Notes, "REGISTRY_STATE: readonly is the Quay's alone: the registry takes pushes")
 }
 
 // component names a component.
@@ -154,37 +162,47 @@ func (c *conversion) database() error {
 // target is the address of the database that the user made.
 func (c *conversion) target(old string) (string, error) {
 	uri := strings.TrimSpace(string(c.Database["DB_URI"]))
-	switch u, err := url.Parse(uri); {
+	switch at, err := readAddress(uri); {
 	case c.Database == nil:
 		return "", unsupported("postgres: there is no Secret %s, which the annotation %s names: create it with DB_URI, the address of an empty database", c.DatabaseSecret, AnnotationDatabase)
 	case uri == "":
 		return "", unsupported("postgres: the Secret %s, which the annotation %s names, has no DB_URI: put in the address of an empty database", c.DatabaseSecret, AnnotationDatabase)
-	case err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "": // the error may hold the password
-		return "", unsupported("postgres: DB_URI of the Secret %s is no address such as postgresql://USER:PASSWORD@HOST:5432/DATABASE", c.DatabaseSecret)
+	case err != nil || at.host == "" || at.name == "" || at.port == "": // the error may hold the password
+		return "", unsupported("postgres: DB_URI of the Secret %s is no address of a PostgreSQL or MySQL database, such as postgresql://USER:PASSWORD@HOST:5432/DATABASE", c.DatabaseSecret)
 	case sameDatabase(uri, old):
 		return "", unsupported("postgres: DB_URI of the Secret %s is the Quay's own database, which stays as it is: name an empty one", c.DatabaseSecret)
 	}
 	return uri, nil
 }
 
+// An address is that of a database on a server.
+type address struct{ host, port, name string }
+
+// ports are the usual ones of the servers.
+var ports = map[string]string{"postgresql": "5432", "postgres": "5432", "mysql": "3306"}
+
+// readAddress reads a DB_URI. Its port is "" if it is of another kind.
+func readAddress(uri string) (a address, err error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return a, err
+	}
+	scheme, _, _ := strings.Cut(u.Scheme, "+")
+	a = address{host: strings.ToLower(u.Hostname()), port: ports[scheme], name: strings.Trim(u.Path, "/")}
+	if a.host == "" {
+		a.host = cmp.Or(u.Query().Get("host"), u.Query().Get("unix_socket"))
+	}
+	if p := u.Port(); p != "" && a.port != "" {
+		a.port = p
+	}
+	return a, nil
+}
+
 // sameDatabase reports whether two addresses name one database.
 func sameDatabase(a, b string) bool {
-	name := func(s string) string {
-		u, err := url.Parse(s)
-		if err != nil {
-			return s
-		}
-		scheme, _, _ := strings.Cut(u.Scheme, "+")
-		port := map[string]string{"mysql": "3306"}[scheme]
-		if port == "" {
-			port = "5432"
-		}
-		if p := u.Port(); p != "" {
-			port = p
-		}
-		return net.JoinHostPort(strings.ToLower(u.Hostname()), port) + "/" + strings.Trim(u.Path, "/")
-	}
-	return name(a) == name(b)
+	x, err1 := readAddress(a)
+	y, err2 := readAddress(b)
+	return a == b || err1 == nil && err2 == nil && x == y
 }
 
 func (c *conversion) redis() error {

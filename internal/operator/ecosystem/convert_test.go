@@ -91,6 +91,7 @@ var samples = map[string]sample{
 	"volume with a target":       {spec: spec(s3+", "+database, ""), secret: "target", database: map[string][]byte{"DB_URI": []byte("mysql+pymysql://g:pw@my.example.com/gantry")}, cluster: openshift},
 	"target is the old database": {spec: spec(s3+", "+database, ""), secret: "target", database: map[string][]byte{"DB_URI": []byte("postgresql://other:secretpw@SKYNET-quay-postgresql/quay")}, cluster: openshift},
 	"target is no address":       {spec: spec(s3+", "+database, ""), secret: "target", database: map[string][]byte{"DB_URI": []byte("postgresql://u:secret pw@%zz")}, cluster: openshift},
+	"target is a file":           {spec: spec(s3+", "+database, ""), secret: "target", database: map[string][]byte{"DB_URI": []byte("sqlite:////data/quay.db")}, cluster: openshift},
 	"target has no DB_URI":       {spec: spec(s3+", "+database, ""), secret: "target", database: map[string][]byte{}, cluster: openshift},
 	"target is not there":        {spec: spec(s3+", "+database, ""), secret: "target", cluster: openshift},
 	"ephemeral database":         {spec: spec(s3, ""), cluster: openshift},
