@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -33,7 +34,7 @@ import (
 
 // lookout looks at the cluster when the operator starts, and again when the API
 // of QuayEcosystem comes or goes: without a registry nothing else would.
-func (r *reconciler) lookout(ctx context.Context) error {
+func (r *reconciler) lookout(ctx context.Context) {
 	for {
 		wait := oblivious
 		if _, err := r.cluster.look(ctx, r.observe, r.disregard); err != nil && ctx.Err() == nil {
@@ -44,7 +45,7 @@ func (r *reconciler) lookout(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return nil
+			return
 		case <-r.look:
 			t.Stop()
 		case <-t.C:
@@ -67,7 +68,7 @@ func byName(_ context.Context, o client.Object) []reconcile.Request {
 // migrating are the registries of the QuayEcosystems that are to be migrated,
 // and that of says so of.
 func (r *reconciler) migrating(ctx context.Context, namespace string, of func(*unstructured.Unstructured) bool) (list []reconcile.Request) {
-	if !r.ecosystems.Load() {
+	if !r.seesEcosystems(ctx) {
 		return nil
 	}
 	all := &unstructured.UnstructuredList{}
@@ -97,10 +98,21 @@ func asks(e *unstructured.Unstructured) bool {
 	return e.GetLabels()[ecosystem.LabelMigrate] == "true" && e.GetDeletionTimestamp() == nil
 }
 
+// seesEcosystems reports whether QuayEcosystems can be read without waiting for
+// them: an operator whose role has not that right would wait for ever. When they
+// have come, each is looked at.
+func (r *reconciler) seesEcosystems(ctx context.Context) bool {
+	if !r.ecosystems.Load() {
+		return false
+	}
+	i, err := r.names.GetInformer(ctx, unstructuredOf(kindEcosystem), cache.BlockUntilSynced(false))
+	return err == nil && i.HasSynced()
+}
+
 // ecosystem reads the QuayEcosystem that is to be migrated into the registry;
 // nil = there is none.
 func (r *reconciler) ecosystem(ctx context.Context, at types.NamespacedName) (*unstructured.Unstructured, error) {
-	if !r.ecosystems.Load() {
+	if !r.seesEcosystems(ctx) {
 		return nil, nil //nolint:nilnil // nil is the answer
 	}
 	e := unstructuredOf(kindEcosystem)

@@ -155,6 +155,18 @@ func (b *bench) migrated() {
 	})
 }
 
+// vanished waits until an object is not there any more, and for one that was
+// deleted in the foreground all that it owned.
+func (b *bench) vanished(o client.Object, name string) {
+	b.Helper()
+	kubetest.Eventually(b, fmt.Sprintf("%T %s has vanished", o, name), func() error {
+		if err := b.Client().Get(b.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, o); !apierrors.IsNotFound(err) {
+			return errors.Join(errors.New("it is there"), err)
+		}
+		return nil
+	})
+}
+
 // none checks that there is no QuayRegistry.
 func (b *bench) none() {
 	b.Helper()
@@ -328,16 +340,8 @@ func TestEcosystemBack(t *testing.T) {
 	if err := b.Client().Delete(t.Context(), first, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	kubetest.Eventually(t, "the registry is gone with its volume", func() error {
-		err := b.Client().Get(t.Context(), client.ObjectKeyFromObject(first), &v1.QuayRegistry{})
-		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there: %w", err)
-		}
-		if err := b.Client().Get(t.Context(), client.ObjectKey{Namespace: b.ns, Name: "skynet-quay-database"}, &corev1.PersistentVolumeClaim{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("its volume is there: %w", err)
-		}
-		return nil
-	})
+	b.vanished(&v1.QuayRegistry{}, "skynet")
+	b.vanished(&corev1.PersistentVolumeClaim{}, "skynet-quay-database")
 	get(b, &corev1.Secret{}, ecosystem.ConfigSecret)
 	get(b, &corev1.Service{}, "skynet-quay")
 	// The operator looks at it once more, and makes nothing.
@@ -401,9 +405,12 @@ func TestEcosystemRefused(t *testing.T) {
 	if q := get(b, &v1.QuayRegistry{}, "skynet"); q.UID != mine.UID || q.Generation != mine.Generation || len(q.Annotations) > 0 {
 		t.Errorf("%+v", q)
 	}
-	if err := b.Client().Delete(t.Context(), mine); err != nil {
+	b.label(ecosystem.LabelMigrate, "") // until all that is the other registry's is gone
+	if err := b.Client().Delete(t.Context(), mine, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
+	b.vanished(mine, "skynet")
+	b.label(ecosystem.LabelMigrate, "true")
 	b.migrated()
 	b.failure("", "")
 	q := get(b, &v1.QuayRegistry{}, "skynet")
@@ -620,10 +627,23 @@ func TestEcosystemRights(t *testing.T) {
 	}
 	b := newBench(t, kubetest.API(t))
 	defineEcosystems(t, b.Cluster)
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "operator"}, Rules: without("quayregistries", "create")}
+	// A role of before knows nothing of QuayEcosystems: registries are looked after
+	// all the same.
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "operator"}, Rules: slices.DeleteFunc(slices.Clone(rules.Namespaced), func(r rbacv1.PolicyRule) bool {
+		return slices.Contains(r.APIGroups, kindEcosystem.Group)
+	})}
 	b.create(role)
 	b.create(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "operator"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "operator"},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: "operator", Namespace: b.ns}}})
+	stop := b.runAs(b.ServiceAccount(t, b.ns, "operator"), b.options())
+	b.registry(v1.QuayRegistrySpec{})
+	b.available()
+	if err := b.Client().Delete(t.Context(), get(b, &v1.QuayRegistry{}, "skynet"), client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+		t.Fatal(err)
+	}
+	b.vanished(&v1.QuayRegistry{}, "skynet")
+	stop()
+	change(b, role, "operator", func(r *rbacv1.Role) { r.Rules = without("quayregistries", "create") })
 	b.runAs(b.ServiceAccount(t, b.ns, "operator"), b.options())
 	b.oldSecret(oldConfig)
 	b.ecosystem("skynet", byService, asked)
@@ -646,10 +666,10 @@ func TestEcosystemLater(t *testing.T) {
 	b.run(o)
 	b.registry(v1.QuayRegistrySpec{}) // it runs
 	b.available()
-	if err := b.Client().Delete(t.Context(), get(b, &v1.QuayRegistry{}, "skynet")); err != nil {
+	if err := b.Client().Delete(t.Context(), get(b, &v1.QuayRegistry{}, "skynet"), client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	b.gone(&v1.QuayRegistry{}, "skynet")
+	b.vanished(&v1.QuayRegistry{}, "skynet")
 	defineEcosystems(t, b.Cluster)
 	b.ecosystem("skynet", "{}", asked)
 	b.failure(ecosystem.ConfigFailure, ecosystem.ReasonConfigInvalid, "there is no Secret")

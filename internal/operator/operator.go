@@ -34,6 +34,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,7 +42,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -227,7 +227,7 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 		}
 		return m.GetCache().RemoveInformer(ctx, unstructuredOf(gvk))
 	}
-	if err := m.Add(manager.RunnableFunc(r.lookout)); err != nil {
+	if err := c.Watch(r.fromTheBeginning(c)); err != nil {
 		return err
 	}
 	if len(r.o.Namespaces) > 0 {
@@ -241,6 +241,22 @@ func (r *reconciler) watch(m ctrl.Manager, names cache.Cache) error {
 	class := &metav1.PartialObjectMetadata{}
 	class.SetGroupVersionKind(netv1.SchemeGroupVersion.WithKind("IngressClass"))
 	return c.Watch(source.Kind(names, client.Object(class), handler.EnqueueRequestsFromMapFunc(r.everything)))
+}
+
+// fromTheBeginning has the operator on the lookout as soon as the controller runs.
+// Not before: kinds that are watched by then keep the controller from beginning
+// until they have come, and for ever if they may not be read.
+func (r *reconciler) fromTheBeginning(c controller.Controller) source.Source {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return source.Func(func(ctx context.Context, _ queue) error {
+		go func() {
+			// Another watch waits for those that the controller begins with.
+			if err := c.Watch(source.Func(func(context.Context, queue) error { return nil })); err == nil {
+				r.lookout(ctx)
+			}
+		}()
+		return nil
+	})
 }
 
 // byLabel is the registry that an object is of.

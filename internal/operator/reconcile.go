@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -52,7 +53,7 @@ type reconciler struct {
 	writes    atomic.Int64 // objects applied
 	// names reads what has no label of a registry; of QuayEcosystems while they
 	// are watched.
-	names      client.Reader
+	names      cache.Cache
 	ecosystems atomic.Bool
 	look       chan struct{} // asks for another look at the cluster
 }
