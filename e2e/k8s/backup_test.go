@@ -20,6 +20,8 @@ import (
 // A vault is a bucket on the node, and the files of its Secret.
 type vault struct {
 	folder string // config.yaml and backup.key
+	bucket string // the folder that is the bucket
+	engine string // S3Storage's parameters, but for storage_path
 	backup string // id of the backup
 }
 
@@ -60,13 +62,14 @@ func newVault(t *testing.T) *vault {
 		}
 		return err
 	})
-	v := &vault{folder: filepath.Join(dir, "vault")}
+	host, port, _ := net.SplitHostPort(addr)
+	v := &vault{folder: filepath.Join(dir, "vault"), bucket: filepath.Join(data, "backups"),
+		engine: fmt.Sprintf("s3_bucket: backups, s3_access_key: access, s3_secret_key: secret-of-the-vault, s3_region: us-east-1, host: %s, port: %s, is_secure: false", host, port)}
 	key, err := command(os.Getenv("GANTRY_BIN"), "backup", "keygen")
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := net.SplitHostPort(addr)
-	config := fmt.Sprintf("DISTRIBUTED_STORAGE_CONFIG:\n  backups: [S3Storage, {s3_bucket: backups, storage_path: /r, s3_access_key: access, s3_secret_key: secret-of-the-vault, s3_region: us-east-1, host: %s, port: %s, is_secure: false}]\n", host, port)
+	config := "DISTRIBUTED_STORAGE_CONFIG:\n  backups: [S3Storage, {storage_path: /r, " + v.engine + "}]\n"
 	if err := errors.Join(os.MkdirAll(v.folder, 0o700), os.WriteFile(filepath.Join(v.folder, "backup.key"), []byte(key), 0o600),
 		os.WriteFile(filepath.Join(v.folder, "config.yaml"), []byte(config), 0o600)); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func installOperator(t *testing.T, version, registry string) {
 	apply(t, "", nodeImages(t, base))
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := try(t, "logs", "-n", operatorNamespace, operatorDeployment, "--tail=60")
+			out, _ := try(t, "logs", "-n", operatorNamespace, operatorDeployment, "--tail=300")
 			t.Logf("the operator\n%s", out)
 		}
 		if _, err := try(t, "delete", "namespace", operatorNamespace, "--timeout=2m"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,7 @@ type cluster struct {
 	mu    sync.Mutex
 	known *known
 	at    time.Time
+	stale atomic.Bool // known is not to be used any more
 }
 
 type known struct {
@@ -51,11 +53,10 @@ type known struct {
 // APIs come and go, takes the cluster to be as it was.
 const oblivious = 5 * time.Minute
 
-func (c *cluster) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.known = nil
-}
+// forget has the next look ask the cluster anew. It waits for nobody: it is
+// called for the definitions that are there when the operator starts, and a look
+// that begins to watch a kind waits until those are known.
+func (c *cluster) forget() { c.stale.Store(true) }
 
 // serves reports whether the cluster has a kind.
 func (c *cluster) serves(kind schema.GroupVersionKind) (bool, error) {
@@ -74,6 +75,9 @@ func (c *cluster) serves(kind schema.GroupVersionKind) (bool, error) {
 func (c *cluster) look(ctx context.Context, watch func(schema.GroupVersionKind) error, unwatch func(context.Context, schema.GroupVersionKind) error) (*known, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stale.Swap(false) {
+		c.known = nil
+	}
 	if c.known != nil && (c.all || time.Since(c.at) < oblivious) {
 		return c.known, nil
 	}
