@@ -118,10 +118,26 @@ func readYAML(name string, text []byte) (map[string]any, error) {
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil, invalid("%s of the configuration bundle is no mapping of fields, such as SERVER_HOSTNAME: registry.example.com", name)
 	}
+	asText(doc.Content[0].Content)
 	if err := doc.Decode(&m); err != nil {
 		return nil, invalid("%s of the configuration bundle cannot be read: %s", name, short(err))
 	}
 	return m, nil
+}
+
+// asText has keys that are written as numbers without quotes be the text that they
+// are written as, as the registry reads them: a Quay's DATABASE_SECRET_KEY is a
+// long number.
+func asText(fields []*yaml.Node) {
+	for i := 0; i+1 < len(fields); i += 2 {
+		v := fields[i+1]
+		switch fields[i].Value {
+		case "SECRET_KEY", "DATABASE_SECRET_KEY", "PAGE_TOKEN_KEY":
+			if v.Kind == yaml.ScalarNode && (v.Tag == "!!int" || v.Tag == "!!float") {
+				v.Tag = "!!str"
+			}
+		}
+	}
 }
 
 // short is the first line of an error without quoted text.

@@ -300,6 +300,23 @@ func TestKeysStay(t *testing.T) {
 	}
 }
 
+// TestKeysAreText: keys that are written as numbers are what is written.
+func TestKeysAreText(t *testing.T) {
+	const number = "58243170046219935784416287731255940172"
+	b := bundle(t, "SECRET_KEY: 0123\nDATABASE_SECRET_KEY: "+number+"\nFEATURE_X: 12\n")
+	if b.Config["FEATURE_X"] != 12 {
+		t.Errorf("another field: %T", b.Config["FEATURE_X"])
+	}
+	keys, _, err := Complete("r", nil, nil, b)
+	if err != nil || string(keys[KeySecret]) != "0123" || string(keys[KeyDatabaseSecret]) != number {
+		t.Fatalf("%v %q", err, keys)
+	}
+	text, err := Encode(b.Config)
+	if err != nil || !strings.Contains(string(text), `"`+number+`"`) {
+		t.Errorf("%v %s", err, text)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	b := bundle(t, `
 FEATURE_X: 1
