@@ -475,3 +475,16 @@ func (v *takeover) tag(repo, name string) quaytest.Tag {
 	i := slices.IndexFunc(v.s.Tags, func(g quaytest.Tag) bool { return g.Repo == repo && g.Name == name })
 	return v.s.Tags[i]
 }
+
+// TestImportOld: a Quay of before 3.7 has neither quotas nor proxy caches.
+func TestImportOld(t *testing.T) {
+	v := newTakeover(t, storetest.Postgres, quaytest.V37, storetest.SQLite)
+	for _, table := range []string{"quotalimits", "userorganizationquota", "quotatype", "proxycacheconfig", "uploadedblob", "userregion"} {
+		v.q.Exec(t, "DROP TABLE "+table)
+	}
+	out := v.imported(ImportRequest{})
+	if counted(out, "robots") != len(v.s.Robots) || counted(out, "proxy caches") != 0 {
+		t.Errorf("%+v", out.Counts)
+	}
+	v.whole()
+}

@@ -67,7 +67,7 @@ const copyMark = "unfinished copy"
 
 // unfinishedCopy is the error of whoever would serve from one.
 var errUnfinishedCopy = &gantry.Error{Code: gantry.Conflict, Object: "database",
-	Detail: "this database is the target of a copy that has not ended: run gantry db copy again, or empty it"}
+	Detail: "this database is the target of a copy or an import that has not ended: run gantry db copy or gantry db import again, or empty it"}
 
 // notCopied are tables of one database's own: its schema, and the processes
 // that use it.
