@@ -699,17 +699,21 @@ func (h *history) after(t *testing.T, mark int, conditions ...string) {
 }
 
 // inOrder holds the history to conditions that were there one after the other.
+// What was seen otherwise may be written down a moment later.
 func (h *history) inOrder(t *testing.T, conditions ...string) {
 	t.Helper()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	left := conditions
-	for _, line := range h.lines {
-		for len(left) > 0 && strings.Contains(line, left[0]) {
-			left = left[1:]
+	eventually(t, fmt.Sprintf("the conditions %q, one after the other", conditions), func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		left := conditions
+		for _, line := range h.lines {
+			for len(left) > 0 && strings.Contains(line, left[0]) {
+				left = left[1:]
+			}
 		}
-	}
-	if len(left) > 0 {
-		t.Errorf("the registry was never %s, after %q; it was %q", left[0], conditions[:len(conditions)-len(left)], h.lines)
-	}
+		if len(left) > 0 {
+			return fmt.Errorf("the registry was never %s, after %q; it was %q", left[0], conditions[:len(conditions)-len(left)], h.lines)
+		}
+		return nil
+	})
 }
