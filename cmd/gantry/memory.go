@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 )
 
 // ballastSize is about what the heap may grow by between two collections.
@@ -21,4 +22,13 @@ func calm() (release func()) {
 	}
 	ballast := make([]byte, ballastSize)
 	return func() { runtime.KeepAlive(ballast) }
+}
+
+// frugal has the heap be collected when it has grown by less than half: for a
+// process that keeps much and has little to do, such as an operator, whose caches
+// hold what a cluster has. Who sets GOGC or GOMEMLIMIT is left alone.
+func frugal() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(40)
+	}
 }

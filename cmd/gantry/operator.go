@@ -40,6 +40,8 @@ _POSTGRES, _REDIS, _CLAIR and _CLAIRPOSTGRES.`,
 		}
 		o.Environ, o.Version = c.environ, version
 		o.Log = slog.New(slog.NewJSONHandler(c.err, &slog.HandlerOptions{Level: level}))
+		giveBack()
+		frugal()
 		return app.RunOperator(cmd.Context(), o)
 	}
 	explain := &cobra.Command{
