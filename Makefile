@@ -152,7 +152,7 @@ bench-mirror: deps build ## measure mirrors beside skopeo, and proxy caches; wri
 	GANTRY_MIRROR_DOCS=$(CURDIR)/docs/benchmarks-mirror.md GANTRY_PROXY_PULLS=2000 GANTRY_PROXY_CLIENTS=200 GANTRY_PROXY_MIB=512 $(GO) test -v -run '^TestProxyCacheSpeed$$' -count 1 -timeout 0 ./internal/app
 
 .PHONY: bench-operator
-bench-operator: deps build ## measure the operator with REGISTRIES=20 registries on pretended nodes (500 take an hour)
+bench-operator: deps build ## measure the operator with REGISTRIES=20 registries on pretended nodes (500 take seven minutes)
 	GANTRY_BIN=$(CURDIR)/bin/gantry GANTRY_REGISTRIES=$(REGISTRIES) $(GO) test ./internal/operator -run '^$$' -bench '^BenchmarkRegistries$$' -benchtime 1x -timeout 0 -v
 
 .PHONY: scale
