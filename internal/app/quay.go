@@ -61,15 +61,19 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 		}
 		defer func() { err = errors.Join(err, release()) }()
 	}
-	keys, err := openKeys(cfg, data)
-	if err != nil {
-		return out, err
-	}
-	theirs := keys
+	var keys, theirs *auth.Keys
 	if r.FromConfig != "" {
 		if theirs, err = quayKeys(r.FromConfig); err != nil {
 			return out, err
 		}
+	}
+	if keys = theirs; !r.Check || keys == nil { // a check seals nothing that lasts, and makes no keys
+		if keys, err = openKeys(cfg, data); err != nil {
+			return out, err
+		}
+	}
+	if theirs == nil {
+		theirs = keys
 	}
 	o := store.QuayImport{From: from, To: to, Secrets: quaySecrets{keys, theirs}, Hold: r.Hold, CheckOnly: r.Check, Progress: progress,
 		Read: readQuayManifest, MirrorOptions: quayMirror}

@@ -542,22 +542,6 @@ func (s *Service) NewRobotToken(uuid string) (token, sealed string, err error) {
 	return token, sealed, err
 }
 
-// SealRobot seals a robot's token for the row of that uuid.
-func (k *Keys) SealRobot(uuid, token string) (string, error) { return k.Seal(robotColumn, uuid, token) }
-
-// SealApp seals the second half of an application token of a user.
-func (k *Keys) SealApp(uuid, secret string) (string, error) { return k.Seal(appColumn, uuid, secret) }
-
-// OpenQuay opens a field that a Quay sealed (v0$$…), with any of the
-// DATABASE_SECRET_KEYs.
-func (k *Keys) OpenQuay(sealed string) (string, error) {
-	text, ok := strings.CutPrefix(sealed, quayPrefix)
-	if !ok {
-		return "", errors.New("open a field of Quay: it is not sealed")
-	}
-	return k.openQuay(text)
-}
-
 // RobotToken opens a robot's token.
 func (s *Service) RobotToken(a store.Account) (string, error) {
 	if a.Kind != gantry.Robot {

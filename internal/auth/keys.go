@@ -268,6 +268,22 @@ func (k *Keys) Open(column, row, sealed string) (string, error) {
 	return "", fmt.Errorf("open %s: sealed with a DATABASE_SECRET_KEY that is not known here (key id %.16q)", column, id)
 }
 
+// SealRobot seals a robot's token for the row of that uuid.
+func (k *Keys) SealRobot(uuid, token string) (string, error) { return k.Seal(robotColumn, uuid, token) }
+
+// SealApp seals the second half of an application token of a user.
+func (k *Keys) SealApp(uuid, secret string) (string, error) { return k.Seal(appColumn, uuid, secret) }
+
+// OpenQuay opens a field that a Quay sealed (v0$$…), with any of the
+// DATABASE_SECRET_KEYs.
+func (k *Keys) OpenQuay(sealed string) (string, error) {
+	text, ok := strings.CutPrefix(sealed, quayPrefix)
+	if !ok {
+		return "", errors.New("open a field of Quay: it is not sealed")
+	}
+	return k.openQuay(text)
+}
+
 // Current reports whether sealed has the form that Seal gives it now.
 func (k *Keys) Current(sealed string) bool {
 	return strings.HasPrefix(sealed, sealedPrefix+k.database[0].id+"$")

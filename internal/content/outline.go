@@ -12,10 +12,10 @@ type Outline struct {
 	Subject   gantry.Digest // "" = none
 	// ArtifactType and ConfigType are as the index of referrers has them.
 	ArtifactType, ConfigType string
-	LayersSize               int64 // sum of the sizes of the layers
-	Config                   *Part // of an image configuration; nil = none
-	Blobs     []Part        // each once
-	Children  []Part        // manifests of an index, each once
+	LayersSize               int64  // sum of the sizes of the layers
+	Config                   *Part  // of an image configuration; nil = none
+	Blobs                    []Part // each once
+	Children                 []Part // manifests of an index, each once
 }
 
 // A Part is a blob or a manifest that a manifest names.

@@ -275,7 +275,7 @@ const importFailure = "postgres: the database cannot be imported: "
 
 // importFailed reports whether a QuayEcosystem says that the import failed.
 func importFailed(e *unstructured.Unstructured) bool {
-	list, _, _ := unstructured.NestedSlice(e.Object, "status", "conditions")
+	list, _, _ := unstructured.NestedSlice(e.Object, "status", "conditions") // what is no list says nothing
 	return slices.ContainsFunc(list, func(c any) bool {
 		m, _ := c.(map[string]any)
 		message, _ := m["message"].(string)
@@ -431,7 +431,7 @@ func (r *reconciler) strangeDoor(ctx context.Context, q *v1.QuayRegistry, all in
 // have it lead to the registry.
 func strangeHealth(name string, door *unstructured.Unstructured, tlsAtDoor bool) status.Health {
 	what := door.GetKind() + " " + door.GetName()
-	to, _, _ := unstructured.NestedString(door.Object, "spec", "to", "name")
+	to, _, _ := unstructured.NestedString(door.Object, "spec", "to", "name") // without one it leads nowhere
 	if door.GetKind() == kindRoute.Kind && to == name+"-quay-app" {
 		return status.Health{Ready: true, Message: what + " is the QuayEcosystem's, and leads to the registry; when it goes with the QuayEcosystem, the operator makes its own"}
 	}
