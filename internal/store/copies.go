@@ -399,12 +399,35 @@ func (db *DB) CopyDone(ctx context.Context, c Copy, path string) (done bool, err
 				if err := t.touchHolders(ctx, c.Blob); err != nil {
 					return err
 				}
+			} else if wanted, err := t.wantedAgain(ctx, c); err != nil || wanted {
+				return err
 			}
 		}
 		_, err = t.exec(ctx, `DELETE FROM copies WHERE blob_id = ? AND location_id = ?`, c.Blob, c.Location)
 		return err
 	})
 	return done, err
+}
+
+// wantedAgain reports whether the placement of a copy is wanted, which was not
+// a moment ago: it left the location, and then it was asked for anew, both
+// beside a copier that knew of neither. With the row of the copy locked, its
+// placement is committed and seen; under the lock on the blob's row, which the
+// caller has, it stays.
+func (t *tx) wantedAgain(ctx context.Context, c Copy) (wanted bool, err error) {
+	if t.d.serial {
+		return false, nil
+	}
+	var id gantry.BlobID
+	if err := t.queryRow(ctx, `SELECT blob_id FROM copies WHERE blob_id = ? AND location_id = ?`+t.d.excl, c.Blob, c.Location).Scan(&id); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return false, err
+	}
+	err = t.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM placements WHERE blob_id = ? AND location_id = ? AND state = '`+placeWanted+`')`,
+		c.Blob, c.Location).Scan(&wanted)
+	return wanted, err
 }
 
 // A Lag is how far a location is behind.

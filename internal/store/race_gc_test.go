@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,4 +216,54 @@ func TestRaceCollectorFirst(t *testing.T) {
 			}, storetest.Postgres, storetest.MariaDB)
 		})
 	}
+}
+
+// TestRaceCopyLate: a copier ends whose location was emptied meanwhile, and the
+// blob is wanted there again just after it has seen that it is not.
+func TestRaceCopyLate(t *testing.T) {
+	eachGC(t, func(w *gcWorld) {
+		b := w.blob(w.repo, 7)
+		w.manifest(w.repo, store.ManifestPut{Blobs: []gantry.Digest{b}, Tags: []string{"new"}})
+		far, err := w.EnsureLocation(t.Context(), "far")
+		w.must(err)
+		want := func() {
+			f, err := w.WantMissing(t.Context(), []int64{w.location, far}, 0, 10)
+			w.must(err)
+			if f.Wanted != 1 {
+				t.Errorf("%d copies are wanted, not 1", f.Wanted)
+			}
+		}
+		want()
+		claimed, err := w.ClaimCopies(t.Context(), far, time.Minute, 0, 10)
+		w.must(err)
+		if len(claimed) != 1 {
+			t.Fatalf("%d copies were claimed", len(claimed))
+		}
+		out, err := w.Evacuate(t.Context(), store.Evacuation{Location: far, Targets: []int64{w.location}}, 0, 10)
+		w.must(err)
+		if out.Left != 1 {
+			t.Fatalf("%+v", out)
+		}
+		looked := false
+		w.Trace(func(q string, _ []any) {
+			switch {
+			case strings.HasPrefix(q, "UPDATE placements SET path"):
+				looked = true
+			case looked:
+				looked = false
+				w.Trace(nil)
+				want()
+			}
+		})
+		done, err := w.CopyDone(t.Context(), claimed[0], "uploads/late")
+		w.Trace(nil)
+		w.must(err)
+		if done {
+			t.Error("the late copy is used, whose placement had gone")
+		}
+		w.sound()
+		if claimed, err = w.ClaimCopies(t.Context(), far, time.Minute, 0, 10); err != nil || len(claimed) != 1 {
+			t.Errorf("the copy that is wanted again is not to be had: %v, %v", claimed, err)
+		}
+	}, storetest.Postgres, storetest.MariaDB)
 }
