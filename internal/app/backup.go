@@ -123,11 +123,7 @@ func (a *Admin) BackupCreate(ctx context.Context, r BackupRequest) (out MadeBack
 	if err := a.exists(); err != nil {
 		return out, err
 	}
-	cfg, _, err := config.Load(config.Options{Dir: a.o.Config, Environ: a.o.Environ})
-	if err != nil {
-		return out, err
-	}
-	data, err := filepath.Abs(a.o.data())
+	cfg, data, err := a.registry()
 	if err != nil {
 		return out, err
 	}
@@ -352,11 +348,7 @@ type RestoreRequest struct {
 
 // Restore puts a backup into the registry, which is stopped.
 func (a *Admin) Restore(ctx context.Context, r RestoreRequest) (out RestoredBackup, err error) {
-	cfg, _, err := config.Load(config.Options{Dir: a.o.Config, Environ: a.o.Environ})
-	if err != nil {
-		return out, err
-	}
-	data, err := filepath.Abs(a.o.data())
+	cfg, data, err := a.registry()
 	if err != nil {
 		return out, err
 	}

@@ -72,6 +72,16 @@ func databaseStatus(ctx context.Context, c *core, _ nothing) (any, error) {
 	return out, nil
 }
 
+// registry is the configuration that Options names, as it will be served, and
+// the data folder.
+func (a *Admin) registry() (cfg *config.Config, data string, err error) {
+	if cfg, _, err = config.Load(config.Options{Dir: a.o.Config, Environ: a.o.Environ}); err != nil {
+		return nil, "", err
+	}
+	data, err = filepath.Abs(a.o.data())
+	return cfg, data, err
+}
+
 // A CopiedTable is how far CopyDatabase is with one table.
 type CopiedTable = store.CopiedTable
 
@@ -97,11 +107,7 @@ type DatabaseCopy struct {
 // CopyDatabase copies a database into an empty one and compares both; progress
 // is told of each table.
 func (a *Admin) CopyDatabase(ctx context.Context, r CopyRequest, progress func(CopiedTable)) (out DatabaseCopy, err error) {
-	cfg, _, err := config.Load(config.Options{Dir: a.o.Config, Environ: a.o.Environ})
-	if err != nil {
-		return out, err
-	}
-	data, err := filepath.Abs(a.o.data())
+	cfg, data, err := a.registry()
 	if err != nil {
 		return out, err
 	}

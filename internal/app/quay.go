@@ -38,11 +38,7 @@ type QuayImported = store.QuayImported
 // Quay holds; progress is told how many rows of a table are written. The
 // registry that Options names must have the Quay's storage locations.
 func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(table string, rows int)) (out QuayImported, err error) {
-	cfg, _, err := config.Load(config.Options{Dir: a.o.Config, Environ: a.o.Environ})
-	if err != nil {
-		return out, err
-	}
-	data, err := filepath.Abs(a.o.data())
+	cfg, data, err := a.registry()
 	if err != nil {
 		return out, err
 	}
