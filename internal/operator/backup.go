@@ -367,12 +367,7 @@ func (r *reconciler) tellBackup(ctx context.Context, b *v1.QuayRegistryBackup, n
 	}
 	before := b.DeepCopy()
 	b.Status = next
-	if err := r.client.Status().Patch(ctx, b, client.MergeFrom(before)); err != nil {
-		return skipGone(err)
-	}
-	r.writes.Add(1)
-	r.eventOf(b, before.Status.Phase, next.Phase, said(next.Last, next.Message))
-	return nil
+	return r.writeWork(ctx, before, b, before.Status.Phase, next.Phase, said(next.Last, next.Message))
 }
 
 func (r *reconciler) tellRestore(ctx context.Context, b *v1.QuayRegistryRestore, next v1.QuayRegistryRestoreStatus) error {
@@ -381,11 +376,17 @@ func (r *reconciler) tellRestore(ctx context.Context, b *v1.QuayRegistryRestore,
 	}
 	before := b.DeepCopy()
 	b.Status = next
-	if err := r.client.Status().Patch(ctx, b, client.MergeFrom(before)); err != nil {
+	return r.writeWork(ctx, before, b, before.Status.Phase, next.Phase, said(next.Restored, next.Message))
+}
+
+// writeWork writes the status of a piece of work, and an event when its phase
+// is another one.
+func (r *reconciler) writeWork(ctx context.Context, before, after client.Object, was, is v1.WorkPhase, message string) error {
+	if err := r.client.Status().Patch(ctx, after, client.MergeFrom(before)); err != nil {
 		return skipGone(err)
 	}
 	r.writes.Add(1)
-	r.eventOf(b, before.Status.Phase, next.Phase, said(next.Restored, next.Message))
+	r.eventOf(after, was, is, message)
 	return nil
 }
 

@@ -29,7 +29,7 @@ type Member = Schemas['Member'];
 type Application = Schemas['Application'];
 
 const OrganizationMirror = later(() => import('../ui/mirror').then((m) => m.OrganizationMirror));
-const ProxyCache = later(() => import('../ui/mirror').then((m) => m.ProxyCache));
+const ProxyCache = later(() => import('../ui/proxycache').then((m) => m.ProxyCache));
 
 const orgPath = (name: string) => `/organization/${encodeURIComponent(name)}`;
 

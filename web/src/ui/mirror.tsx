@@ -9,6 +9,7 @@ import { useDialogs, type Field, type Values } from './dialogs';
 import { bytes, duration, left, parseDuration } from './format';
 import { Section } from './frame';
 import { useRows } from './infinite';
+import { every, interval } from './interval';
 import { Link, repoPath, useGo, withSearch } from './link';
 import { useAgain, useBeats, useWatch, type News } from './live';
 import { Menu } from './menu';
@@ -24,12 +25,6 @@ type Verified = Schemas['MirrorVerified'];
 
 /** list reads "a, b" into its parts. */
 export const list = (text: string | undefined) => (text ?? '').split(',').map((x) => x.trim()).filter(Boolean);
-
-/** every writes seconds as people type them: 86400 is "1d". */
-export function every(seconds: number): string {
-  for (const [letter, size] of [['w', 604800], ['d', 86400], ['h', 3600], ['m', 60]] as const) if (seconds >= size && seconds % size === 0) return `${seconds / size}${letter}`;
-  return `${seconds}s`;
-}
 
 const local = (iso: string | null | undefined) => {
   const d = iso ? new Date(iso) : new Date();
@@ -60,8 +55,6 @@ const going = (s: string | undefined) => s === 'SYNCING' || s === 'SYNC_NOW' || 
 
 // soon is whether a run goes on, or is about to begin: then one looks often.
 const soon = (m: Mirror | OrgMirror | null | undefined) => !!m && (going(m.sync_status) || (m.is_enabled && !!m.next_sync_date && Date.parse(m.next_sync_date) < Date.now() + 5_000));
-
-const interval = (v: string) => ((parseDuration(v.trim()) ?? 0) > 0 ? undefined : t('A time such as 30m, 6h or 1d'));
 
 // robotFields let a robot of the namespace be chosen, or a new one be made.
 async function robotField(place: string, namespace: string, now?: string | null): Promise<Field> {
@@ -167,6 +160,54 @@ function RunButton({ status, command }: { status: string; command: (what: string
   );
 }
 
+// Facts are what a mirror copies, how, and when.
+function Facts({ m, copies, repositories }: { m: Mirror | OrgMirror; copies: string; repositories?: string[] }) {
+  return (
+    <dl className="g-facts">
+      <dt>{t('State')}</dt>
+      <dd>
+        <StatusLabel status={m.sync_status} /> {!m.is_enabled && <Label isCompact color="orange">{t('Switched off')}</Label>}
+      </dd>
+      {m.status_message && (
+        <>
+          <dt>{t('What it says')}</dt>
+          <dd>{m.status_message}</dd>
+        </>
+      )}
+      <dt>{t('Copies')}</dt>
+      <dd>
+        <code>{copies}</code>
+      </dd>
+      {repositories && (
+        <>
+          <dt>{t('Repositories')}</dt>
+          <dd>{repositories.join(', ') || t('All')}</dd>
+        </>
+      )}
+      <dt>{t('Tags')}</dt>
+      <dd>{(m.root_rule?.rule_value ?? []).join(', ')}</dd>
+      {!!m.architecture_filter?.length && (
+        <>
+          <dt>{t('Architectures')}</dt>
+          <dd>{m.architecture_filter.join(', ')}</dd>
+        </>
+      )}
+      <dt>{t('As')}</dt>
+      <dd>{m.external_registry_username ?? t('Nobody')}</dd>
+      <dt>{t('Robot that writes')}</dt>
+      <dd>{m.robot_username ?? '–'}</dd>
+      <dt>{t('How often')}</dt>
+      <dd>{duration(m.sync_interval)}</dd>
+      <dt>{t('Last run')}</dt>
+      <dd>
+        <Time value={m.last_sync_date} never={t('Never')} />
+      </dd>
+      <dt>{t('Next run')}</dt>
+      <dd>{going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}</dd>
+    </dl>
+  );
+}
+
 /** RepoMirror is the mirror of a repository: what it copies, and its runs. */
 export function RepoMirror({ repo, namespace, organization }: { repo: string; namespace: string; organization: boolean }) {
   const dialogs = useDialogs();
@@ -242,44 +283,7 @@ export function RepoMirror({ repo, namespace, organization }: { repo: string; na
                 </>
               }
             >
-              <dl className="g-facts">
-                <dt>{t('State')}</dt>
-                <dd>
-                  <StatusLabel status={m.sync_status} /> {!m.is_enabled && <Label isCompact color="orange">{t('Switched off')}</Label>}
-                </dd>
-                {m.status_message && (
-                  <>
-                    <dt>{t('What it says')}</dt>
-                    <dd>{m.status_message}</dd>
-                  </>
-                )}
-                <dt>{t('Copies')}</dt>
-                <dd>
-                  <code>{m.external_reference}</code>
-                </dd>
-                <dt>{t('Tags')}</dt>
-                <dd>{(m.root_rule.rule_value ?? []).join(', ')}</dd>
-                {m.architecture_filter.length > 0 && (
-                  <>
-                    <dt>{t('Architectures')}</dt>
-                    <dd>{m.architecture_filter.join(', ')}</dd>
-                  </>
-                )}
-                <dt>{t('As')}</dt>
-                <dd>{m.external_registry_username ?? t('Nobody')}</dd>
-                <dt>{t('Robot that writes')}</dt>
-                <dd>{m.robot_username ?? '–'}</dd>
-                <dt>{t('How often')}</dt>
-                <dd>{duration(m.sync_interval)}</dd>
-                <dt>{t('Last run')}</dt>
-                <dd>
-                  <Time value={m.last_sync_date} never={t('Never')} />
-                </dd>
-                <dt>{t('Next run')}</dt>
-                <dd>
-                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
-                </dd>
-              </dl>
+              <Facts m={m} copies={m.external_reference} />
               {m.organization_mirror && <p className="g-quiet">{t('The mirror of the organization made it, and says what it copies.')}</p>}
             </Section>
             <Runs repo={repo} at={run} beats={beats} live={live} soon={soon(m)} />
@@ -507,42 +511,7 @@ export function OrganizationMirror({ org }: { org: string }) {
                 </>
               }
             >
-              <dl className="g-facts">
-                <dt>{t('State')}</dt>
-                <dd>
-                  <StatusLabel status={m.sync_status} /> {!m.is_enabled && <Label isCompact color="orange">{t('Switched off')}</Label>}
-                </dd>
-                {m.status_message && (
-                  <>
-                    <dt>{t('What it says')}</dt>
-                    <dd>{m.status_message}</dd>
-                  </>
-                )}
-                <dt>{t('Copies')}</dt>
-                <dd>
-                  <code>
-                    {m.external_registry_url}/{m.external_namespace}
-                  </code>
-                </dd>
-                <dt>{t('Repositories')}</dt>
-                <dd>{m.repository_filters.join(', ') || t('All')}</dd>
-                <dt>{t('Tags')}</dt>
-                <dd>{(m.root_rule?.rule_value ?? []).join(', ')}</dd>
-                <dt>{t('As')}</dt>
-                <dd>{m.external_registry_username ?? t('Nobody')}</dd>
-                <dt>{t('Robot that writes')}</dt>
-                <dd>{m.robot_username ?? '–'}</dd>
-                <dt>{t('How often')}</dt>
-                <dd>{duration(m.sync_interval)}</dd>
-                <dt>{t('Last run')}</dt>
-                <dd>
-                  <Time value={m.last_sync_date} never={t('Never')} />
-                </dd>
-                <dt>{t('Next run')}</dt>
-                <dd>
-                  {going(m.sync_status) ? '–' : <Time value={m.next_sync_date} never={t('When somebody asks')} />}
-                </dd>
-              </dl>
+              <Facts m={m} copies={`${m.external_registry_url}/${m.external_namespace}`} repositories={m.repository_filters} />
             </Section>
             <Found org={org} beats={beats} live={live} soon={soon(m)} looking={live && going(m.sync_status) ? looking : undefined} />
           </>
@@ -644,120 +613,6 @@ export function MirrorHealth() {
           { key: 'message', title: t('What it says'), wide: true, cell: (x) => <span className="g-quiet">{x.status_message}</span> },
         ]}
       />
-    </Section>
-  );
-}
-
-type Proxy = Schemas['ProxyCache'];
-
-/** changeBody is what the API takes to change a proxy cache. Without a name and a password the stored ones stay. */
-export function changeBody(v: Values): Record<string, unknown> {
-  const nobody = v.nobody === 'true';
-  return {
-    upstream_registry: v.registry,
-    ...(nobody || v.username || v.password ? { upstream_registry_username: (!nobody && v.username) || null, upstream_registry_password: (!nobody && v.password) || null } : {}),
-    expiration_s: parseDuration((v.expires ?? '').trim()),
-    insecure: v.insecure === 'true',
-  };
-}
-
-/** ProxyCache lets an organization stand for another registry. */
-export function ProxyCache({ org, may }: { org: string; may: boolean }) {
-  const dialogs = useDialogs();
-  const client = useQueryClient();
-  const path = `organization/${enc(org)}/proxycache`;
-  const key = ['organization', org, 'proxycache'];
-  const query = useQuery({ queryKey: key, queryFn: () => call<Proxy>('GET', path) });
-  const refresh = () => client.invalidateQueries({ queryKey: key });
-  const body = (v: Values) => ({
-    upstream_registry: v.registry,
-    upstream_registry_username: v.username || null,
-    upstream_registry_password: v.password || null,
-    expiration_s: parseDuration((v.expires ?? '').trim()),
-    insecure: v.insecure === 'true',
-  });
-  const make = () =>
-    dialogs.form({
-      title: t('Make it a proxy cache'),
-      text: t('The other registry is asked first: what is wrong with its name, its certificate or the credentials is said here.'),
-      fields: [
-        { name: 'registry', label: t('Registry'), help: t('Such as docker.io, docker.io/library or registry.internal:5000/team') },
-        { name: 'username', label: t('User name there'), optional: true, help: t('Empty: as nobody') },
-        { name: 'password', label: t('Password or token there'), kind: 'password', optional: true, autoComplete: 'new-password' },
-        { name: 'expires', label: t('Forgotten after'), initial: '1d', check: interval, help: t('Since the last pull: a time such as 30m, 6h or 1d') },
-        { name: 'insecure', label: t('Plain http'), kind: 'check' },
-      ],
-      trial: { label: t('Ask the other registry'), run: async (v) => (await call('POST', `organization/${enc(org)}/validateproxycache`, body(v)), t('It answers, and takes the credentials.')) },
-      action: t('Make it a proxy cache'),
-      submit: async (v) => {
-        await call('POST', path, body(v));
-        await refresh();
-      },
-    });
-  const change = (p: Proxy) => {
-    const named = (v: Values) => v.nobody !== 'true';
-    dialogs.form({
-      title: t('Change the proxy cache'),
-      text: t('The other registry is asked first. What is cached stays.'),
-      fields: [
-        { name: 'registry', label: t('Registry'), initial: p.upstream_registry },
-        { name: 'nobody', label: t('As nobody: forget the name and password that are kept'), kind: 'check' },
-        { name: 'username', label: t('User name there'), optional: true, shown: named, help: t('Both empty: what is kept stays, as long as the registry is the same') },
-        { name: 'password', label: t('Password or token there'), kind: 'password', optional: true, autoComplete: 'new-password', shown: named },
-        { name: 'expires', label: t('Forgotten after'), initial: every(Number(p.expiration_s)), check: interval, help: t('Since the last pull: a time such as 30m, 6h or 1d') },
-        { name: 'insecure', label: t('Plain http'), kind: 'check', initial: String(p.insecure === true) },
-      ],
-      action: t('Save'),
-      submit: async (v) => {
-        await call('PUT', path, changeBody(v));
-        await refresh();
-        dialogs.toast(t('The proxy cache was changed'));
-      },
-    });
-  };
-  return (
-    <Section
-      title={t('Proxy cache')}
-      text={t('Stands for another registry: what is pulled through it comes from there once, and from here after that.')}
-      tools={
-        may &&
-        query.data &&
-        (query.data.upstream_registry ? (
-          <>
-            <Button variant="secondary" onClick={() => query.data && change(query.data)}>{t('Change')}</Button>
-            <Button
-              variant="secondary"
-              isDanger
-              onClick={() => dialogs.confirm({ title: t('End the proxy cache?'), text: t('What is cached stays until its time is over; pulls of anything else fail then.'), action: t('End it'), typed: org, submit: () => call('DELETE', path).then(refresh) })}
-            >
-              {t('End it')}
-            </Button>
-          </>
-        ) : (
-          <Button variant="secondary" onClick={make}>{t('Make it a proxy cache')}</Button>
-        ))
-      }
-    >
-      <Load query={query} rows={2}>
-        {(p) =>
-          p.upstream_registry ? (
-            <dl className="g-facts">
-              <dt>{t('Registry')}</dt>
-              <dd>
-                <code>{p.upstream_registry}</code> {p.insecure === true && <Label isCompact color="orange">{t('Plain http')}</Label>}
-              </dd>
-              <dt>{t('Forgotten after')}</dt>
-              <dd>{duration(Number(p.expiration_s))}</dd>
-              <dt>{t('Pull')}</dt>
-              <dd>
-                <code>{t('{org}/the name there', { org: `${location.host}/${org}` })}</code>
-              </dd>
-            </dl>
-          ) : (
-            <p>{t('It is none.')}</p>
-          )
-        }
-      </Load>
     </Section>
   );
 }
