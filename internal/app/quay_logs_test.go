@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gantry-registry/gantry/internal/audit"
+	"github.com/gantry-registry/gantry/internal/blob/mem"
 	"github.com/gantry-registry/gantry/internal/quaytest"
 	"github.com/gantry-registry/gantry/internal/store"
 	"github.com/gantry-registry/gantry/internal/store/storetest"
@@ -127,6 +128,19 @@ func (v *takeover) logs(s *site) {
 	check("user/logs", "", func(e quaytest.LogEntry) bool { return e.Namespace == "ann" && !service(e) })
 	check("superuser/logs", "&kind=service_key_create", service)
 	check("superuser/logs", "&kind=org_create_team", func(e quaytest.LogEntry) bool { return e.Kind == "org_create_team" })
+	r := send(t, "GET", s.base+"/api/v1/organization/acme/aggregatelogs?kind=pull_repo&starttime="+v.s.Now.Add(-7*24*time.Hour).Format("01/02/2006"), "", "Authorization", "Bearer "+all.Token)
+	pulls := 0.0
+	for _, day := range r.json(t)["aggregated"].([]any) {
+		pulls += day.(map[string]any)["count"].(float64)
+	}
+	for _, e := range v.young() {
+		if e.Kind == "pull_repo" {
+			pulls--
+		}
+	}
+	if pulls != 0 {
+		t.Errorf("%v pulls more are counted than there were", pulls)
+	}
 	v.unheard()
 }
 
@@ -175,9 +189,10 @@ func (v *takeover) newer(s *site) {
 			old++
 		}
 	}
-	n, err := audit.Trim(t.Context(), db, 10*24*time.Hour)
+	archiver := audit.Archiver{Store: db, Engine: mem.New(), Path: "logs", Age: 10 * 24 * time.Hour, Batch: 2}
+	n, err := archiver.Run(t.Context())
 	if err != nil || n != int64(old) || v.get(`SELECT COUNT(*) FROM events WHERE seq < 0`) != int64(young-old) {
-		t.Errorf("%d of %d old entries are deleted: %v", n, old, err)
+		t.Errorf("%d of %d old entries are archived: %v", n, old, err)
 	}
 	r := send(t, "DELETE", s.base+"/api/v1/repository/acme/app/tag/deleted", "", "Authorization", "Bearer "+v.s.OAuthToken.Token)
 	if r.status/100 != 2 {
