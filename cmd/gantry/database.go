@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gantry-registry/gantry/internal/app"
+	"github.com/gantry-registry/gantry/internal/config"
 )
 
 func (c *cli) db() *cobra.Command {
@@ -119,9 +121,9 @@ func (c *cli) dbImport() *cobra.Command {
 write what it holds into the registry's empty database: users with their
 passwords, organizations, teams, robots with their tokens, permissions,
 repositories, images, tags with their history, mirrors, proxy caches, quotas,
-policies, notifications and OAuth applications. Blobs are not copied: the
-registry reads them where they are, so its config.yaml has the Quay's
-DISTRIBUTED_STORAGE_CONFIG.
+policies, notifications, OAuth applications and the action log. Blobs are not
+copied: the registry reads them where they are, so its config.yaml has the
+Quay's DISTRIBUTED_STORAGE_CONFIG.
 
 The Quay's database is only read, in one snapshot: what is pushed to the Quay
 later does not come over. So let it be read-only meanwhile:
@@ -130,6 +132,11 @@ later does not come over. So let it be read-only meanwhile:
   2. set REGISTRY_STATE: readonly in the Quay's config.yaml
   3. gantry db import ...                (minutes)
   4. start the registry, and send its host name there
+
+Of the action log comes over what is not older than --logs: 30 days unless told,
+"all" for everything, 0 for nothing. Entries keep their time, performer, address
+and metadata, and nobody is told of them again. A Quay that logs to
+Elasticsearch or Splunk has none in its database.
 
 Nothing is deleted from storage for --hold, so that the Quay can serve again:
 only what was pushed to the registry meanwhile is then missing there. An import
@@ -141,6 +148,8 @@ of one. One that was done is not done again.`,
 	cmd.Flags().StringVar(&r.FromConfig, "from-config", "", "`folder` of the Quay's config.yaml: its DB_URI, DB_CONNECTION_ARGS and DATABASE_SECRET_KEY")
 	cmd.Flags().StringVar(&r.From, "from-db", "", "`address` of the Quay's database, as DB_URI; that of --from-config unless told")
 	cmd.Flags().DurationVar(&r.Hold, "hold", 14*24*time.Hour, "how long nothing that the Quay has is deleted from storage; 0 = not at all")
+	r.Logs = 30 * 24 * time.Hour
+	cmd.Flags().Var((*logAge)(&r.Logs), "logs", "`age` up to which entries of the action log come over, as 90d, 12h or all; 0 = none do")
 	c.waits(cmd)
 	cmd.Flags().BoolVar(&r.Check, "check", false, "read everything, tell what would come over, and write nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -157,12 +166,49 @@ of one. One that was done is not done again.`,
 	return cmd
 }
 
+// logAge is how old log entries may be: a duration as Go or Quay write it, or
+// "all".
+type logAge time.Duration
+
+func (a *logAge) Type() string { return "duration" }
+
+func (a *logAge) String() string {
+	const day = 24 * time.Hour
+	switch d := time.Duration(*a); {
+	case d == app.AllLogs:
+		return "all"
+	case d > 0 && d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	default:
+		return d.String()
+	}
+}
+
+func (a *logAge) Set(text string) error {
+	if text == "all" {
+		*a = logAge(app.AllLogs)
+		return nil
+	}
+	d, err := config.ParseDuration(text)
+	if err != nil {
+		if d, err = time.ParseDuration(text); err != nil || d < 0 {
+			return errors.New("it must be a duration such as 90d, 4w or 12h, or all, or 0")
+		}
+	}
+	*a = logAge(d)
+	return nil
+}
+
 func tellImport(w io.Writer, out app.QuayImported, check bool) {
 	for _, n := range out.Counts {
 		line(w, "%s\t%d", n.What, n.N)
 	}
 	for _, l := range out.LeftOut {
-		line(w, "left out: %s\t%d\t%s", l.What, l.N, l.Why)
+		n := "some"
+		if l.N > 0 {
+			n = fmt.Sprint(l.N)
+		}
+		line(w, "left out: %s\t%s\t%s", l.What, n, l.Why)
 		for _, e := range l.Examples {
 			line(w, "\t\t%s", e)
 		}

@@ -83,7 +83,7 @@ func TestImportEcosystem(t *testing.T) {
 		}
 	}
 	v.admin = NewAdmin(Options{Config: v.dir, Data: v.data})
-	out := v.imported(ImportRequest{Hold: time.Hour})
+	out := v.imported(ImportRequest{Hold: time.Hour, Logs: month})
 	v.counts(out)
 	v.whole()
 	v.live()

@@ -28,8 +28,12 @@ type ImportRequest struct {
 	// the Quay's DATABASE_SECRET_KEY is the registry's.
 	From  string
 	Hold  time.Duration // see store.QuayImport
+	Logs  time.Duration // see store.QuayImport; AllLogs
 	Check bool          // read everything, and write nothing
 }
+
+// AllLogs are all entries of a Quay's action log, however old.
+const AllLogs = store.AllLogs
 
 // QuayImported is what ImportQuay did.
 type QuayImported = store.QuayImported
@@ -42,7 +46,13 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 	if err != nil {
 		return out, err
 	}
-	from, err := quayDatabase(r, cfg)
+	var quay *config.Config // the Quay's; nil = not known
+	if r.FromConfig != "" {
+		if quay, err = loadQuay(r.FromConfig); err != nil {
+			return out, err
+		}
+	}
+	from, err := quayDatabase(r, cfg, quay)
 	if err != nil {
 		return out, err
 	}
@@ -58,8 +68,8 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 		defer func() { err = errors.Join(err, release()) }()
 	}
 	var keys, theirs *auth.Keys
-	if r.FromConfig != "" {
-		if theirs, err = quayKeys(r.FromConfig); err != nil {
+	if quay != nil {
+		if theirs, err = quayKeys(r.FromConfig, quay); err != nil {
 			return out, err
 		}
 	}
@@ -71,8 +81,11 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 	if theirs == nil {
 		theirs = keys
 	}
-	o := store.QuayImport{From: from, To: to, Secrets: quaySecrets{keys, theirs}, Hold: r.Hold, CheckOnly: r.Check, Progress: progress,
+	o := store.QuayImport{From: from, To: to, Secrets: quaySecrets{keys, theirs}, Hold: r.Hold, Logs: r.Logs, CheckOnly: r.Check, Progress: progress,
 		Read: readQuayManifest, MirrorOptions: quayMirror}
+	if quay != nil {
+		o.LogsModel = quay.Audit.Model
+	}
 	for _, l := range placesOf(cfg) {
 		o.Locations = append(o.Locations, l.ID)
 	}
@@ -89,17 +102,14 @@ func (a *Admin) ImportQuay(ctx context.Context, r ImportRequest, progress func(t
 	}
 }
 
-// quayDatabase is where the Quay's database is.
-func quayDatabase(r ImportRequest, cfg *config.Config) (o store.Options, err error) {
+// quayDatabase is where the Quay's database is; quay, its configuration, may be
+// nil.
+func quayDatabase(r ImportRequest, cfg, quay *config.Config) (o store.Options, err error) {
 	o.RootCAs = cfg.RootCAs()
 	if o.URI, err = plainURI("--from-db", r.From); err != nil {
 		return o, err
 	}
-	if r.FromConfig != "" {
-		quay, err := loadQuay(r.FromConfig)
-		if err != nil {
-			return o, err
-		}
+	if quay != nil {
 		o.RootCAs, o.Args = quay.RootCAs(), quay.DB.Args
 		if o.URI == "" {
 			o.URI = quay.DB.URI
@@ -121,12 +131,8 @@ func loadQuay(dir string) (*config.Config, error) {
 	return c, nil
 }
 
-// quayKeys are the keys of a Quay's configuration.
-func quayKeys(dir string) (*auth.Keys, error) {
-	quay, err := loadQuay(dir)
-	if err != nil {
-		return nil, err
-	}
+// quayKeys are the keys of a Quay's configuration, which is in dir.
+func quayKeys(dir string, quay *config.Config) (*auth.Keys, error) {
 	if quay.Keys.DatabaseSecret == "" {
 		return nil, fmt.Errorf("--from-config: config.yaml in %s has no DATABASE_SECRET_KEY, which opens the tokens of robots: the Quay wrote one there when it was set up", dir)
 	}

@@ -32,7 +32,13 @@ type takeover struct {
 func newTakeover(t *testing.T, from string, release quaytest.Release, to string) *takeover {
 	t.Helper()
 	q := quaytest.New(t, storetest.EmptyURI(t, from), release)
-	v := &takeover{t: t, q: q, s: q.Fill(t), data: t.TempDir(), dialect: to, uri: storetest.EmptyURI(t, to)}
+	return takeoverOf(t, q, q.Fill(t), to)
+}
+
+// takeoverOf makes the configuration of who takes a Quay over.
+func takeoverOf(t *testing.T, q *quaytest.Quay, s quaytest.Sample, to string) *takeover {
+	t.Helper()
+	v := &takeover{t: t, q: q, s: s, data: t.TempDir(), dialect: to, uri: storetest.EmptyURI(t, to)}
 	v.dir = folder(t, map[string]string{"config.yaml": fmt.Sprintf(`
 DB_URI: %q
 DATABASE_SECRET_KEY: "a-key-of-our-own-that-is-not-the-quays"
@@ -42,6 +48,7 @@ FEATURE_RATE_LIMITS: false
 FEATURE_REPO_MIRROR: true
 FEATURE_PROXY_CACHE: true
 FEATURE_APP_SPECIFIC_TOKENS: true
+SUPER_USERS: [ann]
 DISTRIBUTED_STORAGE_CONFIG:
   default: [LocalStorage, {storage_path: %q}]
 DISTRIBUTED_STORAGE_PREFERENCE: [default]
@@ -87,8 +94,8 @@ func TestImportQuay(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%v/%s", c.from, c.release, c.to), func(t *testing.T) {
 			t.Parallel()
 			v := newTakeover(t, c.from, c.release, c.to)
-			checked := v.imported(ImportRequest{Check: true})
-			out := v.imported(ImportRequest{Hold: 24 * time.Hour})
+			checked := v.imported(ImportRequest{Check: true, Logs: month})
+			out := v.imported(ImportRequest{Hold: 24 * time.Hour, Logs: month})
 			if a, b := fmt.Sprint(checked.Counts, checked.LeftOut), fmt.Sprint(out.Counts, out.LeftOut); a != b {
 				t.Errorf("--check tells\n%s\nand the import does\n%s", a, b)
 			}
@@ -132,13 +139,13 @@ func (v *takeover) counts(out QuayImported) {
 		"repositories": len(v.s.Repos), "permissions": len(v.s.Permissions), "default permissions": len(v.s.Prototypes), "stars": len(v.s.Stars),
 		"manifests": manifests, "tags": alive, "ended tags that can be restored": ended, "blobs": len(v.s.Blobs), "labels": len(v.s.Labels), "mirrors": 1, "proxy caches": 1,
 		"application tokens": 1, "OAuth applications": 1, "OAuth tokens": 1, "quotas": len(v.s.Quotas), "auto-prune policies": len(v.s.Prune),
-		"immutability policies": len(v.s.Immutable), "messages": len(v.s.Messages)} {
+		"immutability policies": len(v.s.Immutable), "messages": len(v.s.Messages), "log entries": len(v.young())} {
 		if got := counted(out, what); got != want {
 			v.t.Errorf("%d %s came over, not %d", got, what, want)
 		}
 	}
 	text := fmt.Sprint(out.LeftOut)
-	for _, want := range []string{"schema 1", "had yet to fetch", "App Registry", "log entries", "build triggers", "access tokens of repositories"} {
+	for _, want := range []string{"schema 1", "had yet to fetch", "App Registry", "older than was asked for", "counts of actions", "build triggers", "access tokens of repositories"} {
 		if !strings.Contains(text, want) {
 			v.t.Errorf("%q is not among what was left out: %s", want, text)
 		}
@@ -182,6 +189,7 @@ func (v *takeover) live() {
 		}
 		return fmt.Sprint("Bearer ", r.json(t)["token"])
 	}
+	v.logs(s)
 	// Every manifest and blob that came over is pulled, by who may.
 	ann := v.s.Users[0]
 	readers := map[string]string{}
@@ -213,6 +221,7 @@ func (v *takeover) live() {
 	v.referrers(s, token(ann.Name, ann.Password, "repository:acme/tools/build/base:pull"))
 	v.signIn(s, token)
 	v.push(s, token)
+	v.newer(s)
 }
 
 func (v *takeover) manifest(repo, digest string) quaytest.Manifest {
@@ -332,9 +341,9 @@ func TestImportInterrupted(t *testing.T) {
 		t.Run(to, func(t *testing.T) {
 			t.Parallel()
 			v := newTakeover(t, storetest.Postgres, quaytest.Latest, to)
-			for _, table := range []string{"teams", "manifests", "tags"} {
+			for _, table := range []string{"teams", "manifests", "tags", "events"} {
 				ctx, stop := context.WithCancel(t.Context())
-				_, err := v.admin.ImportQuay(ctx, ImportRequest{FromConfig: v.q.Dir}, func(name string, _ int) {
+				_, err := v.admin.ImportQuay(ctx, ImportRequest{FromConfig: v.q.Dir, Logs: month}, func(name string, _ int) {
 					if name == table {
 						stop()
 					}
@@ -347,8 +356,11 @@ func TestImportInterrupted(t *testing.T) {
 					t.Fatalf("half an import is served: %v", err)
 				}
 			}
-			if out := v.imported(ImportRequest{}); !out.Restarted {
+			if out := v.imported(ImportRequest{Logs: month}); !out.Restarted {
 				t.Errorf("%+v", out)
+			}
+			if n := v.get(`SELECT COUNT(*) FROM events WHERE seq < 0`); n != int64(len(v.young())) {
+				t.Errorf("there are %d log entries", n)
 			}
 			v.whole()
 			if n := v.get(`SELECT COUNT(*) FROM accounts`); n != int64(len(v.s.Users)+len(v.s.Orgs)+len(v.s.Robots)) {

@@ -88,28 +88,7 @@ func (f *filler) records() {
 		f.insert("messages", Row{"content": m.Content, "severity": m.Severity, "media_type_id": m.MediaType})
 		f.s.Messages = append(f.s.Messages, m)
 	}
-	const entries = 20
-	for i := range entries {
-		kind, row := "push_repo", Row{"performer_id": f.id("acme+ci"), "repository_id": f.id("acme/app")}
-		switch i % 5 {
-		case 1:
-			kind, row = "pull_repo", Row{"repository_id": f.id("acme/tools/build/base")} // by nobody
-		case 2:
-			kind, row = "create_robot", Row{"performer_id": f.id("ann")} // of no repository
-		case 3:
-			kind, row["repository_id"] = "delete_repo", int64(1_000_000) // which is gone
-		case 4:
-			kind, row["performer_id"] = "create_tag", int64(1_000_000) // an account that is gone
-		}
-		f.insert("logentry3", Row{
-			"kind_id": f.ID(f.t, "logentrykind", kind), "account_id": f.id("acme"), "datetime": f.ago(time.Duration(i) * time.Hour),
-			"ip": "192.0.2.1", "metadata_json": Row{"repo": "app", "namespace": "acme", "tag": "latest"},
-		}.with(row))
-	}
-	f.s.LogEntries = entries
-	f.insert("logentry", Row{
-		"kind_id": "push_repo", "account_id": f.id("acme"), "performer_id": f.id("ann"), "repository_id": f.id("acme/app"), "datetime": f.ago(1500 * day),
-	})
+	f.logs()
 	for i := range 3 {
 		f.insert("repositoryactioncount", Row{"repository_id": f.id("acme/app"), "count": 10 * i, "date": f.ago(time.Duration(i+1) * day)})
 	}

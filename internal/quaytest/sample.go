@@ -46,7 +46,7 @@ type Sample struct {
 	Immutable     []Policy // Latest only
 	Messages      []Message
 	Regions       map[string]string // locations by namespace
-	LogEntries    int               // of logentry3
+	Logs          []LogEntry
 
 	// Skipped are namespaces and repositories that a reader leaves out: being
 	// deleted, or of the kind "application".
@@ -177,6 +177,16 @@ type Quota struct {
 type Policy struct {
 	Namespace, Repo string // Repo "" = the whole namespace
 	Values          map[string]any
+}
+
+// A LogEntry is one of the action log. Names are "" for what is not there any
+// more, or never was.
+type LogEntry struct {
+	Table                          string // logentry3, or one that old releases wrote
+	Kind                           string
+	Namespace, Repo, Performer, IP string
+	At                             time.Time
+	Metadata                       string // as the column has it
 }
 
 // A Message is shown to everybody.

@@ -108,7 +108,7 @@ func (db *DB) WantPushed(ctx context.Context, defaults []int64, n int) (wanted i
 		var from int64
 		err := t.queryRow(ctx, `SELECT seq FROM readers WHERE name = ?`+t.d.excl, CopiesReader).Scan(&from)
 		if errors.Is(err, sql.ErrNoRows) {
-			_, err = t.exec(ctx, `INSERT INTO readers (name, seq) VALUES (?, (SELECT COALESCE(MAX(seq), 0) FROM events))`+t.d.ignore("name"), CopiesReader)
+			_, err = t.exec(ctx, `INSERT INTO readers (name, seq) VALUES (?, (SELECT COALESCE(MAX(seq), 0) FROM events WHERE seq > 0))`+t.d.ignore("name"), CopiesReader)
 			return err
 		}
 		if err != nil {

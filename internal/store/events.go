@@ -22,7 +22,8 @@ type Event struct {
 
 // event appends a row to the journal. Where writers are serial, the row gets
 // its number at once; elsewhere the sequencer numbers it once it is committed,
-// because ids are not given in the order of commits.
+// because ids are not given in the order of commits. Numbers begin with 1; what
+// was brought from another registry has smaller ones, which no reader gets.
 func (t *tx) event(ctx context.Context, e Event) error {
 	payload := []byte("{}")
 	if e.Payload != nil {
@@ -37,7 +38,7 @@ func (t *tx) event(ctx context.Context, e Event) error {
 	t.told = true
 	seq := "NULL"
 	if t.d.serial {
-		seq = "(SELECT COALESCE(MAX(seq), 0) + 1 FROM events)" // the newest row is never trimmed
+		seq = "(SELECT COALESCE(MAX(seq), 0) + 1 FROM events WHERE seq > 0)" // the newest row is never trimmed
 	}
 	_, err := t.exec(ctx, `INSERT INTO events (seq, at_ms, kind, ns_id, repo_id, actor_id, actor, actor_kind, ip, request, payload)
 		VALUES (`+seq+`, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -14,7 +14,7 @@ import (
 
 // An Entry is a row of the journal as readers get it.
 type Entry struct {
-	ID, Seq   int64 // Seq grows in the order of commits; 0 = not numbered yet
+	ID, Seq   int64 // Seq grows in the order of commits; 0 = not numbered yet, less = of another registry
 	At        time.Time
 	Kind      string
 	Namespace gantry.AccountID
@@ -116,7 +116,7 @@ func (t *tx) sequence(ctx context.Context) (int, error) {
 func (t *tx) counter(ctx context.Context, name string) (n int64, err error) {
 	get := func() error { return t.queryRow(ctx, `SELECT n FROM sequences WHERE name = ?`+t.d.excl, name).Scan(&n) }
 	if err = get(); errors.Is(err, sql.ErrNoRows) {
-		_, err = t.exec(ctx, `INSERT INTO sequences (name, n) VALUES (?, (SELECT COALESCE(MAX(seq), 0) FROM events))`+t.d.ignore("name"), name)
+		_, err = t.exec(ctx, `INSERT INTO sequences (name, n) VALUES (?, (SELECT COALESCE(MAX(seq), 0) FROM events WHERE seq > 0))`+t.d.ignore("name"), name)
 		if err == nil {
 			err = get()
 		}

@@ -55,6 +55,10 @@ type QuayImport struct {
 	// Hold is how long nothing that the Quay has is deleted from storage, so
 	// that it can serve again; 0 = not at all.
 	Hold time.Duration
+	// Logs is how old the entries of the action log may be that come over; 0 =
+	// none do. LogsModel is the Quay's LOGS_MODEL, as far as it is known.
+	Logs      time.Duration
+	LogsModel string
 	// CheckOnly reads everything and writes nothing; To is not looked at.
 	CheckOnly bool
 	// Progress, if set, is told how many rows of a table are written.
@@ -84,7 +88,7 @@ type QuayCount struct {
 type QuayLeftOut struct {
 	What     string   `json:"what"`
 	Why      string   `json:"why"`
-	N        int      `json:"n"`
+	N        int      `json:"n"`        // 0 = it cannot be told how many
 	Examples []string `json:"examples"` // the first of them
 }
 
@@ -102,7 +106,7 @@ var quayTables = []string{"accounts", "teams", "team_members", "federated_logins
 
 // ImportQuay reads the database of a Quay and fills an empty one with what it
 // holds: accounts, teams, permissions, repositories, images and the
-// settings of all of them. The schema of the target is brought up first. Blobs
+// settings of all of them, and its action log. The schema of the target is brought up first. Blobs
 // stay where they are: the target's storage locations must be the Quay's.
 //
 // Errors: gantry.Invalid on "from" if that is no database of a Quay, and on
@@ -239,7 +243,7 @@ func (i *quayImport) take(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return i.to.dropImportedLogs(ctx)
 	}
 	if err := i.to.free(ctx); err != nil {
 		return err
@@ -277,7 +281,7 @@ func (i *quayImport) all(ctx context.Context) error {
 		{"tokens", i.readTokens}, {"applications", i.readApplications}, {"settings of namespaces", i.readNamespaces},
 		{"notifications", i.readNotifications}, {"mirrors", i.readMirrors},
 		{"blobs", i.readBlobs}, {"placements", i.readPlacements}, {"manifests", i.findPartial}, {"manifests", i.readManifests}, {"links", i.readLinks},
-		{"labels", i.readLabels}, {"tags", i.readTags}, {"what else there is", i.countOthers},
+		{"labels", i.readLabels}, {"tags", i.readTags}, {"action log", i.readLogs}, {"what else there is", i.countOthers},
 	} {
 		if err := step.f(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)

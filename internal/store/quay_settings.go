@@ -338,10 +338,11 @@ func (i *quayImport) mirrorSecret(id, name, user, password string, config json.R
 func (i *quayImport) countOthers(ctx context.Context) error {
 	const most = 1_000_000
 	for _, o := range []struct{ table, where, what, why string }{
-		{"logentry3", "", "log entries", "the action log stays in the Quay: keep its database, or export it there"},
 		{"repositorybuildtrigger", "", "build triggers", "Gantry has no builds yet"},
 		{"accesstoken", "NOT temporary", "access tokens of repositories", "Quay has given them up; use robots"},
 		{"orgmirrorconfig", "", "mirrors of organizations", "set them up anew"},
+		{"repositoryactioncount", "", "counts of actions by day", "Gantry counts what is in the log"},
+		{"tagpullstatistics", "", "pull statistics of tags", "Gantry keeps none; pulls are in the log"},
 	} {
 		if i.from.columns[o.table] == nil {
 			continue

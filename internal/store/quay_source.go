@@ -216,25 +216,33 @@ func (r *quayRow) flag(i int) bool {
 	return r.int(i) != 0
 }
 
-// millis is a time of a Quay, which is UTC; 0 for NULL.
+// millis is a time of a Quay; 0 for NULL.
 func (r *quayRow) millis(i int) int64 {
+	if t := r.time(i); !t.IsZero() {
+		return t.UnixMilli()
+	}
+	return 0
+}
+
+// time is a time of a Quay, which is UTC; zero for NULL.
+func (r *quayRow) time(i int) time.Time {
 	switch v := r.values[i].(type) {
 	case nil:
-		return 0
+		return time.Time{}
 	case time.Time:
-		return time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.UTC).UnixMilli()
+		return time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.UTC)
 	case []byte, string:
 		for _, layout := range []string{"2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"} {
 			if t, err := time.Parse(layout, r.text(i)); err == nil {
-				return t.UnixMilli()
+				return t
 			}
 		}
 		if strings.HasPrefix(r.text(i), "0000-") { // MySQL's zero
-			return 0
+			return time.Time{}
 		}
 	}
 	r.bad(i, "time")
-	return 0
+	return time.Time{}
 }
 
 // json is JSON. A Quay encodes some columns twice.

@@ -133,7 +133,7 @@ func (s *seeder) begin(ctx context.Context) error {
 			return err
 		}
 		var last int64 // where writers are serial, rows go on from it
-		err = t.queryRow(ctx, `SELECT COALESCE(MAX(seq), 0) FROM events`).Scan(&last)
+		err = t.queryRow(ctx, `SELECT COALESCE(MAX(seq), 0) FROM events WHERE seq > 0`).Scan(&last)
 		s.seq = max(s.seq, last)
 		return err
 	})
