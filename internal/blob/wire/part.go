@@ -145,11 +145,13 @@ func (p *Pool) NewWriter(ctx context.Context, plan Plan) *Writer {
 	return w
 }
 
+var errInterrupted = errors.New("the upload was interrupted")
+
 // Interrupt ends what is on its way, and the calls that wait for it. Any
 // goroutine may call it.
 func (w *Writer) Interrupt() {
 	w.cancel() // who holds mu waits for this
-	w.Fail(errors.New("the upload was interrupted"))
+	w.Fail(errInterrupted)
 }
 
 // Next is the number of the next part, and so says how many were begun.
@@ -173,6 +175,10 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(p) > 0 && w.err == nil {
+		if w.ctx.Err() != nil { // Interrupt waits for mu
+			w.err = errInterrupted
+			break
+		}
 		least, most := w.plan.Size(w.next)
 		if target := min(max(w.pool.share(), least), most); w.size >= target {
 			w.slot()
@@ -249,11 +255,11 @@ func (w *Writer) start() {
 	w.pieces, w.size = nil, 0
 	w.flying.Go(func() {
 		err := w.plan.Store(w.ctx, n, body)
-		w.pool.give(body.pieces)
-		<-w.slots
-		if err != nil {
+		if err != nil { // before there is room for more: nothing is sent after a part that failed
 			w.Fail(err)
 		}
+		w.pool.give(body.pieces)
+		<-w.slots
 	})
 }
 
