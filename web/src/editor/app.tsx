@@ -39,7 +39,7 @@ import { count, none, patchOf, rebase, topOf, type Changes, type Foreign } from 
 import { addressOf, go, hasMoved, placeOf, usePlace } from './place';
 import { Review } from './review';
 import { RolloutNotice } from './rollout';
-import { Results, SectionPage, titleOf } from './section';
+import { Results, SectionPage } from './section';
 import { SignIn, SignInAgain } from './signin';
 import { changed, Context, dirty, indexOf, marksOf, useEditor, type Confirm, type Editor, type Loaded, type Notice } from './store';
 import { Guard, Trouble } from './trouble';
@@ -338,7 +338,7 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
   }, []);
   const { sections, state } = e;
   const at = place.page === 'section' ? (sections.find((s) => s.id === place.section) ?? sections[0]) : undefined;
-  const name = place.page === 'review' ? t('Review') : place.page === 'history' ? t('History') : at ? titleOf(at) : '';
+  const name = place.page === 'review' ? t('Review') : place.page === 'history' ? t('History') : at ? at.title : '';
   const whose = state.mode === 'operator' ? `${state.namespace}/${state.registry}` : (state.dir ?? '');
   useEffect(() => {
     document.title = [name, whose, t('Configuration editor')].filter(Boolean).join(' · ');
@@ -467,7 +467,7 @@ function Sections({ at, page }: { at?: string; page: string }) {
         {e.sections.map((s) => (
           <NavItem key={s.id} isActive={s.id === at}>
             <a href={addressOf(s.id)} aria-current={s.id === at ? 'page' : undefined}>
-              <span className="g-grow">{titleOf(s)}</span>
+              <span className="g-grow">{s.title}</span>
               <Marks section={s} />
             </a>
           </NavItem>

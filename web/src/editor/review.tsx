@@ -4,7 +4,7 @@ import { Problem } from '../api/client';
 import { t } from '../i18n';
 import { Bones } from '../ui/bits';
 import { check, download, faultsOf, save } from './api';
-import { Box, Doc } from './controls';
+import { Box, Said } from './controls';
 import { topOf } from './patch';
 import { addressOf } from './place';
 import { PodLabels } from './section';
@@ -151,7 +151,7 @@ function Problems({ title, variant, list }: { title: string; variant: 'danger' |
       <ul className="g-plain">
         {list.slice(0, 100).map((f, i) => (
           <li key={i}>
-            <a href={homeOf(e, f)}>{f.field ? <code>{f.field}</code> : (f.file.split('/').pop() ?? '')}</a> <Doc text={f.message} />
+            <a href={homeOf(e, f)}>{f.field ? <code>{f.field}</code> : (f.file.split('/').pop() ?? '')}</a> <Said text={f.message} />
           </li>
         ))}
       </ul>
@@ -165,7 +165,7 @@ function Others({ list }: { list: Fault[] }) {
     <ExpandableSection toggleText={t('{n} remark|{n} remarks', { n: list.length })} isExpanded={open} onToggle={(_, x) => setOpen(x)}>
       <ul className="g-plain">
         {list.map((f, i) => (
-          <li key={i}><code>{f.field}</code> <Doc text={f.message} /></li>
+          <li key={i}><code>{f.field}</code> <Said text={f.message} /></li>
         ))}
       </ul>
     </ExpandableSection>

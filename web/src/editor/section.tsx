@@ -10,38 +10,9 @@ import { TrialButton, trialsOf } from './trials';
 import type { Managed, Section } from './types';
 import { boolOf } from './values';
 
-/** titleOf is a section's title in the language of the page, where the page knows it. */
-export function titleOf(s: Section): string {
-  const known: Record<string, string> = {
-    certificates: t('Custom SSL Certificates'),
-    basic: t('Basic Configuration'),
-    server: t('Server Configuration'),
-    database: t('Database'),
-    consistency: t('Data Consistency'),
-    'time-machine': t('Time Machine'),
-    mirroring: t('Repository Mirroring'),
-    storage: t('Registry Storage'),
-    'action-logs': t('Action Log Storage'),
-    'action-log-archiving': t('Action Log Rotation and Archiving'),
-    scanner: t('Security Scanner'),
-    'application-registry': t('Application Registry'),
-    mail: t('E-mail'),
-    authentication: t('Internal Authentication'),
-    login: t('External Authorization'),
-    access: t('Access Settings'),
-    builds: t('Dockerfile Build Support'),
-    'github-trigger': t('GitHub Build Triggers'),
-    'bitbucket-trigger': t('Bitbucket Build Triggers'),
-    'gitlab-trigger': t('GitLab Build Triggers'),
-    other: t('Other settings'),
-  };
-  return known[s.id] ?? s.title;
-}
-
 /** SectionPage shows the fields of a section, field being the one that the address names. */
 export function SectionPage({ section, field }: { section: Section; field: string }) {
   const e = useEditor();
-  const title = titleOf(section);
   useEffect(() => {
     if (field) show(field);
     else if (hasMoved()) document.getElementById('title')?.focus();
@@ -55,7 +26,7 @@ export function SectionPage({ section, field }: { section: Section; field: strin
   const tests = trialsOf(section);
   return (
     <>
-      <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{title}</Title>
+      <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{section.title}</Title>
       {managed.map((m) => <Lock key={m.component} managed={m} />)}
       {certSection(e.sections)?.id === section.id && <Certificates title={t('Files beside config.yaml')} text={t('Certificates of further authorities are trusted by the registry and by its builders. Keys are written and never shown.')} />}
       {names.includes('EXTERNAL_TLS_TERMINATION') && <TlsMode />}
@@ -169,8 +140,8 @@ export function Results({ filter, clear }: { filter: string; clear: () => void }
       <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{t('Found')}</Title>
       <p className="g-quiet" role="status">{all.length === 0 ? t('No field has that in its name or description.') : t('{n} field|{n} fields', { n: all.length })}{all.length > most && ` · ${t('the first {n} are shown', { n: most })}`}</p>
       {sections.map(({ section, fields }) => (
-        <section key={section.id} aria-label={titleOf(section)}>
-          <Title headingLevel="h2" size="lg" className="e-group"><a href={addressOf(section.id)} onClick={clear}>{titleOf(section)}</a></Title>
+        <section key={section.id} aria-label={section.title}>
+          <Title headingLevel="h2" size="lg" className="e-group"><a href={addressOf(section.id)} onClick={clear}>{section.title}</a></Title>
           <div className="e-rows">{fields.map((f) => <FieldRow key={f.name} name={f.name} />)}</div>
         </section>
       ))}
