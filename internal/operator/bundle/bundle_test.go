@@ -31,13 +31,13 @@ func TestMerge(t *testing.T) {
 		t.Fatalf("files %v", files)
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Data: dataOf(files)}
-	if _, changed, err := merge(secret, dataOf(files)); changed || err != nil {
+	if _, changed, err := merge(secret, dataOf(files), ""); changed || err != nil {
 		t.Errorf("nothing changed: %v, %v", changed, err)
 	}
 	files["config.yaml"] = []byte("A: 2")
 	delete(files, "extra_ca_certs/a.crt")
 	files["extra_ca_certs/b.crt"] = []byte("b")
-	body, changed, err := merge(secret, dataOf(files))
+	body, changed, err := merge(secret, dataOf(files), "")
 	if want := `{"data":{"config.yaml":"QTogMg==","extra_ca_cert_a.crt":null,"extra_ca_cert_b.crt":"Yg=="},"metadata":{"resourceVersion":"7"}}`; string(body) != want || !changed || err != nil {
 		t.Errorf("%s, %v, %v; want %s", body, changed, err, want)
 	}

@@ -35,6 +35,12 @@ var groupOf = map[v1.ComponentKind]string{
 	v1.ComponentRoute: "HostSettings", v1.ComponentMirror: "RepoMirror",
 }
 
+// manageable reports whether there is a component of that name that can be
+// managed or not.
+func manageable(kind string) bool {
+	return slices.Contains(v1.Kinds(), v1.ComponentKind(kind)) && kind != string(v1.ComponentQuay)
+}
+
 // Judge implements edit.Store: it decides, makes the registry's configuration
 // and checks it as the operator does, without the keys that are not the
 // editor's.
@@ -44,7 +50,7 @@ func (s *Store) Judge(_ context.Context, p *edit.Present, files edit.Files, want
 		return nil, errors.New("the configuration is of another store")
 	}
 	for kind := range want {
-		if !slices.Contains(v1.Kinds(), v1.ComponentKind(kind)) || kind == string(v1.ComponentQuay) {
+		if !manageable(kind) {
 			return nil, &edit.Mistake{Field: "manage", Message: "there is no component of that name that can be managed or not"}
 		}
 	}
