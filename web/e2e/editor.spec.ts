@@ -415,7 +415,7 @@ test('sections with every kind of field are accessible', async ({ editor: page }
 
 test.describe('with an operator', () => {
   // The page does what the answers of the operator's editor say: here they are given to it, with the form and the values of the real one.
-  const state = { mode: 'operator', registry: 'quay', namespace: 'prod', secret: 'quay-config', version: 'test', revision: 'r1', written: ['USER_EVENTS_REDIS', 'TAG_EXPIRATION_OPTIONS'], source: { LOGGING_LEVEL: 'environment', SERVER_HOSTNAME: 'operator' }, managed: [{ component: 'redis', group: 'Redis', fields: ['USER_EVENTS_REDIS', 'BUILDLOGS_REDIS'], unmanageable: true }], writable: true, warnings: ['The Secret quay-config is owned by Argo CD, which may put it back'] };
+  const state = { mode: 'operator', registry: 'quay', namespace: 'prod', secret: 'quay-config', version: 'test', revision: 'r1', written: ['USER_EVENTS_REDIS', 'TAG_EXPIRATION_OPTIONS'], source: { LOGGING_LEVEL: 'environment', SERVER_HOSTNAME: 'operator' }, managed: [{ component: 'redis', group: 'Redis', fields: ['USER_EVENTS_REDIS', 'BUILDLOGS_REDIS'], unmanageable: true }], own: [], writable: true, warnings: ['The Secret quay-config is owned by Argo CD, which may put it back'] };
 
   test('managed components are locked and can be taken over; a rollout is shown until it is done', async ({ editor: page }) => {
     const sent: { manage?: Record<string, boolean>; match?: string }[] = [];

@@ -6,7 +6,7 @@ import { Control, defaultText, Doc, isGroup, Said } from './controls';
 import { DatabaseControl } from './database';
 import { masked } from './patch';
 import { LocationsControl, StorageControl } from './storage';
-import { faultsAt, lockOf, useEditor, valueIn, type Editor } from './store';
+import { faultsAt, lockOf, taken, useEditor, valueIn, type Editor } from './store';
 import type { Fault, Field, Source } from './types';
 import { meaning, textOf } from './values';
 
@@ -31,7 +31,7 @@ export function FieldRow({ name }: { name: string }) {
       value={valueIn(e, name)}
       isChanged={name in e.changes.fields}
       isWritten={e.state.written.includes(name) && e.changes.fields[name] !== null}
-      source={e.state.source[name]}
+      source={taken(e.state, e.changes.manage, name) ? undefined : e.state.source[name]}
       locked={lockOf(e, name) !== undefined}
       sealed={!e.state.writable}
       faults={faultsAt(e, name)}
