@@ -62,7 +62,7 @@ export const keepsData = (component: string) => component === 'postgres' || comp
 /** dataOf says what becomes of what a component keeps when the operator has it again. */
 export function dataOf(component: string): string {
   const known: Record<string, string> = {
-    postgres: t('The operator’s database is not yours: it has what it had when you took it over, or nothing. Nothing is copied, and yours is left as it is. Accounts, repositories and tags that are only in yours are gone from the registry, and the storage is cleared of images that the operator’s database does not know, within days. Make a backup first.'),
+    postgres: t('The operator’s database is not yours: it has what it had when you took it over, or nothing. Nothing is copied, and yours is left as it is. Accounts, repositories and tags that are only in yours are gone from the registry, and in a week or so the storage is cleared of images that the operator’s database does not know. Make a backup first.'),
     redis: t('The operator’s Redis is not yours, and begins empty. Nothing is copied, and yours is left as it is. Lines of builds that run now are lost; there is nothing else that lasts.'),
     objectstorage: t('The operator’s storage is not yours: it has what it had when you took it over, or nothing. Nothing is copied, and yours is left as it is. Images that are only in yours cannot be pulled.'),
     clair: t('The operator’s Clair is not yours, and scans the images again; until then they have no report. Yours is left as it is.'),

@@ -136,7 +136,7 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
         spellCheck={false}
       />
       <Button variant="secondary" aria-pressed={seen} onClick={() => setSeen(!seen)} isDisabled={locked}>{seen ? t('Hide') : t('Show')}</Button>
-      {was && (
+      {was && !locked && (
         <Button
           variant="link"
           onClick={() => {
