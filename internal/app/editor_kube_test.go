@@ -204,6 +204,8 @@ func TestConfigEditor(t *testing.T) {
 		t.Errorf("components: %s, %v", text, err)
 	}
 
+	ask("GET", "/api/v1/config/state", "", 200, `"own":[{"component":"redis","group":"Redis","fields":["BUILDLOGS_REDIS","USER_EVENTS_REDIS"],"related":["BUILDLOGS_REDIS_HOSTNAME","USER_EVENTS_REDIS_HOSTNAME"]}]`)
+
 	// Back to the start, but for the certificate's own revision.
 	var list []struct{ Revision string }
 	text := send(t, "GET", srv.URL+"/api/v1/config/history", "", "Authorization", basic(editor.User, password)).body

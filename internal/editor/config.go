@@ -27,6 +27,7 @@ type state struct {
 	Written  []string          `json:"written"`
 	Source   map[string]string `json:"source"`
 	Managed  []edit.Managed    `json:"managed"`
+	Own      []edit.Own        `json:"own"`
 	Writable bool              `json:"writable"`
 	Reason   string            `json:"reason,omitempty"`
 	Warnings []string          `json:"warnings"`
@@ -102,7 +103,7 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	st := state{Place: p.Place, Version: s.Version, Revision: p.Revision, Written: []string{}, Managed: j.Managed, Writable: p.Writable, Reason: p.Reason, Warnings: p.Warnings}
+	st := state{Place: p.Place, Version: s.Version, Revision: p.Revision, Written: []string{}, Managed: j.Managed, Own: j.Own, Writable: p.Writable, Reason: p.Reason, Warnings: p.Warnings}
 	_, st.Source = values(p, j)
 	name := p.Files.ConfigName()
 	written, broken := config.ParseValues(name, p.Files[name])
@@ -116,6 +117,9 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request) error {
 	}
 	if st.Managed == nil {
 		st.Managed = []edit.Managed{}
+	}
+	if st.Own == nil {
+		st.Own = []edit.Own{}
 	}
 	if len(broken) > 0 {
 		st.Warnings = append(st.Warnings, name+" cannot be read, and no field of it can be changed: "+broken[0].Message+"; roll back to an earlier revision, or mend it by hand")

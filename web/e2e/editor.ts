@@ -32,7 +32,7 @@ SETUP_COMPLETE: true
 OUR_OWN_FIELD: {team: platform}
 `;
 
-/** An EditorServer is bin/gantry config editor on a folder of its own. */
+/** An EditorServer is bin/gantry config editor on a folder of its own, or on what it is told. */
 export class EditorServer {
   private constructor(
     readonly base: string,
@@ -58,12 +58,13 @@ export class EditorServer {
     return readFileSync(join(this.dir, name), 'utf8');
   }
 
-  static async start(env: Record<string, string> = {}): Promise<EditorServer> {
+  /** start starts an editor; of is what it edits, in the place of a folder. */
+  static async start(env: Record<string, string> = {}, of?: string[]): Promise<EditorServer> {
     const dir = mkdtempSync(join(tmpdir(), 'gantry-editor-'));
     mkdirSync(join(dir, 'conf'));
     writeFileSync(join(dir, 'conf/config.yaml'), written);
     const port = await freePort();
-    const child = spawn(binary, ['config', 'editor', '--config', join(dir, 'conf'), '--listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, QUAY_PASSWORD: password, ...env } });
+    const child = spawn(binary, ['config', 'editor', ...(of ?? ['--config', join(dir, 'conf')]), '--listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, QUAY_PASSWORD: password, ...env } });
     const log: string[] = [];
     child.stderr?.on('data', (b: Buffer) => log.push(b.toString()));
     const s = new EditorServer(`http://127.0.0.1:${port}`, join(dir, 'conf'), child);

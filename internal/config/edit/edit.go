@@ -89,6 +89,7 @@ type Judged struct {
 	// Operator has the fields that the operator sets over what is written.
 	Operator map[string]any
 	Managed  []Managed
+	Own      []Own
 	// Workloads are the registry's pods by what they are made of: another value
 	// replaces them. nil = they are not known.
 	Workloads map[string]string
@@ -116,6 +117,15 @@ type Managed struct {
 	Group        string   `json:"group"`
 	Fields       []string `json:"fields"`
 	Unmanageable bool     `json:"unmanageable"` // it can be set to managed: false
+}
+
+// An Own is a component that the user runs, and that the operator can make
+// instead: Manage of its name hands it back.
+type Own struct {
+	Component string   `json:"component"`
+	Group     string   `json:"group"`
+	Fields    []string `json:"fields"`  // they are the operator's then, and leave the configuration
+	Related   []string `json:"related"` // they tell of the user's service, and are wrong for the operator's
 }
 
 // A Write is a change that is to be kept.

@@ -211,7 +211,7 @@ func NewForm() Form {
 			of[name] = s.id
 		}
 	}
-	rest := Section{Other, "Other", []string{}}
+	rest := Section{Other, "Other settings", []string{}}
 	for _, field := range config.Fields() {
 		out := fieldOf(&field)
 		out.Group, out.Section = GroupOf(field.Name), of[field.Name]

@@ -1,6 +1,11 @@
 package edit
 
 import (
+	"encoding/json"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +73,75 @@ func TestGroupOf(t *testing.T) {
 	} {
 		if got := GroupOf(field); got != want {
 			t.Errorf("GroupOf(%q) = %q, want %q", field, got, want)
+		}
+	}
+}
+
+// texts are what people read of a form.
+func texts(f Form) map[string]bool {
+	out := map[string]bool{}
+	var add func([]Field)
+	add = func(list []Field) {
+		for _, x := range list {
+			for _, text := range []string{x.Group, x.Doc, x.Shape, x.Obsolete} {
+				out[text] = true
+			}
+			add(x.Keys)
+			if x.Item != nil {
+				add([]Field{*x.Item})
+			}
+		}
+	}
+	add(f.Fields)
+	for _, s := range f.Sections {
+		out[s.Title] = true
+	}
+	for _, e := range f.Engines {
+		out[e.Title] = true
+		add(e.Keys)
+	}
+	delete(out, "")
+	return out
+}
+
+// verbatim is what stays as it is in every language: code, names of fields and
+// of their keys, numbers.
+var verbatim = regexp.MustCompile("`[^`]+`|[A-Z][A-Z0-9]*_[A-Z0-9_.a-z]*[A-Za-z0-9]|[a-z]+(_[a-z]+)+|[a-z]+://|[0-9]+")
+
+// TestLanguages: the page has every text of the form in Korean, and no other.
+func TestLanguages(t *testing.T) {
+	const name = "../../../web/src/editor/form.ko.json"
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var korean map[string]string
+	if err := json.Unmarshal(data, &korean); err != nil {
+		t.Fatal(err)
+	}
+	// Names of products and protocols, which are the same in Korean.
+	same := []string{"Redis", "LDAP", "Keystone", "OIDC", "ElasticSearch", "Amazon S3", "Google Cloud Storage", "Ceph Object Gateway (RADOS)", "Azure Blob Storage",
+		"Red Hat OpenShift Data Foundation (NooBaa)", "IBM Cloud Object Storage", "OpenStack Swift"}
+	letters := regexp.MustCompile(`[가-힣]`)
+	english := texts(NewForm())
+	for _, text := range slices.Sorted(maps.Keys(english)) {
+		ko, ok := korean[text]
+		if !ok {
+			t.Errorf("%s lacks %q", name, text)
+			continue
+		}
+		if !letters.MatchString(ko) && !slices.Contains(same, text) {
+			t.Errorf("%q is %q, which is no Korean", text, ko)
+		}
+		for _, word := range verbatim.FindAllString(text, -1) {
+			if !strings.Contains(ko, word) {
+				t.Errorf("%q is %q, which lacks %s", text, ko, word)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(korean)) {
+		if !english[text] {
+			t.Errorf("%s has %q, which the form does not", name, text)
 		}
 	}
 }

@@ -106,6 +106,12 @@ func (s *Store) Read(ctx context.Context) (*edit.Present, error) {
 	case err != nil:
 		return nil, s.failed("read the Secret "+name, err)
 	default:
+		if after, err := s.finish(ctx, q, secret); err == nil {
+			q = after
+		} else {
+			slog.WarnContext(ctx, "an interrupted change could not be finished", "secret", name, "error", err)
+			p.Warnings = append(p.Warnings, unfinished(name, err).Reason)
+		}
 		p.Files = filesOf(secret.Data)
 		if secret.Immutable != nil && *secret.Immutable {
 			p.Writable, p.Reason = false, "the Secret "+name+" is immutable: put its content into a Secret of another name, and have configBundleSecret name that one"
@@ -203,39 +209,53 @@ func (s *Store) Write(ctx context.Context, p *edit.Present, w edit.Write) error 
 	resource := func(q *v1.QuayRegistry) bool { return manage(q, w.Manage, adopt, from.secret.Name) }
 	// What the second write will need is asked for first: half of a change helps
 	// nobody.
-	if err := s.change(ctx, from.registry, resource, client.DryRunAll); err != nil {
+	if _, err := s.change(ctx, from.registry, resource, client.DryRunAll); err != nil {
 		return err
 	}
-	body, changed, err := merge(from.secret, dataOf(w.Files))
+	mark, err := intentOf(from.registry, from.secret.Name, w)
 	if err != nil {
 		return err
 	}
-	if changed {
-		// The way back first. What comes is put there when it is: of two editors one
-		// writes nothing.
-		if p.Files.Written() {
-			first := edit.Saved{Revision: p.Revision, At: from.secret.CreationTimestamp.UTC(), Changed: []string{}, Files: p.Files}
-			if err := s.remember(ctx, first, false); err != nil {
-				return err
-			}
-		} else if _, err := s.History(ctx); err != nil {
+	body, changed, err := merge(from.secret, dataOf(w.Files), mark)
+	if err != nil {
+		return err
+	}
+	if !changed {
+		_, err := s.change(ctx, from.registry, resource)
+		return err
+	}
+	// The way back first. What comes is put there when it is: of two editors one
+	// writes nothing.
+	if p.Files.Written() {
+		first := edit.Saved{Revision: p.Revision, At: from.secret.CreationTimestamp.UTC(), Changed: []string{}, Files: p.Files}
+		if err := s.remember(ctx, first, false); err != nil {
 			return err
 		}
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.o.Namespace, Name: from.secret.Name}}
-		if err := s.client.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldOwner)); err != nil {
-			return s.failed("patch the Secret "+secret.Name, err)
-		}
-		if err := s.remember(ctx, edit.Saved{Revision: w.Files.Revision(), At: s.now().UTC(), Changed: w.Changed, Files: w.Files}, true); err != nil {
-			// It is written all the same, and the next change puts it into the history.
-			slog.WarnContext(ctx, "the history of the configuration lacks a change", "error", err)
-		}
+	} else if _, err := s.History(ctx); err != nil {
+		return err
 	}
-	return s.change(ctx, from.registry, resource)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.o.Namespace, Name: from.secret.Name}}
+	if err := s.client.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldOwner)); err != nil {
+		return s.failed("patch the Secret "+secret.Name, err)
+	}
+	// From here on the change is made: what is missing of it is written by this
+	// call, or by a later one.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), settle)
+	defer stop()
+	if err := s.remember(ctx, edit.Saved{Revision: w.Files.Revision(), At: s.now().UTC(), Changed: w.Changed, Files: w.Files}, true); err != nil {
+		// It is written all the same, and the next change puts it into the history.
+		slog.WarnContext(ctx, "the history of the configuration lacks a change", "error", err)
+	}
+	if _, err := s.finish(ctx, from.registry, secret); err != nil {
+		return unfinished(secret.Name, err)
+	}
+	return nil
 }
 
 // merge is the merge patch that makes of a Secret's data other data, from the
-// version that was read. Keys that are the same are not in it.
-func merge(secret *corev1.Secret, after map[string][]byte) (body []byte, changed bool, err error) {
+// version that was read, with the mark of what is to be written afterwards; "" =
+// nothing is. Keys that are the same are not in it.
+func merge(secret *corev1.Secret, after map[string][]byte, mark string) (body []byte, changed bool, err error) {
 	data := map[string]any{}
 	for name, value := range after {
 		if old, ok := secret.Data[name]; !ok || !bytes.Equal(old, value) {
@@ -247,7 +267,13 @@ func merge(secret *corev1.Secret, after map[string][]byte) (body []byte, changed
 			data[name] = nil
 		}
 	}
-	body, err = json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": secret.ResourceVersion}, "data": data})
+	meta := map[string]any{"resourceVersion": secret.ResourceVersion}
+	if mark != "" {
+		meta["annotations"] = map[string]any{AnnotationUnfinished: mark}
+	} else if secret.Annotations[AnnotationUnfinished] != "" { // of a bundle that is no more
+		meta["annotations"] = map[string]any{AnnotationUnfinished: nil}
+	}
+	body, err = json.Marshal(map[string]any{"metadata": meta, "data": data})
 	return body, len(data) > 0, err
 }
 
@@ -270,25 +296,26 @@ func manage(q *v1.QuayRegistry, want map[string]bool, adopt bool, secret string)
 	return changed
 }
 
-// change patches the resource, until nobody else's change comes between.
-func (s *Store) change(ctx context.Context, q *v1.QuayRegistry, do func(*v1.QuayRegistry) bool, options ...client.PatchOption) error {
+// change patches the resource, until nobody else's change comes between, and
+// returns what it is then.
+func (s *Store) change(ctx context.Context, q *v1.QuayRegistry, do func(*v1.QuayRegistry) bool, options ...client.PatchOption) (*v1.QuayRegistry, error) {
 	options = append(options, client.FieldOwner(FieldOwner))
 	for try := 0; ; try++ {
 		before := q.DeepCopy()
 		after := q.DeepCopy()
 		if !do(after) {
-			return nil
+			return q, nil
 		}
 		err := s.client.Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), options...)
 		if err == nil {
-			return nil
+			return after, nil
 		}
 		if !apierrors.IsConflict(err) || try == 5 {
-			return s.failed("patch the QuayRegistry "+q.Name, err)
+			return nil, s.failed("patch the QuayRegistry "+q.Name, err)
 		}
 		q = &v1.QuayRegistry{}
 		if err := s.client.Get(ctx, client.ObjectKey{Namespace: s.o.Namespace, Name: s.o.Registry}, q); err != nil {
-			return s.failed("read the QuayRegistry "+s.o.Registry, err)
+			return nil, s.failed("read the QuayRegistry "+s.o.Registry, err)
 		}
 	}
 }

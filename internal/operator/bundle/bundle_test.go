@@ -31,13 +31,13 @@ func TestMerge(t *testing.T) {
 		t.Fatalf("files %v", files)
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Data: dataOf(files)}
-	if _, changed, err := merge(secret, dataOf(files)); changed || err != nil {
+	if _, changed, err := merge(secret, dataOf(files), ""); changed || err != nil {
 		t.Errorf("nothing changed: %v, %v", changed, err)
 	}
 	files["config.yaml"] = []byte("A: 2")
 	delete(files, "extra_ca_certs/a.crt")
 	files["extra_ca_certs/b.crt"] = []byte("b")
-	body, changed, err := merge(secret, dataOf(files))
+	body, changed, err := merge(secret, dataOf(files), "")
 	if want := `{"data":{"config.yaml":"QTogMg==","extra_ca_cert_a.crt":null,"extra_ca_cert_b.crt":"Yg=="},"metadata":{"resourceVersion":"7"}}`; string(body) != want || !changed || err != nil {
 		t.Errorf("%s, %v, %v; want %s", body, changed, err, want)
 	}
@@ -242,5 +242,81 @@ func TestSets(t *testing.T) {
 		if replaced := changed.Workloads[name] != hash; replaced != (name == "quay-app" || name == "quay-mirror") {
 			t.Errorf("%s is replaced: %v", name, replaced)
 		}
+	}
+}
+
+// TestOwn: what the user runs can be handed back, without the fields that tell
+// of it.
+func TestOwn(t *testing.T) {
+	cluster := plan.Cluster{Routes: true, AppsDomain: "apps.example.com", Images: map[v1.ComponentKind]bool{v1.ComponentClair: true}}
+	q := &v1.QuayRegistry{ObjectMeta: metav1.ObjectMeta{Name: "skynet", Namespace: "quay"}, Spec: v1.QuayRegistrySpec{Components: []v1.Component{{Kind: v1.ComponentMonitoring}}}}
+	s := &Store{o: Options{Namespace: "quay", Registry: "skynet", Cluster: cluster, Load: load}, now: time.Now, pairs: map[string]pair{}}
+	p := &edit.Present{Token: token{registry: q, secret: &corev1.Secret{}}}
+	judge := func(text string, manage map[string]bool) *edit.Judged {
+		t.Helper()
+		j, err := s.Judge(t.Context(), p, edit.Files{"config.yaml": []byte(text)}, manage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	const text = `SERVER_HOSTNAME: quay.example.com
+DB_URI: postgresql://quay:pw@db.example.com/quay
+DB_CONNECTION_ARGS: {sslmode: require}
+DB_READ_REPLICAS: [{DB_URI: "postgresql://quay:pw@copy.example.com/quay"}]
+BUILDLOGS_REDIS: {host: redis.example.com}
+USER_EVENTS_REDIS: {host: redis.example.com}
+DISTRIBUTED_STORAGE_CONFIG: {a: [S3Storage, {s3_bucket: a, host: s3.example.com}], b: [S3Storage, {s3_bucket: b, host: s3.example.com}]}
+DISTRIBUTED_STORAGE_PREFERENCE: [a, b]
+FEATURE_STORAGE_REPLICATION: true
+SECURITY_SCANNER_V4_ENDPOINT: http://clair.example.com
+FEATURE_SECURITY_SCANNER: true
+SECURITY_SCANNER_V4_PSK: QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC
+TAG_EXPIRATION_OPTIONS: [2w, 4w]
+SECRET_KEY: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+DATABASE_SECRET_KEY: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+`
+	now := judge(text, nil)
+	if !now.Valid() {
+		t.Fatalf("%+v", now.Problems)
+	}
+	names := func(list []edit.Own) (out []string) {
+		for _, o := range list {
+			out = append(out, o.Component)
+		}
+		return out
+	}
+	if got := strings.Join(names(now.Own), " "); got != "postgres clair redis objectstorage" {
+		t.Fatalf("of the user are: %s", got)
+	}
+	for _, o := range now.Own {
+		patch := edit.Patch{Config: map[string]any{}}
+		for _, field := range append(o.Fields, o.Related...) {
+			patch.Config[field] = nil
+		}
+		files, changed, err := edit.Apply(edit.Files{"config.yaml": []byte(text)}, patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := judge(string(files["config.yaml"]), map[string]bool{o.Component: true})
+		if !after.Valid() || after.Locks(o.Fields[0]) != o.Component || strings.Contains(strings.Join(names(after.Own), " "), o.Component) {
+			t.Errorf("%s is handed back without %v: %+v, of the user are %v", o.Component, changed, after.Problems, names(after.Own))
+		}
+		if v := after.Operator[o.Fields[0]]; v == nil && o.Component != "clair" {
+			t.Errorf("%s is handed back, and %s is not the operator's", o.Component, o.Fields[0])
+		}
+		if bytes.Contains(files["config.yaml"], []byte(strings.Split(o.Component, "stor")[0]+".example.com")) || !bytes.Contains(files["config.yaml"], []byte("4w")) {
+			t.Errorf("%s is handed back, and config.yaml is\n%s", o.Component, files["config.yaml"])
+		}
+	}
+	// Where nothing can be decided, what the resource names is offered.
+	q.Spec.Components = []v1.Component{{Kind: v1.ComponentRedis}}
+	if j := judge("SERVER_HOSTNAME: quay.example.com\n", nil); j.Valid() || strings.Join(names(j.Own), " ") != "redis" {
+		t.Errorf("%+v, of the user are %v", j.Problems, names(j.Own))
+	}
+	// The operator has no Clair where no image is configured for it.
+	s.o.Cluster.Images, q.Spec.Components = nil, nil
+	if got := names(judge(text, nil).Own); strings.Contains(strings.Join(got, " "), "clair") {
+		t.Errorf("of the user are %v", got)
 	}
 }

@@ -35,6 +35,12 @@ var groupOf = map[v1.ComponentKind]string{
 	v1.ComponentRoute: "HostSettings", v1.ComponentMirror: "RepoMirror",
 }
 
+// manageable reports whether there is a component of that name that can be
+// managed or not.
+func manageable(kind string) bool {
+	return slices.Contains(v1.Kinds(), v1.ComponentKind(kind)) && kind != string(v1.ComponentQuay)
+}
+
 // Judge implements edit.Store: it decides, makes the registry's configuration
 // and checks it as the operator does, without the keys that are not the
 // editor's.
@@ -44,13 +50,13 @@ func (s *Store) Judge(_ context.Context, p *edit.Present, files edit.Files, want
 		return nil, errors.New("the configuration is of another store")
 	}
 	for kind := range want {
-		if !slices.Contains(v1.Kinds(), v1.ComponentKind(kind)) || kind == string(v1.ComponentQuay) {
+		if !manageable(kind) {
 			return nil, &edit.Mistake{Field: "manage", Message: "there is no component of that name that can be managed or not"}
 		}
 	}
 	q := from.registry.DeepCopy()
 	manage(q, want, false, "")
-	j := &edit.Judged{Stack: files, Operator: map[string]any{}, Managed: []edit.Managed{}}
+	j := &edit.Judged{Stack: files, Operator: map[string]any{}, Managed: []edit.Managed{}, Own: []edit.Own{}}
 	blocked := func(err error) (*edit.Judged, error) {
 		b, ok := plan.AsBlocked(err)
 		if !ok {
@@ -73,9 +79,10 @@ func (s *Store) Judge(_ context.Context, p *edit.Present, files edit.Files, want
 	}
 	all, err := plan.Decide(q.Spec, s.o.Cluster, bundle)
 	if err != nil {
+		j.Own = s.own(asked(q))
 		return blocked(err)
 	}
-	j.Managed = managed(all)
+	j.Managed, j.Own = managed(all), s.own(all)
 	access, err := plan.Reach(q.Name, q.Namespace, all, s.o.Cluster, bundle)
 	if err != nil {
 		return blocked(err)
@@ -174,6 +181,36 @@ func managed(all plan.Components) []edit.Managed {
 			continue
 		}
 		list = append(list, edit.Managed{Component: string(kind), Group: groupOf[kind], Fields: fields, Unmanageable: true})
+	}
+	return list
+}
+
+// asked are the components that the resource names, where it cannot be decided
+// what the others are: those are left as they are.
+func asked(q *v1.QuayRegistry) plan.Components {
+	all := plan.Components{}
+	for _, kind := range v1.Kinds() {
+		all[kind] = plan.Component{Managed: true}
+	}
+	for _, c := range q.Spec.Components {
+		all[c.Kind] = plan.Component{Managed: c.Managed}
+	}
+	return all
+}
+
+// own are the components that the operator does not make, and could.
+func (s *Store) own(all plan.Components) []edit.Own {
+	list := []edit.Own{}
+	for _, kind := range v1.Kinds() {
+		fields := plan.SetsOf(kind)
+		if all.Managed(kind) || len(fields) == 0 || kind == v1.ComponentClair && !s.o.Cluster.Images[kind] {
+			continue
+		}
+		related := plan.RelatedTo(kind)
+		if related == nil {
+			related = []string{}
+		}
+		list = append(list, edit.Own{Component: string(kind), Group: groupOf[kind], Fields: fields, Related: related})
 	}
 	return list
 }

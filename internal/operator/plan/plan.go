@@ -84,6 +84,19 @@ var sets = map[v1.ComponentKind][]string{
 // makes a component: what the bundle has of them is refused, or has no effect.
 func SetsOf(kind v1.ComponentKind) []string { return slices.Concat(owns[kind], sets[kind]) }
 
+// relate are further fields that say how the user's own component is reached,
+// or what it can: of the operator's they are not true.
+var relate = map[v1.ComponentKind][]string{
+	v1.ComponentPostgres:      {"DB_CONNECTION_ARGS", "DB_READ_REPLICAS"},
+	v1.ComponentRedis:         {"BUILDLOGS_REDIS_HOSTNAME", "USER_EVENTS_REDIS_HOSTNAME"},
+	v1.ComponentObjectStorage: {"FEATURE_STORAGE_REPLICATION"},
+}
+
+// RelatedTo returns the fields of config.yaml beside those of SetsOf that tell
+// of a component which the user brings, and that a managed one is better
+// without.
+func RelatedTo(kind v1.ComponentKind) []string { return slices.Clone(relate[kind]) }
+
 // has are those of the fields that the bundle has.
 func (b *Bundle) has(fields []string) (found []string) {
 	for _, f := range fields {

@@ -39,9 +39,9 @@ import { count, none, patchOf, rebase, topOf, type Changes, type Foreign } from 
 import { addressOf, go, hasMoved, placeOf, usePlace } from './place';
 import { Review } from './review';
 import { RolloutNotice } from './rollout';
-import { Results, SectionPage, titleOf } from './section';
+import { Results, SectionPage } from './section';
 import { SignIn, SignInAgain } from './signin';
-import { changed, Context, dirty, indexOf, marksOf, useEditor, type Confirm, type Editor, type Loaded, type Notice } from './store';
+import { asked, changed, Context, dirty, indexOf, managed, marksOf, taken, useEditor, type Confirm, type Editor, type Loaded, type Notice } from './store';
 import { Guard, Trouble } from './trouble';
 import type { Fault, Rollout, Section, State } from './types';
 
@@ -95,7 +95,7 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
   const [notice, setNotice] = useState<Notice>();
   const [rollout, setRollout] = useState<Rollout>();
   const [following, setFollowing] = useState(begin.state.mode === 'operator');
-  const [asked, setAsked] = useState<Asked>();
+  const [signingIn, setSigningIn] = useState<Asked>();
   const [asking, setAsking] = useState<Confirm>();
   const [toasts, setToasts] = useState<Toast[]>([]);
   // now is what callbacks see: they stay the same, so that a field is drawn when it changes and not when another does.
@@ -105,9 +105,9 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
   useEffect(() => {
     gate.signIn = () =>
       new Promise((done, refuse) =>
-        setAsked({
-          done: () => (setAsked(undefined), done()),
-          refuse: () => (setAsked(undefined), refuse(new Error('refused'))),
+        setSigningIn({
+          done: () => (setSigningIn(undefined), done()),
+          refuse: () => (setSigningIn(undefined), refuse(new Error('refused'))),
         }),
       );
     return () => {
@@ -168,8 +168,9 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
   }, [following]);
 
   const set = useCallback((name: string, value: unknown) => {
-    const { bundle, state } = now.current.loaded;
-    setChanges((c) => ({ ...c, fields: changed(c.fields, bundle['config.yaml'], state.written, name, value) }));
+    const { bundle, state, form } = now.current.loaded;
+    const base = bundle['config.yaml'];
+    setChanges((c) => ({ ...c, fields: changed(c.fields, taken(state, c.manage, name) ? { ...base, [name]: form.fields.find((f) => f.name === name)?.default } : base, state.written, name, value) }));
     setFaults((all) => all.filter((f) => topOf(f.field) !== name));
   }, []);
   const undo = useCallback((name: string) => {
@@ -186,11 +187,9 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
     });
     setFaults((all) => all.filter((f) => f.field !== '' || !f.file.endsWith(name)));
   }, []);
-  const setManaged = useCallback((component: string, managed: boolean) => {
-    setChanges((c) => {
-      const { [component]: _, ...manage } = c.manage;
-      return { ...c, manage: managed ? manage : { ...manage, [component]: false } };
-    });
+  const setManaged = useCallback((component: string, on: boolean) => {
+    setChanges((c) => managed(c, now.current.loaded.state, component, on));
+    setFaults([]);
   }, []);
   const say = useCallback((title: string) => {
     const id = Date.now() + Math.random();
@@ -202,7 +201,7 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
     const { loaded: was, changes: mine } = now.current;
     const r = rebase(mine, was.bundle, bundle);
     setLoaded({ ...was, bundle, state: next });
-    setChanges(r.changes);
+    setChanges({ ...r.changes, manage: asked(r.changes.manage, next) });
     setForeign(r.foreign);
     setFaults([]);
   }, []);
@@ -260,7 +259,7 @@ function Session({ loaded: begin, out }: { loaded: Loaded; out: () => void }) {
     <Context.Provider value={editor}>
       <Frame closeRollout={() => setRollout(undefined)} />
       {asking && <ConfirmDialog spec={asking} close={() => setAsking(undefined)} />}
-      {asked && <SignInAgain done={asked.done} refuse={asked.refuse} />}
+      {signingIn && <SignInAgain done={signingIn.done} refuse={signingIn.refuse} />}
       <AlertGroup isToast isLiveRegion hasAnimations={false}>
         {toasts.map((x) => (
           <Alert key={x.id} variant="info" title={x.title} actionClose={<AlertActionCloseButton aria-label={t('Close')} onClose={() => setToasts((all) => all.filter((y) => y.id !== x.id))} />} />
@@ -338,7 +337,7 @@ function Frame({ closeRollout }: { closeRollout: () => void }) {
   }, []);
   const { sections, state } = e;
   const at = place.page === 'section' ? (sections.find((s) => s.id === place.section) ?? sections[0]) : undefined;
-  const name = place.page === 'review' ? t('Review') : place.page === 'history' ? t('History') : at ? titleOf(at) : '';
+  const name = place.page === 'review' ? t('Review') : place.page === 'history' ? t('History') : at ? at.title : '';
   const whose = state.mode === 'operator' ? `${state.namespace}/${state.registry}` : (state.dir ?? '');
   useEffect(() => {
     document.title = [name, whose, t('Configuration editor')].filter(Boolean).join(' · ');
@@ -467,7 +466,7 @@ function Sections({ at, page }: { at?: string; page: string }) {
         {e.sections.map((s) => (
           <NavItem key={s.id} isActive={s.id === at}>
             <a href={addressOf(s.id)} aria-current={s.id === at ? 'page' : undefined}>
-              <span className="g-grow">{titleOf(s)}</span>
+              <span className="g-grow">{s.title}</span>
               <Marks section={s} />
             </a>
           </NavItem>

@@ -1,7 +1,7 @@
 import { Alert, Button, FormGroup, FormSelect, FormSelectOption, Label, TextArea, TextInput } from '@patternfly/react-core';
 import { useRef, useState } from 'react';
 import { t } from '../i18n';
-import { Box, Doc } from './controls';
+import { Box, Said } from './controls';
 import { masked } from './patch';
 import { useEditor, isFile } from './store';
 import { base64Of, certificatesOf, textOfFile } from './x509';
@@ -47,7 +47,7 @@ function CertFile({ file }: { file: File }) {
         ))}
         {certs.length > 5 && <div className="g-quiet">{t('and {n} more', { n: certs.length - 5 })}</div>}
         {e.faults.filter((f) => isFile(f) && f.file.endsWith(file.name)).map((f, i) => (
-          <div key={i} className={f.severity === 'error' ? 'e-wrong' : 'e-warned'} role="alert"><Doc text={f.message} /></div>
+          <div key={i} className={f.severity === 'error' ? 'e-wrong' : 'e-warned'} role="alert"><Said text={f.message} /></div>
         ))}
       </div>
       {e.state.writable && (

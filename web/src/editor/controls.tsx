@@ -136,7 +136,7 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
         spellCheck={false}
       />
       <Button variant="secondary" aria-pressed={seen} onClick={() => setSeen(!seen)} isDisabled={locked}>{seen ? t('Hide') : t('Show')}</Button>
-      {was && (
+      {was && !locked && (
         <Button
           variant="link"
           onClick={() => {
@@ -223,8 +223,11 @@ function List({ field, value, onChange, id, labelledBy, describedBy, locked }: C
 /** defaultText is a default as it is told. */
 export const defaultText = (v: unknown) => (Array.isArray(v) ? (v.length === 0 ? t('empty') : v.map(textOf).join(', ')) : typeof v === 'boolean' ? (v ? t('On') : t('Off')) : textOf(v));
 
-/** Doc is what the registry says of a field: in English, with code in backquotes. */
-export const Doc = ({ text }: { text: string }) => <span lang="en">{text.split('`').map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : part))}</span>;
+/** Doc is what the form says of a field, with code in backquotes. */
+export const Doc = ({ text }: { text: string }) => <span>{text.split('`').map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : part))}</span>;
+
+/** Said is what the registry says of a value: in English, whatever the page speaks. */
+export const Said = ({ text }: { text: string }) => <span lang="en"><Doc text={text} /></span>;
 
 /** without is a block without a key. */
 export function without(block: Config, key: string): Config {
@@ -406,7 +409,7 @@ export function Json({ field, value, onChange, id, describedBy, wrong, locked }:
       {bad ? (
         <div className="e-help e-wrong" role="alert">{t('That is no JSON: the value before it stays. Texts are in double quotes.')}</div>
       ) : (
-        <div className="e-help">{field.shape ? <>{t('As JSON:')} <code lang="en">{field.shape}</code></> : t('As JSON')}</div>
+        <div className="e-help">{field.shape ? <>{t('As JSON:')} <code>{field.shape}</code></> : t('As JSON')}</div>
       )}
     </div>
   );

@@ -2,11 +2,11 @@ import { Button, Label } from '@patternfly/react-core';
 import { LockIcon } from '@patternfly/react-icons/dist/esm/icons/lock-icon';
 import { Fragment, memo } from 'react';
 import { t } from '../i18n';
-import { Control, defaultText, Doc, isGroup } from './controls';
+import { Control, defaultText, Doc, isGroup, Said } from './controls';
 import { DatabaseControl } from './database';
 import { masked } from './patch';
 import { LocationsControl, StorageControl } from './storage';
-import { faultsAt, lockOf, useEditor, valueIn, type Editor } from './store';
+import { faultsAt, lockOf, taken, useEditor, valueIn, type Editor } from './store';
 import type { Fault, Field, Source } from './types';
 import { meaning, textOf } from './values';
 
@@ -31,7 +31,7 @@ export function FieldRow({ name }: { name: string }) {
       value={valueIn(e, name)}
       isChanged={name in e.changes.fields}
       isWritten={e.state.written.includes(name) && e.changes.fields[name] !== null}
-      source={e.state.source[name]}
+      source={taken(e.state, e.changes.manage, name) ? undefined : e.state.source[name]}
       locked={lockOf(e, name) !== undefined}
       sealed={!e.state.writable}
       faults={faultsAt(e, name)}
@@ -98,7 +98,7 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
         <div id={helpId} className="e-help">
           {faults.map((f, i) => (
             <div key={i} className={f.severity === 'error' ? 'e-wrong' : 'e-warned'} role={f.severity === 'error' ? 'alert' : undefined}>
-              {f.field !== name && <code>{f.field}</code>} <Doc text={f.message} />
+              {f.field !== name && <code>{f.field}</code>} <Said text={f.message} />
             </div>
           ))}
           {words && <span className="e-words">{words}</span>}

@@ -5,8 +5,8 @@ import { lacks, partsOf, uriOf } from './dburi';
 import { difference, equal, merged, none, patchOf, rebase, topOf } from './patch';
 import { placeOf } from './place';
 import { moved } from './storage';
-import { changed, found, indexOf, loginPattern } from './store';
-import type { Field } from './types';
+import { asked, changed, found, indexOf, leaving, lockOf, loginPattern, managed, valueIn } from './store';
+import type { Field, State } from './types';
 import { durationOf, faultOf, inWords, meaning, valueOf } from './values';
 import { certificatesOf } from './x509';
 
@@ -186,5 +186,31 @@ Jg0GeLV1HbLDRb6BTgIhAM5Ai7Z0psPuRY8L6+Hvcg43381iE0wSmEBLFyVKQl7w
     expect(certificatesOf(`before\n${pem}\n${pem}after`)).toEqual([read, read]);
     expect(certificatesOf(pem.replace(/[A-Za-z0-9+/]{20}\n/, 'AAAA\n').slice(0, 200))).toEqual([]);
     expect(certificatesOf('-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----')).toEqual([]);
+  });
+});
+
+describe('a component', () => {
+  const state = {
+    written: ['DB_URI', 'DB_CONNECTION_ARGS', 'REGISTRY_TITLE'],
+    managed: [{ component: 'redis', group: 'Redis', fields: ['USER_EVENTS_REDIS', 'BUILDLOGS_REDIS'], unmanageable: true }],
+    own: [{ component: 'postgres', group: 'Database', fields: ['DB_URI'], related: ['DB_CONNECTION_ARGS', 'DB_READ_REPLICAS'] }],
+  } as unknown as State;
+  const mine = { ...none, fields: { DB_URI: 'postgresql://new', DB_READ_REPLICAS: [], REGISTRY_TITLE: 'Ours' } };
+  test('that is handed back takes its fields with it, and brings them back', () => {
+    expect(leaving(state, state.own[0]!)).toEqual(['DB_URI', 'DB_CONNECTION_ARGS']);
+    const back = managed(mine, state, 'postgres', true);
+    expect(back).toEqual({ certs: {}, manage: { postgres: true }, fields: { DB_URI: null, DB_CONNECTION_ARGS: null, REGISTRY_TITLE: 'Ours' } });
+    expect([lockOf({ state, changes: back }, 'DB_URI'), lockOf({ state, changes: back }, 'DB_CONNECTION_ARGS'), lockOf({ state, changes: none }, 'DB_URI')]).toEqual(['postgres', undefined, undefined]);
+    expect(managed(back, state, 'postgres', false)).toEqual({ ...none, fields: { REGISTRY_TITLE: 'Ours' } });
+  });
+  test('that is taken over has no changes of its fields when it is given up again', () => {
+    const over = managed(none, state, 'redis', false);
+    const e = { state: { ...state, source: { USER_EVENTS_REDIS: 'operator' } } as State, bundle: { 'config.yaml': { USER_EVENTS_REDIS: { host: 'theirs', password: '***' } }, certs: {} }, fields: new Map([['USER_EVENTS_REDIS', field('USER_EVENTS_REDIS')]]) };
+    expect([valueIn({ ...e, changes: none }, 'USER_EVENTS_REDIS'), valueIn({ ...e, changes: over }, 'USER_EVENTS_REDIS')]).toEqual([{ host: 'theirs', password: '***' }, undefined]); // the operator's password is not to be had
+    expect([over.manage, lockOf({ state, changes: none }, 'USER_EVENTS_REDIS'), lockOf({ state, changes: over }, 'USER_EVENTS_REDIS')]).toEqual([{ redis: false }, 'redis', undefined]);
+    expect(managed({ ...over, fields: { USER_EVENTS_REDIS: { host: 'h' } } }, state, 'redis', true)).toEqual(none);
+  });
+  test('that another has changed already is no change any more', () => {
+    expect(asked({ redis: false, postgres: true, clair: true }, state)).toEqual({ redis: false, postgres: true });
   });
 });

@@ -4,7 +4,8 @@ import { Problem } from '../api/client';
 import { t } from '../i18n';
 import { Bones } from '../ui/bits';
 import { check, download, faultsOf, save } from './api';
-import { Box, Doc } from './controls';
+import { dataOf, Handed, keepsData } from './component';
+import { Box, Said } from './controls';
 import { topOf } from './patch';
 import { addressOf } from './place';
 import { PodLabels } from './section';
@@ -77,6 +78,12 @@ export function Review() {
     }
   };
   const changes = dirty(e);
+  const back = Object.keys(e.changes.manage).filter((c) => e.changes.manage[c]);
+  const data = back.filter(keepsData);
+  const ask = () =>
+    data.length === 0
+      ? void write()
+      : e.confirm({ title: t('Hand {name} back?', { name: data.join(', ') }), text: data.map(dataOf).join(' '), action: t('Hand back'), danger: true, submit: write });
   const errors = e.faults.filter((f) => f.severity === 'error');
   const warnings = e.faults.filter((f) => f.severity === 'warning');
   const others = e.faults.filter((f) => f.severity === 'not-used-yet' || f.severity === 'ignored');
@@ -97,12 +104,13 @@ export function Review() {
           )}
           {warnings.length > 0 && <Problems title={t('{n} warning|{n} warnings', { n: warnings.length })} variant="warning" list={warnings} />}
           {others.length > 0 && <Others list={others} />}
+          {back.map((c) => <Handed key={c} component={c} />)}
           <Box title={t('What changes')}>
             {!changes ? (
               <p className="g-quiet">{t('Nothing is changed.')}</p>
             ) : (
               <ul className="e-changes" aria-label={t('What changes')}>
-                {found.changes.map((c) => (
+                {found.changes.filter((c) => !c.field.startsWith('components.')).map((c) => (
                   <li key={c.field}>
                     <div className="g-wrap">
                       <a href={homeOf(e, { field: c.field, file: e.sectionOf.has(topOf(c.field)) ? 'config.yaml' : c.field, severity: 'error', group: '', line: 0, message: '' })}><code>{c.field}</code></a>
@@ -115,7 +123,7 @@ export function Review() {
                   </li>
                 ))}
                 {Object.entries(e.changes.certs).filter(([n]) => !found.changes.some((c) => c.field === n || c.field === `certs.${n}`)).map(([n, v]) => <li key={n}><code>{n}</code> {v === null ? t('is deleted') : t('is written')}</li>)}
-                {Object.entries(e.changes.manage).map(([n, on]) => <li key={n}>{on ? t('The operator manages {name}', { name: n }) : t('You take {name} over from the operator', { name: n })}</li>)}
+                {Object.entries(e.changes.manage).map(([n, on]) => <li key={n}>{on ? t('You hand {name} back to the operator', { name: n }) : t('You take {name} over from the operator', { name: n })}</li>)}
               </ul>
             )}
             {changes && (
@@ -131,7 +139,7 @@ export function Review() {
         {changes && e.state.writable && <Checkbox id="tested" label={t('Test the connections before saving, and save only if they work')} isChecked={tested} onChange={(_, on) => setTested(on)} />}
         <div className="g-wrap">
           {e.state.writable && (
-            <Button onClick={() => void write()} isDisabled={!changes || busy !== undefined || errors.length > 0 || !found} isLoading={busy === 'save'}>
+            <Button onClick={ask} isDisabled={!changes || busy !== undefined || errors.length > 0 || !found} isLoading={busy === 'save'}>
               {operator ? t('Reconfigure') : t('Save')}
             </Button>
           )}
@@ -151,7 +159,7 @@ function Problems({ title, variant, list }: { title: string; variant: 'danger' |
       <ul className="g-plain">
         {list.slice(0, 100).map((f, i) => (
           <li key={i}>
-            <a href={homeOf(e, f)}>{f.field ? <code>{f.field}</code> : (f.file.split('/').pop() ?? '')}</a> <Doc text={f.message} />
+            <a href={homeOf(e, f)}>{f.field ? <code>{f.field}</code> : (f.file.split('/').pop() ?? '')}</a> <Said text={f.message} />
           </li>
         ))}
       </ul>
@@ -165,7 +173,7 @@ function Others({ list }: { list: Fault[] }) {
     <ExpandableSection toggleText={t('{n} remark|{n} remarks', { n: list.length })} isExpanded={open} onToggle={(_, x) => setOpen(x)}>
       <ul className="g-plain">
         {list.map((f, i) => (
-          <li key={i}><code>{f.field}</code> <Doc text={f.message} /></li>
+          <li key={i}><code>{f.field}</code> <Said text={f.message} /></li>
         ))}
       </ul>
     </ExpandableSection>

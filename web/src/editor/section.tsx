@@ -1,47 +1,19 @@
-import { Alert, ExpandableSection, Label, Radio, Switch, Title } from '@patternfly/react-core';
+import { ExpandableSection, Label, Radio, Title } from '@patternfly/react-core';
 import { useEffect, useState, type ReactNode } from 'react';
 import { t } from '../i18n';
 import { Certificates } from './certs';
+import { HandBack, Lock } from './component';
 import { Box, NewName } from './controls';
 import { FieldRow } from './field';
 import { addressOf, hasMoved } from './place';
 import { certSection, found, isLogin, lockOf, loginPattern, useEditor, valueIn } from './store';
 import { TrialButton, trialsOf } from './trials';
-import type { Managed, Section } from './types';
+import type { Section } from './types';
 import { boolOf } from './values';
-
-/** titleOf is a section's title in the language of the page, where the page knows it. */
-export function titleOf(s: Section): string {
-  const known: Record<string, string> = {
-    certificates: t('Custom SSL Certificates'),
-    basic: t('Basic Configuration'),
-    server: t('Server Configuration'),
-    database: t('Database'),
-    consistency: t('Data Consistency'),
-    'time-machine': t('Time Machine'),
-    mirroring: t('Repository Mirroring'),
-    storage: t('Registry Storage'),
-    'action-logs': t('Action Log Storage'),
-    'action-log-archiving': t('Action Log Rotation and Archiving'),
-    scanner: t('Security Scanner'),
-    'application-registry': t('Application Registry'),
-    mail: t('E-mail'),
-    authentication: t('Internal Authentication'),
-    login: t('External Authorization'),
-    access: t('Access Settings'),
-    builds: t('Dockerfile Build Support'),
-    'github-trigger': t('GitHub Build Triggers'),
-    'bitbucket-trigger': t('Bitbucket Build Triggers'),
-    'gitlab-trigger': t('GitLab Build Triggers'),
-    other: t('Other settings'),
-  };
-  return known[s.id] ?? s.title;
-}
 
 /** SectionPage shows the fields of a section, field being the one that the address names. */
 export function SectionPage({ section, field }: { section: Section; field: string }) {
   const e = useEditor();
-  const title = titleOf(section);
   useEffect(() => {
     if (field) show(field);
     else if (hasMoved()) document.getElementById('title')?.focus();
@@ -51,12 +23,13 @@ export function SectionPage({ section, field }: { section: Section; field: strin
   const alive = names.filter((n) => !e.fields.get(n)?.obsolete || e.state.written.includes(n) || n in e.changes.fields);
   const idle = names.filter((n) => !alive.includes(n));
   const groups = section === e.sections.at(-1) ? [...new Set(alive.map((n) => e.fields.get(n)?.group ?? ''))] : undefined;
-  const managed = e.state.managed.filter((m) => m.fields.some((f) => section.fields.includes(f)));
+  const here = (c: { fields: string[] }) => c.fields.some((f) => section.fields.includes(f));
   const tests = trialsOf(section);
   return (
     <>
-      <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{title}</Title>
-      {managed.map((m) => <Lock key={m.component} managed={m} />)}
+      <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{section.title}</Title>
+      {e.state.managed.filter(here).map((m) => <Lock key={m.component} managed={m} />)}
+      {e.state.own.filter(here).map((o) => <HandBack key={o.component} own={o} />)}
       {certSection(e.sections)?.id === section.id && <Certificates title={t('Files beside config.yaml')} text={t('Certificates of further authorities are trusted by the registry and by its builders. Keys are written and never shown.')} />}
       {names.includes('EXTERNAL_TLS_TERMINATION') && <TlsMode />}
       <div className="e-rows">
@@ -115,20 +88,6 @@ const Group = ({ title, children }: { title: string; children: ReactNode }) => (
   </section>
 );
 
-/** Lock says that the operator runs a component, and lets the user take it over. */
-function Lock({ managed: m }: { managed: Managed }) {
-  const e = useEditor();
-  const own = e.changes.manage[m.component] === false;
-  return (
-    <Alert isInline variant={own ? 'warning' : 'info'} title={own ? t('You take {name} over from the operator', { name: m.component }) : t('The operator manages {name}', { name: m.component })} component="h2">
-      <div className="g-stacked">
-        <span>{own ? t('When you save, the operator stops running it and uses what you write below. What it ran goes on only if you run it yourself: fill in the fields first.') : t('Its fields are set by the operator and locked here.')}</span>
-        {m.unmanageable && e.state.writable && <Switch id={`manage-${m.component}`} label={t('Managed by the operator')} isChecked={!own} onChange={(_, on) => e.setManaged(m.component, on)} />}
-      </div>
-    </Alert>
-  );
-}
-
 /** TlsMode chooses who ends TLS: three answers for two fields. */
 function TlsMode() {
   const e = useEditor();
@@ -169,8 +128,8 @@ export function Results({ filter, clear }: { filter: string; clear: () => void }
       <Title headingLevel="h1" size="2xl" id="title" tabIndex={-1}>{t('Found')}</Title>
       <p className="g-quiet" role="status">{all.length === 0 ? t('No field has that in its name or description.') : t('{n} field|{n} fields', { n: all.length })}{all.length > most && ` · ${t('the first {n} are shown', { n: most })}`}</p>
       {sections.map(({ section, fields }) => (
-        <section key={section.id} aria-label={titleOf(section)}>
-          <Title headingLevel="h2" size="lg" className="e-group"><a href={addressOf(section.id)} onClick={clear}>{titleOf(section)}</a></Title>
+        <section key={section.id} aria-label={section.title}>
+          <Title headingLevel="h2" size="lg" className="e-group"><a href={addressOf(section.id)} onClick={clear}>{section.title}</a></Title>
           <div className="e-rows">{fields.map((f) => <FieldRow key={f.name} name={f.name} />)}</div>
         </section>
       ))}

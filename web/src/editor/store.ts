@@ -1,7 +1,7 @@
 import { createContext, useContext } from 'react';
 import { strange } from './controls';
 import { count, equal, patchOf, topOf, type Changes, type Foreign } from './patch';
-import type { Bundle, Config, Fault, Field, Form, Managed, Patch, Rollout, Section, State } from './types';
+import type { Bundle, Config, Fault, Field, Form, Own, Patch, Rollout, Section, State } from './types';
 import { faultOf } from './values';
 
 /** loginPattern stands in the form for every provider of OpenID Connect. */
@@ -86,9 +86,12 @@ export function useEditor(): Editor {
   return e;
 }
 
+/** taken tells a field whose value is that of a component which is taken over: the operator's value, and its password, stay with the operator. */
+export const taken = (state: State, manage: Changes['manage'], name: string): boolean => state.source[name] === 'operator' && state.managed.some((m) => m.fields.includes(name) && manage[m.component] === false);
+
 /** valueIn is the value of a field with the changes. */
-export function valueIn(e: Pick<Editor, 'changes' | 'bundle' | 'fields'>, name: string): unknown {
-  if (!(name in e.changes.fields)) return e.bundle['config.yaml'][name];
+export function valueIn(e: Pick<Editor, 'changes' | 'bundle' | 'fields' | 'state'>, name: string): unknown {
+  if (!(name in e.changes.fields)) return taken(e.state, e.changes.manage, name) ? e.fields.get(name)?.default : e.bundle['config.yaml'][name];
   return e.changes.fields[name] === null ? e.fields.get(name)?.default : e.changes.fields[name];
 }
 
@@ -103,8 +106,30 @@ export const patchNow = (e: Editor): Patch => patchOf(e.changes, e.bundle['confi
 
 export const dirty = (e: Editor) => count(e.changes) > 0;
 
-/** lockOf is the component of the operator that has a field, where the user has not taken it over. */
-export const lockOf = (e: Editor, name: string): Managed | undefined => e.state.managed.find((m) => m.fields.includes(name) && e.changes.manage[m.component] !== false);
+/** lockOf is the component of the operator that has a field, as the changes have it: without those that are taken over, with those that are handed back. */
+export const lockOf = (e: Pick<Editor, 'state' | 'changes'>, name: string): string | undefined =>
+  (e.state.managed.find((m) => m.fields.includes(name) && e.changes.manage[m.component] !== false) ?? e.state.own.find((o) => o.fields.includes(name) && e.changes.manage[o.component] === true))?.component;
+
+/** leaving are the fields of the configuration that a component takes with it when it is handed back. */
+export const leaving = (state: State, o: Own): string[] => [...o.fields, ...o.related].filter((n) => state.written.includes(n));
+
+/** managed puts it among the changes whether the operator is to run a component. What was changed of its fields before goes: they are another's then, or as they were. */
+export function managed(changes: Changes, state: State, component: string, on: boolean): Changes {
+  const own = state.own.find((o) => o.component === component);
+  const { [component]: _, ...manage } = changes.manage;
+  const fields = { ...changes.fields };
+  if (!own) {
+    if (on) for (const n of state.managed.find((m) => m.component === component)?.fields ?? []) delete fields[n];
+    return { ...changes, fields, manage: on ? manage : { ...manage, [component]: false } };
+  }
+  for (const n of [...own.fields, ...own.related]) delete fields[n];
+  if (on) for (const n of leaving(state, own)) fields[n] = null;
+  return { ...changes, fields, manage: on ? { ...manage, [component]: true } : manage };
+}
+
+/** asked are the components among the changes that are not yet as they are to be. */
+export const asked = (manage: Changes['manage'], state: State): Changes['manage'] =>
+  Object.fromEntries(Object.entries(manage).filter(([c, on]) => (on ? state.own : state.managed).some((x) => x.component === c)));
 
 /** faultsAt are the errors and warnings at a field: the page's own, and those of the server. */
 export function faultsAt(e: Editor, name: string): Fault[] {

@@ -56,8 +56,8 @@ export function Trials({ list }: { list: Trial[] }) {
       {list.map((r, i) => (
         <Alert key={i} isInline variant={r.skipped ? 'info' : r.ok ? 'success' : 'danger'} title={r.skipped ? t('{name}: not tested', { name: r.name }) : r.ok ? t('{name}: works', { name: r.name }) : t('{name}: does not work', { name: r.name })} component="h3">
           <div className="g-stacked">
-            <span>{r.skipped || r.message}{!r.skipped && <span className="g-quiet"> · {t('{n} ms', { n: r.latency_ms })}</span>}</span>
-            {r.next && <strong>{r.next}</strong>}
+            <span><span lang="en">{r.skipped || r.message}</span>{!r.skipped && <span className="g-quiet"> · {t('{n} ms', { n: r.latency_ms })}</span>}</span>
+            {r.next && <strong lang="en">{r.next}</strong>}
             {r.chain && r.chain.length > 0 && (
               <details>
                 <summary>{t('Certificates of the server')}</summary>

@@ -37,6 +37,8 @@ export type Engine = { class: string; title: string; keys: Field[] };
 export type Form = { sections: Section[]; fields: Field[]; engines: Engine[] };
 
 export type Managed = { component: string; group: string; fields: string[]; unmanageable: boolean };
+/** An Own is a component that the user runs and the operator could. fields are the operator's then, related tell of the user's service. */
+export type Own = { component: string; group: string; fields: string[]; related: string[] };
 export type Source = 'default' | 'file' | 'environment' | 'operator';
 
 export type State = {
@@ -52,6 +54,7 @@ export type State = {
   written: string[];
   source: Record<string, Source>;
   managed: Managed[];
+  own: Own[];
   writable: boolean;
   reason?: string;
   warnings: string[];

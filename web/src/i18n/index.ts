@@ -32,9 +32,12 @@ let catalogue: Catalogue | undefined;
 
 export const language = () => current;
 
+/** wantedLanguage is what the page is or will be in: it is known before its texts are there. */
+export const wantedLanguage = () => chooseLanguage(localStorage.getItem(kept), navigator.languages);
+
 /** startLanguage is to be awaited before anything is shown. */
 export async function startLanguage(): Promise<void> {
-  await useLanguage(chooseLanguage(localStorage.getItem(kept), navigator.languages));
+  await useLanguage(wantedLanguage());
 }
 
 /** useLanguage loads a catalogue, without keeping the choice. */
