@@ -5,16 +5,16 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 
-/** harness is the folder of k8sharness, which scripts/k8s-harness has built; undefined = it has not. */
-export const harness = ((): string | undefined => {
+// program is the k8sharness that scripts/k8s-harness has built.
+let built = '';
+function program(): string {
   try {
-    return execFileSync(join(root, 'scripts/k8s-harness'), ['--built'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    built ||= join(execFileSync(join(root, 'scripts/k8s-harness'), ['--built'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim(), 'k8sharness');
   } catch {
-    return undefined;
+    throw new Error('the Kubernetes of the tests is not built: run make deps');
   }
-})();
-
-const program = () => join(harness!, 'k8sharness');
+  return built;
+}
 
 /** A Cluster is a real API server that knows QuayRegistries, and no operator. */
 export class Cluster {
