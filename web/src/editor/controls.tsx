@@ -16,6 +16,8 @@ export type ControlProps = {
   describedBy?: string;
   wrong?: boolean;
   locked?: boolean;
+  /** whole is of a whole field: what is beside it takes the value out. */
+  whole?: boolean;
 };
 
 /** isGroup tells the kinds whose control is of several inputs. */
@@ -99,7 +101,7 @@ function Choice({ field, value, onChange, id, describedBy, wrong, locked }: Cont
 }
 
 /** Secret is written and never read: it says whether one is set. */
-export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, locked }: ControlProps) {
+export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, locked, whole }: ControlProps) {
   // was is whether a secret is set on the server: then it can be kept.
   const [was] = useState(value === masked);
   const [typing, setTyping] = useState(false);
@@ -114,7 +116,7 @@ export function Secret({ value, onChange, id, labelledBy, describedBy, wrong, lo
         {!locked && (
           <>
             <Button id={id} variant="secondary" size="sm" onClick={() => setTyping(true)}>{t('Replace')}</Button>
-            <Button variant="link" size="sm" onClick={() => onChange(undefined)}>{t('Take out')}</Button>
+            {!whole && <Button variant="link" size="sm" onClick={() => onChange(undefined)}>{t('Take out')}</Button>}
           </>
         )}
       </span>

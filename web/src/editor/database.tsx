@@ -24,7 +24,7 @@ export function DatabaseControl({ field, value, onChange, id, labelledBy, descri
     // An address without a server or a name is none yet.
     onChange(lacks(next) && !next.server && !next.name && !next.user && !next.password ? undefined : uriOf(next));
   };
-  if (whole) return <Secret field={field} value={value} onChange={onChange} id={id} labelledBy={labelledBy} describedBy={describedBy} wrong={wrong} locked={locked} />;
+  if (whole) return <Secret field={field} value={value} onChange={onChange} id={id} labelledBy={labelledBy} describedBy={describedBy} wrong={wrong} locked={locked} whole />;
   const line = (key: string, label: string, input: ReactNode, help?: string) => (
     <div className="e-key">
       <label className="e-key-name e-said" htmlFor={`${id}-${key}`} id={`${id}-${key}-label`}>{label}</label>

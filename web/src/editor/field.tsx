@@ -71,7 +71,7 @@ const Row = memo(function Row({ field, value, isChanged, isWritten, source, lock
   const wrong = faults.some((f) => f.severity === 'error');
   const words = meaning(field, value);
   const onChange = (v: unknown) => set(name, v);
-  const shared = { field, value, onChange, id, labelledBy: labelId, describedBy: helpId, wrong, locked: locked || sealed };
+  const shared = { field, value, onChange, id, labelledBy: labelId, describedBy: helpId, wrong, locked: locked || sealed, whole: true };
   const special = name === 'DISTRIBUTED_STORAGE_CONFIG' ? 'storage' : name === 'DB_URI' ? 'database' : locations ? 'locations' : '';
   const group = special !== '' || isGroup(field) || (field.secret && value === masked);
   const none = field.default === undefined || field.default === '' || field.secret;
