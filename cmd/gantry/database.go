@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -185,18 +184,11 @@ func (a *logAge) String() string {
 }
 
 func (a *logAge) Set(text string) error {
-	if text == "all" {
-		*a = logAge(app.AllLogs)
-		return nil
+	d, err := config.ParseAge(text)
+	if err == nil {
+		*a = logAge(d)
 	}
-	d, err := config.ParseDuration(text)
-	if err != nil {
-		if d, err = time.ParseDuration(text); err != nil || d < 0 {
-			return errors.New("it must be a duration such as 90d, 4w or 12h, or all, or 0")
-		}
-	}
-	*a = logAge(d)
-	return nil
+	return err
 }
 
 func tellImport(w io.Writer, out app.QuayImported, check bool) {

@@ -392,6 +392,21 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// ParseAge reads how old something may be: a duration as Quay or Go write it,
+// or "all", which is math.MaxInt64.
+func ParseAge(s string) (time.Duration, error) {
+	if s == "all" {
+		return math.MaxInt64, nil
+	}
+	d, err := ParseDuration(s)
+	if err != nil {
+		if d, err = time.ParseDuration(s); err != nil || d < 0 {
+			return 0, errors.New("it must be a duration such as 90d, 4w or 12h, or all, or 0")
+		}
+	}
+	return d, nil
+}
+
 // parseDuration reads s; a bare number counts seconds or minutes by kind.
 func parseDuration(s string, kind Kind) (time.Duration, bool) {
 	if m := durationText.FindStringSubmatch(s); m != nil {

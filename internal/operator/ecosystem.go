@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
+	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/operator/ecosystem"
 	"github.com/gantry-registry/gantry/internal/operator/plan"
 	"github.com/gantry-registry/gantry/internal/operator/render"
@@ -159,7 +160,7 @@ func (r *reconciler) convert(ctx context.Context, e *unstructured.Unstructured) 
 	if err != nil {
 		return nil, err
 	}
-	ask := ecosystem.Request{Name: e.GetName(), Cluster: k.Cluster, DatabaseSecret: e.GetAnnotations()[ecosystem.AnnotationDatabase]}
+	ask := ecosystem.Request{Name: e.GetName(), Cluster: k.Cluster, DatabaseSecret: e.GetAnnotations()[ecosystem.AnnotationDatabase], Logs: e.GetAnnotations()[ecosystem.AnnotationLogs]}
 	if ask.Spec, err = ecosystem.ReadSpec(e.Object["spec"]); err != nil {
 		return nil, err
 	}
@@ -199,6 +200,9 @@ func (r *reconciler) makeRegistry(ctx context.Context, e *unstructured.Unstructu
 	q := &v1.QuayRegistry{ObjectMeta: metav1.ObjectMeta{Namespace: e.GetNamespace(), Name: e.GetName(),
 		Annotations: map[string]string{ecosystem.AnnotationFrom: e.GetName(), render.AnnotationImport: ecosystem.ConfigSecret}}, Spec: result.Spec}
 	q.Spec.ConfigBundleSecret = name
+	if logs := e.GetAnnotations()[ecosystem.AnnotationLogs]; logs != "" {
+		q.Annotations[render.AnnotationImportLogs] = logs
+	}
 	switch err := r.client.Create(ctx, q); {
 	case apierrors.IsAlreadyExists(err):
 		return errAgain // the cache is behind
@@ -348,7 +352,13 @@ func (r *reconciler) imports(ctx context.Context, q *v1.QuayRegistry) (*render.I
 	if s == nil || len(s.Data["config.yaml"]) == 0 {
 		return nil, &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("there is no Secret %s with config.yaml of the Quay whose database is to be imported, which the annotation %s names: put it back, or take the annotation away to begin with an empty registry", name, render.AnnotationImport)}
 	}
-	return &render.Import{Secret: name, Hash: plan.Hash(s.Data)}, nil
+	logs := q.Annotations[render.AnnotationImportLogs]
+	if logs != "" {
+		if _, err := config.ParseAge(logs); err != nil {
+			return nil, &plan.Blocked{Reason: v1.ReasonConfigInvalid, Message: fmt.Sprintf("the annotation %s, how much of the Quay's action log is imported, is %q: %v; without it 30 days are", render.AnnotationImportLogs, clipEvent(logs), err)}
+		}
+	}
+	return &render.Import{Secret: name, Hash: plan.Hash(s.Data), Logs: logs}, nil
 }
 
 // importQuay has the database of a Quay imported. One Job after the other works

@@ -390,7 +390,11 @@ func TestEcosystemRefused(t *testing.T) {
 		t.Errorf("%s", now)
 	}
 	change(b, unstructuredOf(kindEcosystem), "skynet", func(e *unstructured.Unstructured) {
-		e.SetAnnotations(map[string]string{ecosystem.AnnotationDatabase: "target"})
+		e.SetAnnotations(map[string]string{ecosystem.AnnotationDatabase: "target", ecosystem.AnnotationLogs: "a year"})
+	})
+	b.failure(ecosystem.ComponentFailure, ecosystem.ReasonUnsupported, ecosystem.AnnotationLogs, "a year")
+	change(b, unstructuredOf(kindEcosystem), "skynet", func(e *unstructured.Unstructured) {
+		e.SetAnnotations(map[string]string{ecosystem.AnnotationDatabase: "target", ecosystem.AnnotationLogs: "all"})
 	})
 	b.failure(ecosystem.ComponentFailure, ecosystem.ReasonUnsupported, "there is no Secret target")
 	b.none()
@@ -414,6 +418,9 @@ func TestEcosystemRefused(t *testing.T) {
 	b.migrated()
 	b.failure("", "")
 	q := get(b, &v1.QuayRegistry{}, "skynet")
+	if logs := q.Annotations[render.AnnotationImportLogs]; logs != "all" {
+		t.Errorf("of the log %q is imported", logs)
+	}
 	if text := string(get(b, &corev1.Secret{}, q.Spec.ConfigBundleSecret).Data["config.yaml"]); !strings.Contains(text, "postgresql://g:pw@pg.example.com/gantry") || !strings.Contains(text, "EXTERNAL_TLS_TERMINATION: true") {
 		t.Errorf("%s", text)
 	}
@@ -537,8 +544,11 @@ func TestImportConfig(t *testing.T) {
 	q := &v1.QuayRegistry{ObjectMeta: metav1.ObjectMeta{Name: "skynet", Annotations: map[string]string{render.AnnotationImport: "quay"}}}
 	b.create(q)
 	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, "there is no Secret quay", render.AnnotationImport)
+	change(b, q, "skynet", func(q *v1.QuayRegistry) { q.Annotations[render.AnnotationImportLogs] = "30" })
 	b.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "quay"}, StringData: map[string]string{"other": "x"}})
 	change(b, &corev1.Secret{}, "quay", func(s *corev1.Secret) { s.StringData = map[string]string{"config.yaml": oldConfig} })
+	b.until(v1.RolloutBlocked, metav1.ConditionTrue, v1.ReasonConfigInvalid, render.AnnotationImportLogs, "90d")
+	change(b, q, "skynet", func(q *v1.QuayRegistry) { q.Annotations[render.AnnotationImportLogs] = "90d" })
 	b.available()
 	var text strings.Builder
 	if err := Explain(t.Context(), b.Config(), b.options(), b.ns, "skynet", &text); err != nil || strings.Contains(text.String(), "skynet-quay-import") {

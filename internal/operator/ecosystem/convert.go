@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	v1 "github.com/gantry-registry/gantry/apis/quay/v1"
+	"github.com/gantry-registry/gantry/internal/config"
 	"github.com/gantry-registry/gantry/internal/operator/plan"
 )
 
@@ -24,6 +25,7 @@ type Request struct {
 	// that Secret; nil = there is no such Secret.
 	DatabaseSecret string
 	Database       map[string][]byte
+	Logs           string // what AnnotationLogs says; "" = nothing
 	Cluster        plan.Cluster
 }
 
@@ -120,6 +122,11 @@ func (c *conversion) storage() error {
 // database decides where the data goes. The Quay's own database is read once,
 // and never written: the registry has other tables.
 func (c *conversion) database() error {
+	if c.Logs != "" {
+		if _, err := config.ParseAge(c.Logs); err != nil {
+			return unsupported("postgres: the annotation %s, how much of the action log is imported, is %.40q: %v; without it 30 days are", AnnotationLogs, c.Logs, err)
+		}
+	}
 	old, _ := c.config["DB_URI"].(string)
 	if old == "" {
 		return badConfig("config.yaml of the Secret %s has no DB_URI, so that there is no database to import: put it in", ConfigSecret)

@@ -57,6 +57,7 @@ type sample struct {
 	no       bool              // configuration Secret
 	secret   string            // AnnotationDatabase
 	database map[string][]byte
+	logs     string // AnnotationLogs
 	cluster  plan.Cluster
 }
 
@@ -107,6 +108,8 @@ var samples = map[string]sample{
 	"config without DB_URI":      {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DB_URI", "X", 1), cluster: openshift},
 	"config without a key":       {spec: spec(s3+", "+database, ""), config: strings.Replace(usual, "DATABASE_SECRET_KEY", "X", 1), cluster: openshift},
 	"spec of other types":        {spec: "{quay: {enableRepoMirroring: maybe}}", cluster: openshift},
+	"the whole log":              {spec: spec(s3+", "+database, ""), logs: "all", cluster: openshift},
+	"a log of no age":            {spec: spec(s3+", "+database, ""), logs: "a year", cluster: openshift},
 	"no spec":                    {spec: "null", cluster: openshift},
 }
 
@@ -120,7 +123,7 @@ func (s sample) convert(t testing.TB) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := Request{Name: "skynet", Spec: read, DatabaseSecret: s.secret, Database: s.database, Cluster: s.cluster}
+	r := Request{Name: "skynet", Spec: read, DatabaseSecret: s.secret, Database: s.database, Logs: s.logs, Cluster: s.cluster}
 	if !s.no {
 		r.Config = map[string][]byte{}
 		if s.config == "" {

@@ -24,6 +24,9 @@ const (
 	// AnnotationDatabase, on a QuayEcosystem, names a Secret whose DB_URI is an
 	// empty database.
 	AnnotationDatabase = "quay-operator/migrate-database"
+	// AnnotationLogs, on a QuayEcosystem, is how old the entries of the action log
+	// may be that come over: as 90d, all, or 0; 30 days without it.
+	AnnotationLogs = "quay-operator/migrate-logs"
 )
 
 // ConfigSecret is the Secret with the configuration of a QuayEcosystem's Quay.

@@ -13,6 +13,11 @@ import (
 // time.
 const AnnotationImport = "quay-operator/import-config"
 
+// AnnotationImportLogs on such a QuayRegistry is how old the entries of the
+// action log may be that are imported: as 90d, all, or 0 for none; 30 days
+// without it.
+const AnnotationImportLogs = "quay-operator/import-logs"
+
 // PartImport is the component label of pods that import a Quay's database.
 const PartImport = "quay-import"
 
@@ -23,21 +28,27 @@ const quayFolder = "/conf/quay"
 type Import struct {
 	Secret string // with its configuration
 	Hash   string // of what is in it; with another one the import is tried anew
+	Logs   string // what AnnotationImportLogs says; "" = nothing
 }
 
 // importing makes the Job that imports a Quay's database into the registry's,
-// which it gives its schema. Its name changes with both configurations, so that
-// a mended one is tried at once.
+// which it gives its schema. Its name changes with both configurations and the age
+// of the log, so that what was mended is tried at once.
 func (b *builder) importing() {
 	if b.Import == nil {
 		return
 	}
-	c, volumes := b.registryContainer(PartImport, "db", "import", "--config", stack, "--from-config", quayFolder, "--data", "/data", "--database-wait", "1m")
+	args := []string{"db", "import", "--config", stack, "--from-config", quayFolder, "--data", "/data", "--database-wait", "1m"}
+	of := map[string][]byte{"schema": []byte(b.set.Schema), "config": []byte(b.set.ConfigHash), "quay": []byte(b.Import.Hash)}
+	if b.Import.Logs != "" {
+		args, of["logs"] = append(args, "--logs", b.Import.Logs), []byte(b.Import.Logs)
+	}
+	c, volumes := b.registryContainer(PartImport, args...)
 	c.Resources = resources("100m", "256Mi", "2Gi")
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "quay", MountPath: quayFolder, ReadOnly: true})
 	template := b.jobPod(PartImport, c, append(volumes, fromSecretVolume("quay", b.Import.Secret)))
 	retries := int32(100)
-	name := b.name + "-quay-import-" + plan.Hash(map[string][]byte{"schema": []byte(b.set.Schema), "config": []byte(b.set.ConfigHash), "quay": []byte(b.Import.Hash)})
+	name := b.name + "-quay-import-" + plan.Hash(of)
 	b.set.Import = &batchv1.Job{TypeMeta: types("Job", "batch/v1"), ObjectMeta: b.meta(name, PartImport, v1.ComponentQuay),
 		Spec: batchv1.JobSpec{Template: template, BackoffLimit: &retries}}
 }

@@ -107,7 +107,7 @@ func cases(t *testing.T) map[string]Request {
 	backed.Backups, backed.Restore = []*v1.QuayRegistryBackup{nightly, once}, back
 	Stopped(backed.All)
 	imported := ask(t, v1.QuayRegistrySpec{ConfigBundleSecret: "skynet-config-bundle-1", NetworkPolicies: true}, bare, nil)
-	imported.Import = &Import{Secret: "quay-enterprise-config-secret", Hash: "1"}
+	imported.Import = &Import{Secret: "quay-enterprise-config-secret", Hash: "1", Logs: "90d"}
 	return map[string]Request{
 		"backups":     backed,
 		"import":      imported,
