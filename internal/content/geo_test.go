@@ -981,3 +981,36 @@ func TestGeoBrief(t *testing.T) {
 		t.Errorf("a silent location: %v", err)
 	}
 }
+
+// TestGeoCopyArrived: a blob whose row was read while one location had it is
+// given from the copy that has arrived since, when that location goes.
+func TestGeoCopyArrived(t *testing.T) {
+	eachGeo(t, 2, func(t *testing.T, w *geoWorld) {
+		for _, size := range []int{3 << 10, 300 << 10} { // read whole, and streamed
+			data := randomBytes(size)
+			d := w.mustPush(data)
+			b, err := w.Blob(t.Context(), w.repo, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.faulty[0].SetHook(away)
+			if _, err := w.Open(t.Context(), b); !gantry.Is(err, gantry.Unavailable) {
+				t.Errorf("a blob that only the lost location has: %v", err)
+			}
+			w.faulty[0].SetHook(nil)
+			w.heals(0)
+			w.settle()
+			w.faulty[0].SetHook(away)
+			o, err := w.Open(t.Context(), b)
+			if err != nil {
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+			got, err := io.ReadAll(o)
+			if err := errors.Join(err, o.Close()); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d bytes of %d: %v", len(got), size, err)
+			}
+			w.faulty[0].SetHook(nil)
+			w.heals(0)
+		}
+	})
+}

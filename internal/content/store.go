@@ -258,7 +258,7 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 // holds the bytes; Unavailable on "storage".
 func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	o, err := s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, b.row.Places))
-	if gantry.ReasonOf(err) == gantry.Damaged {
+	if err != nil && ctx.Err() == nil {
 		o, err = s.openMoved(ctx, b, err)
 	}
 	if err != nil {
@@ -267,18 +267,23 @@ func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	return o, nil
 }
 
-// openMoved is Open for a blob that is not where it was when its row was read:
-// the row is read anew. While the database is away, it is looked for where
-// objects are moved to; that it is not there either does not say that it is
-// lost. err is what Open found.
+// openMoved is Open for a blob that is not where it was when its row was read,
+// or that no location gave which had it then: the row is read anew, for what it
+// said may be a second old, and a copy may have arrived since. While the
+// database is away, what is not there is looked for where objects are moved to;
+// that it is not there either does not say that it is lost. err is what Open
+// found.
 func (s *Store) openMoved(ctx context.Context, b Blob, err error) (io.ReadSeekCloser, error) {
+	missing := gantry.ReasonOf(err) == gantry.Damaged
 	row, gone := s.db.RepoBlob(ctx, b.repo, b.Digest)
 	switch {
-	case isAway(gone):
+	case isAway(gone) && missing:
 		row.Places = slices.Clone(b.row.Places)
 		for i := range row.Places {
 			row.Places[i].Path = ""
 		}
+	case isAway(gone):
+		return nil, err
 	case gone != nil:
 		return nil, gone
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -552,7 +551,9 @@ func (c *client) pull(i *image, stopped func() bool) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		case err != nil:
-			if timeout, ok := errors.AsType[net.Error](err); (a.status == 503 || ok && timeout.Timeout()) && alone {
+			// A refusal, or no answer, or one that broke off: any other status is
+			// wrong whatever is away.
+			if alone && (a.status == 503 || a.status == 200 || a.status == 0) {
 				c.tally.oneCopyErrors.Add(1)
 			} else {
 				c.tally.pullErrors.Add(1)
