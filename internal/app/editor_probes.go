@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,14 +133,23 @@ func nextStep(err error, within time.Duration) string {
 		return "look at the route to this host: the network does not lead there"
 	case errors.Is(err, fs.ErrPermission), has("permission denied"):
 		return "give the user of the registry the right to write there"
-	case has("password", "wrongpass", "noauth", "access denied", "accessdenied", "invalid credentials", "invalidaccesskey", "signaturedoesnotmatch", "authentication", "403", "401", "unauthorized"):
+	case has("password", "wrongpass", "noauth", "access denied", "accessdenied", "invalid credentials", "invalidaccesskey", "signaturedoesnotmatch", "authentication", "unauthorized"), status(text, "401", "403"):
 		return "correct the user and the password, or the keys: the service answers, and does not let them in"
-	case has("does not exist", "unknown database", "nosuchbucket", "404"):
+	case has("does not exist", "unknown database", "nosuchbucket"), status(text, "404"):
 		return "create it there, or correct the name: the service answers, and has nothing of that name"
 	case has("certificate"):
 		return "look at the certificates of both sides"
 	}
 	return "look at the log of that service for this moment"
+}
+
+// statusWord is a number that may be an HTTP status: not a part of an address, a
+// path or a longer number.
+var statusWord = regexp.MustCompile(`(?:^|[\s("=])([1-5]\d\d)(?:[\s):;,"]|$)`)
+
+// status reports whether text has one of these HTTP statuses.
+func status(text string, codes ...string) bool {
+	return slices.ContainsFunc(statusWord.FindAllStringSubmatch(text, -1), func(m []string) bool { return slices.Contains(codes, m[1]) })
 }
 
 // chain returns the certificates that a server shows, whatever they are worth;

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gantry-registry/gantry/internal/auth/ldap/ldaptest"
 	"github.com/gantry-registry/gantry/internal/auth/oidc/oidctest"
@@ -113,6 +115,24 @@ func TestProbeDatabase(t *testing.T) {
 	}
 	if list := probed(t, "database", written("{}")); list[0].Skipped == "" || list[0].OK {
 		t.Errorf("SQLite: %+v", list)
+	}
+}
+
+// TestNextStep: a number in an address, a path or a name is no status of HTTP.
+func TestNextStep(t *testing.T) {
+	for text, want := range map[string]string{
+		`user=q database=q: /tmp/run-3730940336/.s.PGSQL.5432: FATAL: database "q" does not exist`: "create it",
+		"10.0.40.3:4031: server closed the connection":                                             "look at the log",
+		"dial 10.0.0.403:403: it broke off":                                                        "look at the log",
+		"https response error StatusCode: 403, RequestID: 4041":                                    "correct the user",
+		"RESPONSE 404: 404 The specified container":                                                "create it",
+		"the server says 401":                                                                      "correct the user",
+		`{"status":401}`:                                                                           "look at the log",
+		"unexpected answer (404)":                                                                  "create it",
+	} {
+		if got := nextStep(errors.New(text), time.Second); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", text, got)
+		}
 	}
 }
 
