@@ -3,6 +3,7 @@ package clients
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -175,7 +176,10 @@ func (b *box) context(t *testing.T, title string) string {
 	if err := os.WriteFile(filepath.Join(dir, "hello"), bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "Containerfile"), "FROM scratch\nCOPY hello /hello\nENV IMAGE="+title+"\nENTRYPOINT [\"/hello\"]\n")
+	// No two images have a layer in common: podman remembers for all of the machine
+	// how a layer was compressed where, and would push it in that form again.
+	write(t, filepath.Join(dir, "note"), rand.Text())
+	write(t, filepath.Join(dir, "Containerfile"), "FROM scratch\nCOPY hello note /\nENV IMAGE="+title+"\nENTRYPOINT [\"/hello\"]\n")
 	return dir
 }
 
