@@ -22,7 +22,7 @@ import { LazyMarkdown } from '../ui/lazy-markdown';
 import { orgName } from './organizations';
 import { accountFields } from './welcome';
 
-const MirrorHealth = later(() => import('../ui/mirror').then((m) => m.MirrorHealth));
+const MirrorHealth = later(() => import('../ui/mirror-health').then((m) => m.MirrorHealth));
 
 const Jobs = later(() => import('../ui/jobs').then((m) => m.Jobs));
 
