@@ -259,7 +259,7 @@ func (s *Store) BlobURL(ctx context.Context, b Blob, o blob.URLOptions) (string,
 func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	o, err := s.sources.openBlob(ctx, b.Digest, b.Size, s.sources.order(b.Digest, b.row.Places))
 	if err != nil && ctx.Err() == nil {
-		o, err = s.openMoved(ctx, b, err)
+		o, err = s.openAnew(ctx, b, err)
 	}
 	if err != nil {
 		return nil, s.storageError(ctx, Location{}, "open", err)
@@ -267,13 +267,13 @@ func (s *Store) Open(ctx context.Context, b Blob) (io.ReadSeekCloser, error) {
 	return o, nil
 }
 
-// openMoved is Open for a blob that is not where it was when its row was read,
+// openAnew is Open for a blob that is not where it was when its row was read,
 // or that no location gave which had it then: the row is read anew, for what it
 // said may be a second old, and a copy may have arrived since. While the
 // database is away, what is not there is looked for where objects are moved to;
 // that it is not there either does not say that it is lost. err is what Open
 // found.
-func (s *Store) openMoved(ctx context.Context, b Blob, err error) (io.ReadSeekCloser, error) {
+func (s *Store) openAnew(ctx context.Context, b Blob, err error) (io.ReadSeekCloser, error) {
 	missing := gantry.ReasonOf(err) == gantry.Damaged
 	row, gone := s.db.RepoBlob(ctx, b.repo, b.Digest)
 	switch {

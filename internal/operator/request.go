@@ -230,7 +230,7 @@ func (r *reconciler) bucket(ctx context.Context, q *v1.QuayRegistry, all invento
 	if !ok {
 		return nil, nil //nolint:nilnil // nil is the answer
 	}
-	if p, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); p != "Bound" {
+	if p, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); p != "Bound" { // what is no text is not bound
 		return nil, nil //nolint:nilnil // nil is the answer
 	}
 	s, err := r.secret(ctx, q.Namespace, name)
